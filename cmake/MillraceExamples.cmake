@@ -1,0 +1,11 @@
+# One program a file, as a user would write it: it sees what is installed and nothing else.
+file(GLOB millrace_examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.cc)
+foreach(source ${millrace_examples})
+  cmake_path(GET source STEM name)
+  add_executable(example_${name} ${source})
+  target_link_libraries(example_${name} PRIVATE millrace::millrace millrace_compile)
+  if(MILLRACE_TESTS)
+    add_test(NAME examples.${name} COMMAND example_${name})
+    set_tests_properties(examples.${name} PROPERTIES LABELS examples TIMEOUT 120)
+  endif()
+endforeach()

@@ -1,0 +1,50 @@
+# The package as a user would use it: installed and found, added as a folder, each header alone.
+set(millrace_package_tests ${PROJECT_SOURCE_DIR}/tests/package)
+set(millrace_package_work ${PROJECT_BINARY_DIR}/package)
+
+set(millrace_consumer_options
+  -G ${CMAKE_GENERATOR}
+  -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
+  -DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
+  -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE})
+if(MILLRACE_SANITIZE)
+  list(APPEND millrace_consumer_options -DCMAKE_CXX_FLAGS=-fsanitize=${MILLRACE_SANITIZE})
+endif()
+
+add_test(NAME package.install
+  COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${millrace_package_work}/prefix --component library)
+set_tests_properties(package.install PROPERTIES FIXTURES_SETUP millrace_installed)
+
+add_test(NAME package.find_package
+  COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test ${millrace_package_tests}/find_package ${millrace_package_work}/find_package
+    --build-generator ${CMAKE_GENERATOR} --build-options ${millrace_consumer_options}
+    -DCMAKE_PREFIX_PATH=${millrace_package_work}/prefix
+    -DCONSUMER_EXPECTS_VERSION=${PROJECT_VERSION}
+    -DCONSUMER_EXPECTS_SHARED=${MILLRACE_SHARED}
+    --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
+set_tests_properties(package.find_package PROPERTIES FIXTURES_REQUIRED millrace_installed)
+
+# MILLRACE_WERROR only so that a compiler cache recognises the objects of this very build.
+add_test(NAME package.add_subdirectory
+  COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test ${millrace_package_tests}/add_subdirectory
+    ${millrace_package_work}/add_subdirectory
+    --build-generator ${CMAKE_GENERATOR} --build-options ${millrace_consumer_options}
+    -DMILLRACE_WERROR=${MILLRACE_WERROR} -DMILLRACE_FOLDER=${PROJECT_SOURCE_DIR}
+    --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
+set_tests_properties(package.install package.find_package package.add_subdirectory PROPERTIES
+  LABELS package TIMEOUT 600)
+
+file(GLOB millrace_public_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/millrace/*.h)
+foreach(header ${millrace_public_headers})
+  cmake_path(GET header STEM name)
+  add_test(NAME package.header.${name}
+    COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
+      -Wno-pragma-once-outside-header -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -x c++ ${header})
+  set_tests_properties(package.header.${name} PROPERTIES LABELS package TIMEOUT 60)
+endforeach()
+
+if(MILLRACE_SHARED AND NOT MILLRACE_SANITIZE)
+  add_test(NAME package.symbols
+    COMMAND ${MILLRACE_PYTHON} ${millrace_package_tests}/check_symbols.py ${CMAKE_NM} $<TARGET_FILE:millrace_shared>)
+  set_tests_properties(package.symbols PROPERTIES LABELS package TIMEOUT 60)
+endif()

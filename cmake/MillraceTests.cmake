@@ -1,0 +1,99 @@
+# The tests: GoogleTest programs a folder, Python programs, the rules of the house.
+#
+#   tests/unit/<layer>/*_test.cc   -> unit_<layer>, sees src/
+#   tests/conformance/*_test.cc    -> conformance
+#   tests/<folder>/test_*.py       -> one test each; exit 77 skips
+#   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# The system's interpreter first: it is the one that Debian's python3-numpy belongs to.
+find_program(MILLRACE_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
+find_program(MILLRACE_PYTHON NAMES python3 REQUIRED)
+
+set(millrace_tests ${PROJECT_SOURCE_DIR}/tests)
+
+file(GLOB millrace_support_sources CONFIGURE_DEPENDS ${millrace_tests}/support/*.cc)
+if(millrace_support_sources)
+  add_library(millrace_test_support STATIC ${millrace_support_sources})
+  target_link_libraries(millrace_test_support PRIVATE millrace_compile)
+  set(scope PUBLIC)
+else()
+  add_library(millrace_test_support INTERFACE)
+  set(scope INTERFACE)
+endif()
+target_include_directories(millrace_test_support ${scope} ${millrace_tests})
+target_link_libraries(millrace_test_support ${scope}
+  millrace millrace_internal GTest::gmock GTest::gtest ${CMAKE_DL_LIBS})
+target_compile_definitions(millrace_test_support ${scope}
+  MILLRACE_TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+  $<$<TARGET_EXISTS:millrace_shared>:MILLRACE_TEST_SHARED_LIBRARY="$<TARGET_FILE:millrace_shared>">)
+
+# All the GoogleTest programs, for builds that want nothing else.
+add_custom_target(millrace_gtests)
+
+# millrace_gtest(program folder label): all *_test.cc of a folder as one program.
+function(millrace_gtest program folder label)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${program} ${sources})
+  target_link_libraries(${program} PRIVATE millrace_test_support GTest::gmock_main millrace_compile ${ARGN})
+  if(TARGET millrace_shared)
+    add_dependencies(${program} millrace_shared)
+  endif()
+  add_dependencies(millrace_gtests ${program})
+  gtest_discover_tests(${program}
+    DISCOVERY_MODE PRE_TEST
+    DISCOVERY_TIMEOUT 60
+    TEST_PREFIX ${program}.
+    PROPERTIES LABELS ${label} TIMEOUT 600)
+endfunction()
+
+file(GLOB millrace_unit_folders CONFIGURE_DEPENDS LIST_DIRECTORIES true ${millrace_tests}/unit/*)
+foreach(folder ${millrace_unit_folders})
+  if(IS_DIRECTORY ${folder})
+    cmake_path(GET folder FILENAME layer)
+    set(libraries "")
+    if(layer STREQUAL "tools")
+      foreach(library millrace_tool millrace_tool_formats)
+        if(TARGET ${library})
+          list(APPEND libraries ${library})
+        endif()
+      endforeach()
+    endif()
+    millrace_gtest(unit_${layer} ${folder} unit ${libraries})
+  endif()
+endforeach()
+millrace_gtest(conformance ${millrace_tests}/conformance conformance)
+
+file(GLOB millrace_drivers CONFIGURE_DEPENDS ${millrace_tests}/*/*_driver.cc)
+foreach(source ${millrace_drivers})
+  cmake_path(GET source STEM program)
+  add_executable(${program} ${source})
+  target_link_libraries(${program} PRIVATE millrace_test_support nlohmann_json::nlohmann_json millrace_compile)
+endforeach()
+
+set(millrace_python_environment
+  MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR}
+  MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR}
+  MILLRACE_BIN_DIR=${PROJECT_BINARY_DIR}/bin
+  MILLRACE_PROGRAM=${PROJECT_BINARY_DIR}/bin/millrace
+  PYTHONPATH=${millrace_tests}/support
+  PYTHONDONTWRITEBYTECODE=1)
+
+file(GLOB millrace_python_tests CONFIGURE_DEPENDS ${millrace_tests}/*/test_*.py)
+foreach(script ${millrace_python_tests})
+  cmake_path(GET script STEM name)
+  cmake_path(GET script PARENT_PATH folder)
+  cmake_path(GET folder FILENAME folder)
+  string(REGEX REPLACE "^test_" "" name ${name})
+  add_test(NAME ${folder}.${name} COMMAND ${MILLRACE_PYTHON} ${script})
+  set_tests_properties(${folder}.${name} PROPERTIES
+    LABELS ${folder} TIMEOUT 900 SKIP_RETURN_CODE 77 ENVIRONMENT "${millrace_python_environment}")
+endforeach()
+
+add_test(NAME layers.source COMMAND ${MILLRACE_PYTHON} ${millrace_tests}/layers/check_layers.py ${PROJECT_SOURCE_DIR})
+add_test(NAME docs.public_headers COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/check_docs.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(layers.source docs.public_headers PROPERTIES LABELS layers TIMEOUT 60)

@@ -1,0 +1,41 @@
+# The command line: its file formats, its subcommands, and the program itself. The first two are
+# libraries so that tests and fuzzers can link them.
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+
+set(millrace_tool_folder ${PROJECT_SOURCE_DIR}/tools/millrace)
+
+file(GLOB millrace_format_sources CONFIGURE_DEPENDS ${millrace_tool_folder}/formats/*.cc)
+if(millrace_format_sources)
+  add_library(millrace_tool_formats STATIC ${millrace_format_sources})
+  target_include_directories(millrace_tool_formats PUBLIC ${millrace_tool_folder})
+  target_link_libraries(millrace_tool_formats
+    PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE millrace_compile_strict)
+endif()
+
+file(GLOB millrace_tool_sources CONFIGURE_DEPENDS ${millrace_tool_folder}/*.cc)
+list(FILTER millrace_tool_sources EXCLUDE REGEX "/main\\.cc$")
+if(MILLRACE_TOOLS AND millrace_tool_sources)
+  find_package(CLI11 REQUIRED)
+  find_package(spdlog REQUIRED)
+  add_library(millrace_tool STATIC ${millrace_tool_sources})
+  target_link_libraries(millrace_tool
+    PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
+
+  # Linking mimalloc would replace malloc in the whole program, glibc's column included: the bench
+  # loads it by name instead.
+  if(MILLRACE_BENCH)
+    find_package(mimalloc QUIET)
+    if(TARGET mimalloc)
+      set_property(SOURCE ${millrace_tool_sources} APPEND PROPERTY
+        COMPILE_DEFINITIONS MILLRACE_MIMALLOC_LIBRARY="$<TARGET_FILE:mimalloc>")
+    endif()
+  endif()
+
+  if(EXISTS ${millrace_tool_folder}/main.cc)
+    add_executable(millrace_program ${millrace_tool_folder}/main.cc)
+    set_target_properties(millrace_program PROPERTIES OUTPUT_NAME millrace)
+    target_link_libraries(millrace_program PRIVATE millrace_tool millrace_compile_strict)
+    install(TARGETS millrace_program COMPONENT tools)
+  endif()
+endif()

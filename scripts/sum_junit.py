@@ -1,0 +1,37 @@
+"""Sums one JUnit file of ctest: sum_junit.py FILE CTEST_STATUS.
+
+Prints "passed failed skipped" on standard output; on standard error the end of what each failed test
+said, and the reason of each skipped one.
+"""
+
+import sys
+import xml.etree.ElementTree as ElementTree
+
+OUTPUT_LINES = 60
+
+
+def main() -> int:
+    path, ctest_status = sys.argv[1], int(sys.argv[2])
+    passed = failed = skipped = 0
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        name, status = case.get("name"), case.get("status")
+        output = (case.findtext("system-out") or "").strip().splitlines()
+        reason = next((element.get("message", "") for element in case.iter("skipped")), "")
+        if status == "run":
+            passed += 1
+        elif status == "disabled" or reason.startswith("SKIP_"):
+            skipped += 1
+            said = [line.strip() for line in output if line.strip() and not line.startswith("[")]
+            print(f"  skipped {name}: {said[-1] if said else reason or status}", file=sys.stderr)
+        else:
+            failed += 1
+            print(f"  FAILED {name} ({reason or status})", file=sys.stderr)
+            print("\n".join(f"    {line}" for line in output[-OUTPUT_LINES:]), file=sys.stderr)
+    if ctest_status != 0 and failed == 0:
+        failed = 1
+        print(f"  ctest ended with {ctest_status} though no case failed", file=sys.stderr)
+    print(passed, failed, skipped)
+    return 0
+
+
+sys.exit(main())
