@@ -1,0 +1,253 @@
+// Devices: opening them, their memory, and everything that hangs on them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/event.h>
+#include <millrace/export.h>
+#include <millrace/stream.h>
+
+namespace millrace {
+
+namespace detail {
+class Core;
+}
+
+inline constexpr std::size_t kDefaultAlignment = 512;
+
+/// What a thread gets that asks for its stream when all are leased.
+enum class ExhaustionPolicy : std::uint8_t {
+  share,  ///< one that others use too, in turn; counted in StreamStats::shared_leases
+  wait,   ///< the next one that is returned; TimedOut after DeviceOptions::exhaustion_timeout
+  fail,   ///< PoolExhausted
+};
+
+struct DeviceOptions {
+  /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
+  std::size_t memory_limit = 0;
+  int streams = 32;  ///< 1 to 1024, the default stream included
+  ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
+  std::chrono::milliseconds exhaustion_timeout{1000};
+  int workers = 0;  ///< host: threads that run streams; 0: one a core, at most 16
+  /// What one thread may keep in its cache of free blocks, and all of them together.
+  std::size_t thread_cache_bytes = std::size_t{32} << 20;
+  std::size_t all_caches_bytes = std::size_t{1} << 30;
+  /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
+  bool exact_peaks = false;
+  /// Host: a seed for random delays and a random order between streams. Finds missing waits.
+  std::optional<std::uint64_t> chaos;
+  /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable.
+  bool protect = false;
+  /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
+  std::function<bool(std::size_t requested)> on_out_of_memory;
+  /// How long an allocation may wait for pending frees before it gives up.
+  std::chrono::milliseconds out_of_memory_wait{1000};
+};
+
+/// All sizes in bytes. Exact sums of what each thread did; never negative, also while they change.
+struct MemoryStats {
+  std::size_t live = 0;       ///< in blocks that callers hold
+  std::size_t cached = 0;     ///< free, in thread caches
+  std::size_t pending = 0;    ///< freed, other streams' work may still use it
+  std::size_t committed = 0;  ///< taken from the device
+  std::size_t limit = 0;
+  std::size_t peak_live = 0;  ///< exact when calls are serialised, else low by at most peak_error
+  std::size_t peak_error = 0;
+  std::size_t peak_committed = 0;  ///< exact
+  std::uint64_t allocations = 0;   ///< calls so far
+  std::uint64_t frees = 0;
+  std::uint64_t allocated_bytes = 0;  ///< totals that only grow
+  std::uint64_t freed_bytes = 0;
+  std::uint64_t heaps_created = 0;
+  std::uint64_t heaps_released = 0;
+  std::uint64_t out_of_memory = 0;  ///< errors given out
+};
+
+struct StreamStats {
+  int streams = 0;
+  int leased = 0;
+  std::uint64_t leases = 0;
+  std::uint64_t shared_leases = 0;    ///< leases of a stream that somebody had already
+  std::uint64_t command_buffers = 0;  ///< committed so far
+  std::uint64_t handlers_run = 0;
+  std::uint64_t handler_exceptions = 0;
+  std::uint64_t abandoned_buffers = 0;
+};
+
+struct DeviceInfo {
+  std::string name;  ///< what open takes, as "host:0"
+  std::string description;
+  std::size_t memory_bytes = 0;
+  int workers = 0;
+  bool host_tasks = false;  ///< Stream::run works
+};
+
+/// Two uses of the same memory that nothing orders (protect mode).
+struct MissingDependency {
+  struct Side {
+    std::string operation;
+    AccessMode mode = AccessMode::read;
+    int stream = -1;
+    std::uint64_t sequence = 0;  ///< of the command buffer
+    SourcePlace place;
+  };
+  const void* address = nullptr;
+  std::size_t bytes = 0;
+  Side earlier, later;
+};
+
+/// Owns one allocation; frees it when it ends, also after the device has closed.
+///
+/// Thread safety: one thread at a time changes it; different buffers from any threads.
+class MILLRACE_API Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  void* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+  template <typename T>
+  T* as() const noexcept {
+    return static_cast<T*>(data_);
+  }
+  /// Frees it now. A second call does nothing.
+  void reset() noexcept;
+  /// Gives up ownership: the caller frees with Device::deallocate.
+  void* release() noexcept;
+
+ private:
+  friend class Device;
+  Buffer(std::uint64_t device, void* data, std::size_t size) : device_(device), data_(data), size_(size) {}
+  std::uint64_t device_ = 0;
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// One accelerator, shared by all threads. Copies share it; it closes when the last one ends.
+/// Streams, events, buffers and command buffers do not keep it open: they find it closed.
+///
+/// Thread safety: any thread may call anything at any time, close included.
+/// Errors of all calls: Closed, ForkedProcess, InvalidArgument; others where they are said.
+class MILLRACE_API Device {
+ public:
+  /// An empty handle; every call throws Closed.
+  Device() = default;
+  Device(const Device& other) noexcept;
+  Device(Device&& other) noexcept;
+  Device& operator=(Device other) noexcept;
+  /// The last handle closes the device; on one of the device's own threads the close is deferred
+  /// until the handler has returned.
+  ~Device();
+
+  /// name: "auto", "host" (host:0) or "host:N". Handles to the same name share one device while it
+  /// is open; the options count for whoever opens it first.
+  static Device open(std::string_view name = "auto", const DeviceOptions& options = {});
+  /// A device of its own, shared with nobody who is not given a copy of the handle.
+  static Device create(std::string_view name = "auto", const DeviceOptions& options = {});
+  static std::vector<DeviceInfo> available();
+
+  /// Waits until submitted work and its handlers are done, tells the handlers of the rest, gives all
+  /// memory back. Blocks still allocated are gone. A second close does nothing. Rule
+  /// "close-in-handler" on one of the device's own threads.
+  void close();
+  bool is_open() const noexcept;
+  const DeviceInfo& info() const;
+
+  /// Memory for use on the calling thread's current stream; usable there at once. Zero bytes give a
+  /// unique address. Throws OutOfMemoryError.
+  void* allocate(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  void* allocate(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  /// Ordered after everything recorded on the stream it was allocated for. Any thread. Null is
+  /// ignored; so is everything once the device has closed. Throws InvalidArgument for an address that
+  /// is not an allocation, InvalidState, rule "double-free", for one that is free already.
+  void deallocate(void* address);
+  /// allocate, owned.
+  Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+
+  /// The allocation is used by what is recorded on the stream up to now: it is not reused before.
+  void record_use(const void* address, Stream stream);
+  /// The same for whatever is queued on the stream when the allocation is freed.
+  void record_stream(const void* address, Stream stream);
+  /// The contents may be thrown away from now on. Rule "purgeable-in-use" while work uses it.
+  void make_discardable(void* address);
+  /// False if the contents were thrown away meanwhile.
+  bool make_resident(void* address);
+
+  /// The stream the calling thread uses when it names none: a guard's, or the thread's own lease.
+  Stream stream();
+  Stream default_stream();
+  /// A stream for an object rather than a thread. Throws as the exhaustion policy says.
+  StreamLease lease();
+  Event event();
+
+  MemoryStats memory() const;
+  StreamStats streams() const;
+  std::vector<MissingDependency> missing_dependencies() const;
+  /// Gives every empty granule back to the device; returns the bytes.
+  std::size_t trim();
+  /// At least what is live, else OutOfMemoryError; trims if it must.
+  void set_memory_limit(std::size_t bytes);
+  void reset_peaks();
+  /// Re-adds every block of every heap and cache and throws InvalidState, rule "accounting", if they
+  /// do not sum to what was committed. Exact only while no other thread allocates or frees.
+  void check_accounting() const;
+
+  /// Commits every stream's current buffer, waits for all of it and for all handlers. Throws the
+  /// first failure. Rule "wait-in-own-handler" inside a handler.
+  void synchronize();
+
+ private:
+  friend struct detail::Access;
+  explicit Device(detail::Core* core) noexcept : core_(core) {}  // takes the handle that the caller counted
+  detail::Core* core_ = nullptr;
+};
+
+/// The device that the calling thread uses when it names none; opened ("auto") when first asked for.
+MILLRACE_API Device current_device();
+
+/// Makes a device current on this thread until the end of the scope.
+class MILLRACE_API DeviceGuard {
+ public:
+  explicit DeviceGuard(const Device& device);
+  ~DeviceGuard();
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+  /// Changes what is current until the end of the scope, which restores what was before the guard.
+  void set(const Device& device);
+  Device original() const;
+  Device current() const;
+
+ private:
+  std::uint64_t original_ = 0;
+  std::uint64_t current_ = 0;
+  std::uint64_t thread_ = 0;
+};
+
+/// Makes a stream (and its device) current on this thread until the end of the scope.
+class MILLRACE_API StreamGuard {
+ public:
+  explicit StreamGuard(Stream stream);
+  ~StreamGuard();
+  StreamGuard(const StreamGuard&) = delete;
+  StreamGuard& operator=(const StreamGuard&) = delete;
+  void set(Stream stream);
+  Stream original() const noexcept { return original_; }
+  Stream current() const noexcept { return current_; }
+
+ private:
+  Stream original_, current_;
+  std::uint64_t original_device_ = 0;
+  std::uint64_t thread_ = 0;
+};
+
+}  // namespace millrace

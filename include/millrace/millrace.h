@@ -1,0 +1,12 @@
+// All of Millrace.
+#pragma once
+
+#include <millrace/device.h>
+#include <millrace/dtype.h>
+#include <millrace/error.h>
+#include <millrace/event.h>
+#include <millrace/reduce.h>
+#include <millrace/reduction.h>
+#include <millrace/stream.h>
+#include <millrace/tensor.h>
+#include <millrace/version.h>
