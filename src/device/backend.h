@@ -1,0 +1,91 @@
+// The device contract: what a backend does for the layers above it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <millrace/device.h>
+
+#include "device/operation.h"
+#include "device/status.h"
+#include "sync/clock.h"
+
+namespace millrace {
+
+/// The number of a stream in its pool; the backend has one queue for each.
+using QueueId = int;
+
+/// A point on a queue's timeline. Values start at 1 and grow; 0 is done from the start.
+struct TimelinePoint {
+  QueueId queue = 0;
+  std::uint64_t value = 0;
+};
+
+/// A piece of a command buffer: runs after its waits, in order after what was submitted to its queue
+/// before, and reaches its value when done.
+struct Submission {
+  QueueId queue = 0;
+  std::uint64_t value = 0;           ///< the next on the queue's timeline
+  std::vector<TimelinePoint> waits;  ///< all of them were submitted before
+  std::vector<Operation> operations;
+  std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
+};
+
+/// What a backend tells the layers above. Implemented by the stream layer.
+class CompletionSink {
+ public:
+  /// Asked when a submission's turn has come and its waits are over: a failure means it must not run
+  /// and completes with that status. Called on the backend's threads, with no lock held.
+  virtual Status may_run(const Submission& submission) noexcept = 0;
+  /// The queue has reached the value. Called once for each submission, in order per queue, on the
+  /// backend's threads, with no lock held. May submit.
+  virtual void completed(TimelinePoint point, Status status, sync::Clock::time_point when) noexcept = 0;
+
+ protected:
+  ~CompletionSink() = default;
+};
+
+/// One device, as a driver presents it.
+///
+/// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
+/// last. Submissions to one queue come one at a time.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const DeviceInfo& info() const noexcept = 0;
+  /// The unit of commit: a power of two.
+  virtual std::size_t granule() const noexcept = 0;
+  /// What DeviceOptions::memory_limit 0 stands for.
+  virtual std::size_t default_memory_limit() const noexcept = 0;
+
+  /// queues: how many there will be. Starts threads; DeviceLost or OutOfMemory when it can't.
+  virtual Status start(int queues, CompletionSink& sink) = 0;
+  /// After the last completion was reported. Joins the backend's threads.
+  virtual void stop() noexcept = 0;
+  /// The process is exiting and will not wait: running operations end, nothing new starts, what is
+  /// left completes with Closed. stop follows. Called at most once, on any thread, also one of ours.
+  virtual void cancel() noexcept = 0;
+
+  /// Address space without memory; a multiple of granule, aligned to it.
+  virtual Status reserve(std::size_t bytes, void** base) noexcept = 0;
+  virtual void release(void* base, std::size_t bytes) noexcept = 0;
+  /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
+  virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
+  virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
+
+  virtual Status submit(Submission submission) noexcept = 0;
+
+  /// A host thread has learned that the queue reached the value: later work is ordered after it.
+  virtual void host_knows(TimelinePoint point) noexcept = 0;
+  /// Protect mode: nothing may touch the range until it is accessible again. Whole pages of it, that is;
+  /// best effort. A backend without protection does nothing.
+  virtual void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept = 0;
+  virtual std::vector<MissingDependency> missing_dependencies() const = 0;
+  /// Is the caller one of the backend's own threads?
+  virtual bool on_own_thread() const noexcept = 0;
+};
+
+}  // namespace millrace

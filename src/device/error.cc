@@ -1,0 +1,65 @@
+#include <millrace/error.h>
+
+#include <string>
+
+namespace millrace {
+namespace {
+
+std::string full_text(ErrorCode code, const std::string& message, const ErrorContext& context) {
+  std::string text(to_string(code));
+  if (!context.rule.empty()) text += " [" + context.rule + "]";
+  if (!context.call.empty()) text += " in " + context.call;
+  if (!context.device.empty()) text += " on " + context.device;
+  if (context.stream >= 0) text += " stream " + std::to_string(context.stream);
+  return text + ": " + message;
+}
+
+std::string out_of_memory_text(const OutOfMemoryReport& r) {
+  std::string text = "asked for " + std::to_string(r.requested) + " bytes; live " + std::to_string(r.live) +
+                     ", cached " + std::to_string(r.cached) + ", pending " + std::to_string(r.pending) +
+                     ", committed " + std::to_string(r.committed) + " of a limit of " +
+                     std::to_string(r.limit) + ", largest free range " + std::to_string(r.largest_free) + ".";
+  if (!r.holders.empty()) {
+    text += " Held by";
+    for (std::size_t i = 0; i < r.holders.size(); ++i) {
+      const auto& holder = r.holders[i];
+      text += (i == 0 ? " " : ", ");
+      text += "stream " + std::to_string(holder.stream) + " thread " + std::to_string(holder.thread) + ": " +
+              std::to_string(holder.live_bytes);
+    }
+    text += ".";
+  }
+  return text +
+         " Free something, raise DeviceOptions::memory_limit, or handle DeviceOptions::on_out_of_memory";
+}
+
+}  // namespace
+
+std::string_view to_string(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::InvalidArgument: return "InvalidArgument";
+    case ErrorCode::InvalidState: return "InvalidState";
+    case ErrorCode::OutOfMemory: return "OutOfMemory";
+    case ErrorCode::WorkFailed: return "WorkFailed";
+    case ErrorCode::DeviceLost: return "DeviceLost";
+    case ErrorCode::Closed: return "Closed";
+    case ErrorCode::ForkedProcess: return "ForkedProcess";
+    case ErrorCode::TimedOut: return "TimedOut";
+    case ErrorCode::PoolExhausted: return "PoolExhausted";
+    case ErrorCode::Unsupported: return "Unsupported";
+    case ErrorCode::FileFormat: return "FileFormat";
+  }
+  return "unknown";
+}
+
+Error::Error(ErrorCode code, std::string message, ErrorContext context)
+    : std::runtime_error(full_text(code, message, context)),
+      code_(code),
+      message_(std::move(message)),
+      context_(std::move(context)) {}
+
+OutOfMemoryError::OutOfMemoryError(OutOfMemoryReport report, ErrorContext context)
+    : Error(ErrorCode::OutOfMemory, out_of_memory_text(report), std::move(context)),
+      report_(std::move(report)) {}
+
+}  // namespace millrace

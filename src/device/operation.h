@@ -1,0 +1,66 @@
+// What a backend can be asked to do: the operations of the device contract.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <millrace/reduction.h>
+#include <millrace/stream.h>
+#include <millrace/tensor.h>
+
+namespace millrace {
+
+struct CopyWork {
+  void* to = nullptr;
+  const void* from = nullptr;
+  std::size_t bytes = 0;
+};
+
+struct FillWork {
+  void* to = nullptr;
+  std::uint8_t value = 0;
+  std::size_t bytes = 0;
+};
+
+struct TaskWork {
+  HostTask task;
+};
+
+/// A reduction that the reduce layer has checked and normalised. Strides count elements.
+///
+/// The result at (i...) of kept is the reduction over all (j...) of reduced of the input at
+/// i*kept_strides + j*reduced_strides. Dimensions of size 1 are gone and neighbours that walk memory
+/// as one are merged; reduced is ordered with the smallest absolute stride last. Either list may be
+/// empty, which means one element. No size is zero unless count says so.
+struct ReduceWork {
+  ReduceOp op = ReduceOp::sum;
+  DType input_dtype = DType::f32;
+  DType output_dtype = DType::f32;
+  const void* input = nullptr;
+  void* output = nullptr;
+  Dims kept, kept_strides, output_strides;
+  Dims reduced, reduced_strides;
+  std::int64_t kept_count = 1;
+  std::int64_t reduced_count = 1;  ///< 0: the result is the operation's value for nothing
+};
+
+struct StatisticsWork {
+  DType dtype = DType::f32;
+  const void* input = nullptr;
+  Dims shape, strides;
+  Statistics* output = nullptr;
+};
+
+using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork, StatisticsWork>;
+
+struct Operation {
+  Work work;
+  std::string name;       ///< for reports: "copy", a task's name, "sum"
+  std::vector<Use> uses;  ///< the device memory it touches
+  SourcePlace place;
+};
+
+}  // namespace millrace

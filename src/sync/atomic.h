@@ -1,0 +1,67 @@
+// Atomics without default memory orders: the order is part of the algorithm, so it is written out.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace millrace::sync {
+
+/// Bytes that two threads can write without slowing each other down.
+inline constexpr std::size_t kCacheLine = 64;
+
+using std::memory_order_acq_rel;
+using std::memory_order_acquire;
+using std::memory_order_relaxed;
+using std::memory_order_release;
+using std::memory_order_seq_cst;
+
+/// std::atomic, less the overloads that default to sequential consistency and the operators that hide
+/// a read-modify-write.
+///
+/// Thread safety: all members from any thread; construction and destruction are not atomic.
+template <typename T>
+class atomic {
+ public:
+  constexpr atomic() noexcept : value_(T{}) {}
+  constexpr explicit atomic(T value) noexcept : value_(value) {}
+  atomic(const atomic&) = delete;
+  atomic& operator=(const atomic&) = delete;
+
+  T load(std::memory_order order) const noexcept { return value_.load(order); }
+  void store(T value, std::memory_order order) noexcept { value_.store(value, order); }
+  T exchange(T value, std::memory_order order) noexcept { return value_.exchange(value, order); }
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
+                             std::memory_order failure) noexcept {
+    return value_.compare_exchange_weak(expected, desired, success, failure);
+  }
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
+                               std::memory_order failure) noexcept {
+    return value_.compare_exchange_strong(expected, desired, success, failure);
+  }
+  T fetch_add(T value, std::memory_order order) noexcept { return value_.fetch_add(value, order); }
+  T fetch_sub(T value, std::memory_order order) noexcept { return value_.fetch_sub(value, order); }
+  T fetch_or(T value, std::memory_order order) noexcept { return value_.fetch_or(value, order); }
+  T fetch_and(T value, std::memory_order order) noexcept { return value_.fetch_and(value, order); }
+
+ private:
+  std::atomic<T> value_;
+};
+
+/// Adds to a counter that only the calling thread writes: no locked instruction.
+/// release: pairs with the acquire of whoever sums the counters.
+template <typename T>
+void add_single_writer(atomic<T>& counter, T amount) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_release);
+}
+
+/// Raises a shared maximum.
+template <typename T>
+void raise_to(atomic<T>& maximum, T value) noexcept {
+  // relaxed: a maximum is a statistic and publishes nothing else.
+  T seen = maximum.load(std::memory_order_relaxed);
+  while (seen < value &&
+         !maximum.compare_exchange_weak(seen, value, std::memory_order_relaxed, std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace millrace::sync

@@ -1,0 +1,65 @@
+// A thread's own pointer, with a hook for when the thread ends.
+#pragma once
+
+#include <pthread.h>
+
+#include <new>
+
+namespace millrace::sync {
+
+/// One pointer a thread, null at first. When a thread ends with it set, the hook gets it, after the
+/// thread's C++ thread_local objects were destroyed; those may therefore still use it. If the hook or
+/// another hook sets it again, it is called again (a few rounds, as POSIX says).
+///
+/// The main thread's hook does not run when main returns or exit is called: POSIX has it so, and the
+/// process is ending.
+///
+/// Tag tells one slot from another: a slot is a set of static functions, since thread_local cannot
+/// be a member.
+///
+/// Thread safety: get and set from any thread, each for itself; open and close from one thread at a
+/// time, before and after all others.
+template <typename Tag, typename T>
+class ThreadSlot {
+ public:
+  using ExitHook = void (*)(T*);
+
+  /// Throws std::bad_alloc when the process has no thread-specific key left.
+  static void open(ExitHook hook) {
+    if (is_open_) return;
+    hook_ = hook;
+    if (pthread_key_create(&key_, &at_exit) != 0) throw std::bad_alloc();
+    is_open_ = true;
+  }
+  /// No hook runs from here on: for when the code that holds it is unloaded.
+  static void close() noexcept {
+    if (!is_open_) return;
+    is_open_ = false;
+    pthread_key_delete(key_);
+  }
+
+  static T* get() noexcept { return value_; }
+  /// Also the only way to be called back: a slot that was never set has no hook. Throws
+  /// std::bad_alloc where the system has no memory for that.
+  static void set(T* value) {
+    if (is_open_ && pthread_setspecific(key_, value) != 0) throw std::bad_alloc();
+    value_ = value;
+  }
+  /// Forgets the value without the hook; allocates nothing.
+  static void forget() noexcept { value_ = nullptr; }
+
+ private:
+  static void at_exit(void* value) {
+    if (value_ == nullptr) return;  // forgotten meanwhile
+    T* mine = static_cast<T*>(value);
+    value_ = nullptr;  // what the hook calls may set a new one, and is called back for that
+    hook_(mine);
+  }
+
+  static inline thread_local constinit T* value_ = nullptr;
+  static inline pthread_key_t key_{};
+  static inline ExitHook hook_ = nullptr;
+  static inline bool is_open_ = false;
+};
+
+}  // namespace millrace::sync
