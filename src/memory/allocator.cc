@@ -1,0 +1,191 @@
+#include "memory/allocator.h"
+
+#include <bit>
+#include <string>
+
+#include "device/status.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kLargestRequest = std::size_t{1} << 46;
+constexpr std::size_t kLargestAlignment = std::size_t{1} << 30;
+constexpr std::size_t kPage = 4096;
+
+std::string hex(const void* address) {
+  char text[2 + 16 + 1];
+  std::snprintf(text, sizeof text, "%p", address);
+  return text;
+}
+
+}  // namespace
+
+Allocator::Allocator(Core& core, const Geometry& geometry, std::size_t limit)
+    : core_(core),
+      streams_(StreamPool::of(core)),
+      geometry_(geometry),
+      protect_(core.options().protect),
+      limit_(limit),
+      peak_(core.options().exact_peaks ? 0 : geometry.peak_quantum),
+      budget_(core.options().all_caches_bytes),
+      source_{core.backend(), limit_},
+      map_(geometry_),
+      arenas_(static_cast<std::size_t>(core.options().streams)) {}
+
+Allocator::~Allocator() = default;
+
+Arena& Allocator::arena_of(int slot) {
+  auto& entry = arenas_[static_cast<std::size_t>(slot)];
+  // acquire: pairs with the release below.
+  if (Arena* arena = entry.load(std::memory_order_acquire)) return *arena;
+  sync::LockGuard lock(making_);
+  if (Arena* arena = entry.load(std::memory_order_relaxed))
+    return *arena;  // relaxed: written under the mutex
+  owned_.push_back(std::make_unique<Arena>(slot, geometry_, source_, map_, *this));
+  // release: pairs with the acquires above and in for_each_arena.
+  entry.store(owned_.back().get(), std::memory_order_release);
+  return *owned_.back();
+}
+
+std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
+  return std::make_unique<ThreadCache>(
+      ThreadCache::Shared{geometry_, budget_, core_.options().thread_cache_bytes, peak_, totals_mutex_,
+                          retired_totals_},
+      context.thread());
+}
+
+void Allocator::finish_close() noexcept {
+  sync::LockGuard lock(making_);
+  for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
+  owned_.clear();
+}
+
+BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) const {
+  if (!std::has_single_bit(alignment) || alignment > kLargestAlignment) {
+    throw Error(ErrorCode::InvalidArgument,
+                "an alignment of " + std::to_string(alignment) +
+                    " was asked for; it must be a power of two up to 1 GiB",
+                core_.error_context("Device::allocate"));
+  }
+  BlockRequest request;
+  request.large = bytes > geometry_.small_limit;
+  const std::size_t unit = request.large ? geometry_.large_unit : geometry_.small_unit;
+  request.alignment = std::max(alignment, unit);
+  if (request.large) {
+    request.size = round_up(std::min(bytes, kLargestRequest), unit);
+  } else {
+    request.size_class =
+        static_cast<std::uint32_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
+    request.size = SizeClass::units(static_cast<int>(request.size_class)) * unit;
+  }
+  return request;
+}
+
+void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::size_t alignment) {
+  {
+    Context::Hold hold = context.hold();
+    if (!hold) core_.throw_closed("Device::allocate");
+    if (slot == kCurrentSlot) slot = StreamPool::current_slot(context);
+    if (bytes <= geometry_.small_limit && alignment <= geometry_.small_unit && std::has_single_bit(alignment))
+        [[likely]] {
+      const std::size_t units = (bytes + geometry_.small_unit - 1) / geometry_.small_unit;
+      const int size_class = SizeClass::of(units == 0 ? 1 : units);
+      ThreadCache& cache = cache_of(context);
+      Block* block = cache.pop(cache.of(arena_of(slot)), static_cast<std::uint32_t>(size_class));
+      if (block != nullptr) [[likely]]
+        return give_out(*block);
+    }
+  }
+  return allocate_slow(context, slot, bytes, request_for(bytes, alignment));
+}
+
+void* Allocator::give_out(Block& block) noexcept {
+  if (protect_) unhide(block);
+  return block.data();
+}
+
+Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
+  Block* block = map_.find(reinterpret_cast<std::uintptr_t>(address));
+  // relaxed: the look-up ordered it; a descriptor that became something else has another address.
+  if (block == nullptr || block->data() != address) {
+    throw Error(
+        ErrorCode::InvalidArgument,
+        hex(address) + " is not the start of an allocation of this device; pass what allocate returned",
+        core_.error_context(call));
+  }
+  // acquire: pairs with the release in ThreadCache::hand_out.
+  word = block->word.load(std::memory_order_acquire);
+  if (BlockWord::state(word) != BlockState::live) {
+    throw_rule("double-free", hex(address) + " has been freed already; free each allocation once",
+               core_.error_context(call));
+  }
+  return *block;
+}
+
+void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) {
+  Context::Hold hold = context.hold();
+  if (!hold) return;  // closed: the memory is gone, and so is the need to free it
+  constexpr const char* kCall = "Device::deallocate";
+  std::uint64_t word = 0;
+  Block& block = live_block(address, kCall, word);
+  ThreadCache& cache = cache_of(context);
+  // A live block's size does not change; once it is free it is no longer ours to ask.
+  const std::size_t size = block.size;
+  bool freed = false;
+  if ((word & BlockWord::kMarks) != 0 || protect_) {
+    const BlockUse own{{block.arena->slot(), block.arena->timeline().last_used()}};
+    freed = block.arena->free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
+                                   protect_ ? &own : nullptr);
+    if (freed) cache.count_free(size);
+  } else {
+    ArenaCache* own = block.large ? nullptr : cache.find(block.arena);
+    const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
+    // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
+    freed = block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
+                                               std::memory_order_acquire, std::memory_order_relaxed);
+    if (freed) {
+      block.free_value = block.arena->timeline().last_used();
+      cache.count_free(size);
+      if (own != nullptr) {
+        cache.push(*own, block);
+      } else if (!block.large) {
+        cache.send(block);
+      } else if (cache.find(block.arena) != nullptr) {
+        block.arena->give(block);
+      } else {
+        BlockList one;
+        one.push(&block);
+        block.arena->give_remote(one);
+      }
+    }
+  }
+  if (!freed) {
+    throw_rule("double-free",
+               hex(address) + " is being freed by two threads at once; free each allocation once",
+               core_.error_context(kCall));
+  }
+}
+
+bool Allocator::reached(const TimelinePoint& point) noexcept {
+  if (streams_.timeline(point.queue).completed() < point.value) return false;
+  if (protect_) core_.backend().host_knows(point);
+  return true;
+}
+
+void Allocator::hide(const Block& block) noexcept {
+  if (!protect_) return;
+  const auto start = reinterpret_cast<std::uintptr_t>(block.data());
+  const std::uintptr_t first = round_up(start, kPage);
+  const std::uintptr_t last = round_down(start + block.size, kPage);
+  if (first < last) core_.backend().set_accessible(reinterpret_cast<void*>(first), last - first, false);
+}
+
+void Allocator::unhide(const Block& block) noexcept {
+  // Outwards: a page that the block shares with a hidden neighbour must be usable.
+  const auto start = reinterpret_cast<std::uintptr_t>(block.data());
+  const std::uintptr_t first = round_down(start, kPage);
+  const std::uintptr_t last = round_up(start + block.size, kPage);
+  core_.backend().set_accessible(reinterpret_cast<void*>(first), last - first, true);
+}
+
+}  // namespace millrace

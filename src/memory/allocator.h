@@ -1,0 +1,122 @@
+// The caching allocator of a device: what allocate and free mean.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <millrace/device.h>
+
+#include "device/core.h"
+#include "device/use_checker.h"
+#include "memory/arena.h"
+#include "memory/geometry.h"
+#include "memory/heap.h"
+#include "memory/limit.h"
+#include "memory/page_map.h"
+#include "memory/peak.h"
+#include "memory/thread_cache.h"
+#include "stream/pool.h"
+
+namespace millrace {
+
+/// One arena a stream, a cache a thread, one limit.
+///
+/// Invariants (docs/concurrency.md):
+///   M1  At quiet points committed = live + cached + unsent + remote + pending + free, re-added from
+///       the heaps by check_accounting.
+///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
+///   O1  Nobody waits for another thread's context while out of memory, nor holds their own.
+///
+/// Thread safety: all members from any thread; a context by its own thread.
+class Allocator final : public Layer, public ArenaHost, public UseChecker {
+ public:
+  Allocator(Core& core, const Geometry& geometry, std::size_t limit);
+  ~Allocator() override;
+  static Allocator& of(Core& core) noexcept { return static_cast<Allocator&>(core.layer(LayerId::memory)); }
+
+  /// Memory that the stream of the slot may use at once; kCurrentSlot: the calling thread's. Throws
+  /// OutOfMemoryError, InvalidArgument, Closed, and what taking a lease does.
+  static constexpr int kCurrentSlot = -1;
+  void* allocate(Context& context, int slot, std::size_t bytes, std::size_t alignment);
+  /// Whether a free that breaks a rule throws, or is made safe: memory that work still uses stays
+  /// pending.
+  enum class OnMisuse : std::uint8_t { raise, forgive };
+  void deallocate(Context& context, void* address, OnMisuse on_misuse);
+
+  /// slot's stream uses the allocation: up to now, or until the allocation is freed.
+  void record_use(const void* address, int slot, bool until_free, const char* call);
+  void make_discardable(void* address);
+  bool make_resident(void* address);
+
+  MemoryStats stats();
+  std::size_t trim();
+  void set_limit(std::size_t bytes);
+  void reset_peaks();
+  void check_accounting();
+
+  std::unique_ptr<ContextPart> make_part(Context& context) override;
+  void finish_close() noexcept override;
+
+  const Timeline& timeline(int slot) const noexcept override { return streams_.timeline(slot); }
+  bool reached(const TimelinePoint& point) noexcept override;
+  void hide(const Block& block) noexcept override;
+  void check(const Use& use, TimelinePoint at) override;
+
+ private:
+  static ThreadCache& cache_of(Context& context) noexcept {
+    return static_cast<ThreadCache&>(*context.part(LayerId::memory));
+  }
+  Arena& arena_of(int slot);
+  BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
+  void* give_out(Block& block) noexcept;
+  void unhide(const Block& block) noexcept;
+  /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
+  Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
+
+  // slow.cc: what the fast path could not serve, and the out-of-memory procedure.
+  void* allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request);
+  Block* obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
+  Block* obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
+  Block* obtain_after_reclaim(Context& context, Arena& arena, const BlockRequest& request);
+  bool reuse_pending(Arena& arena, const BlockRequest& request);
+  Block* borrow(Context& context, Arena& borrower, const BlockRequest& request);
+  bool wait_for_pending(sync::Deadline deadline);
+  void flush_other_caches(const Context& own) noexcept;
+  std::size_t release_empty() noexcept;
+  [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot);
+
+  // report.cc
+  Totals totals();
+  std::size_t cached_bytes();
+  OutOfMemoryReport report(std::size_t bytes);
+
+  template <typename Visit>
+  void for_each_arena(Visit&& visit) {
+    for (auto& entry : arenas_) {
+      // acquire: pairs with the release in arena_of.
+      if (Arena* arena = entry.load(std::memory_order_acquire)) visit(*arena);
+    }
+  }
+
+  Core& core_;
+  StreamPool& streams_;
+  const Geometry geometry_;
+  const bool protect_;
+  Limit limit_;
+  Peak peak_;
+  CacheBudget budget_;
+  HeapSource source_;
+  PageMap map_;
+  sync::Mutex reclaiming_;  // one out-of-memory procedure at a time, so that none misses what another moves
+  sync::Mutex totals_mutex_;
+  Totals retired_totals_ GUARDED_BY(totals_mutex_);
+  sync::atomic<std::uint64_t> out_of_memory_{0};
+
+  sync::Mutex making_;  // makes arenas
+  std::vector<std::unique_ptr<Arena>> owned_ GUARDED_BY(making_);
+  std::vector<sync::atomic<Arena*>> arenas_;  // by slot; made when first asked for
+};
+
+}  // namespace millrace

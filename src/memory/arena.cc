@@ -1,0 +1,270 @@
+#include "memory/arena.h"
+
+#include <algorithm>
+
+#include "device/status.h"
+
+namespace millrace {
+
+Arena::Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host)
+    : slot_(slot),
+      geometry_(geometry),
+      timeline_(host.timeline(slot)),
+      host_(host),
+      blocks_(*this),
+      small_(false, geometry, source, map, blocks_),
+      large_(true, geometry, source, map, blocks_) {}
+
+void Arena::refill(const BlockRequest& request, int count, BlockList& out) {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  BlockList& bin = bins_[request.size_class];
+  while (out.count < count && !bin.empty()) {
+    Block* block = bin.pop();
+    bins_bytes_ -= block->size;
+    block->set_state(BlockState::cached);
+    out.push(block);
+  }
+  while (out.count < count) {
+    Block* block = small_.take(request.size, geometry_.small_unit);
+    if (block == nullptr) break;
+    block->size_class = request.size_class;
+    block->set_state(BlockState::cached);
+    out.push(block);
+  }
+  if (!out.empty()) return;
+  // What is left may be unmerged, or waiting for uses that have ended.
+  if (Block* block = take_locked(request, Space::kAnyValue)) {
+    block->set_state(BlockState::cached);
+    out.push(block);
+  }
+}
+
+Block* Arena::take(const BlockRequest& request, bool idle_only) {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  return take_locked(request, idle_only ? timeline_.completed() : Space::kAnyValue);
+}
+
+Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
+  Space& from = space(request.large);
+  Block* block = from.take(request.size, request.alignment, done);
+  if (block == nullptr && collect_pending_locked()) block = from.take(request.size, request.alignment, done);
+  if (block == nullptr && !request.large && bins_bytes_ != 0) {
+    merge_bins();
+    block = from.take(request.size, request.alignment, done);
+  }
+  if (block != nullptr) block->size_class = request.size_class;
+  return block;
+}
+
+Status Arena::grow(const BlockRequest& request) {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  return space(request.large).grow(request.size, request.alignment);
+}
+
+void Arena::give(BlockList blocks) {
+  sync::LockGuard lock(mutex_);
+  while (Block* block = blocks.pop()) take_in(*block);
+}
+
+void Arena::give(Block& block) {
+  sync::LockGuard lock(mutex_);
+  take_in(block);
+}
+
+void Arena::give_remote(BlockList blocks) noexcept {
+  if (blocks.empty()) return;
+  for (Block* block = blocks.first; block != nullptr; block = block->next)
+    block->set_state(BlockState::remote);
+  remote_.push_chain(blocks.first, blocks.last);
+}
+
+void Arena::take_in_remote() {
+  Block* next = nullptr;
+  for (Block* block = remote_.take_all(); block != nullptr; block = next) {
+    next = block->next;
+    take_in(*block);
+  }
+}
+
+void Arena::take_in(Block& block) {
+  if (block.large || bins_bytes_ + block.size > geometry_.bins_bytes) {
+    space(block.large).give(block);
+    return;
+  }
+  block.set_state(BlockState::binned);
+  bins_[block.size_class].push(&block);
+  bins_bytes_ += block.size;
+}
+
+void Arena::merge_bins() {
+  for (BlockList& bin : bins_) {
+    while (Block* block = bin.pop()) small_.give(*block);
+  }
+  bins_bytes_ = 0;
+}
+
+bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use) {
+  sync::LockGuard lock(mutex_);
+  // Checked again under the mutex: it may have been freed and handed out anew (A1, M6).
+  // acquire: pairs with the release that made the block live.
+  std::uint64_t word = block.word.load(std::memory_order_acquire);
+  do {
+    if (BlockWord::state(word) != BlockState::live || BlockWord::generation(word) != generation) return false;
+    // relaxed failure: looked at again. acq_rel: a free that finds the mark takes this mutex.
+  } while (!block.word.compare_exchange_weak(word, word | BlockWord::kHasUses, std::memory_order_acq_rel,
+                                             std::memory_order_relaxed));
+  for (BlockUse& known : block.uses) {
+    if (known.point.queue != use.point.queue) continue;
+    // One entry a stream: the later point counts, and is covered only by a record_use that is not older.
+    const bool newer = use.point.value >= known.point.value;
+    known.declared =
+        newer ? (use.declared && (known.declared || use.point.value > known.point.value)) : known.declared;
+    known.point.value = std::max(known.point.value, use.point.value);
+    known.until_free |= use.until_free;
+    return true;
+  }
+  block.uses.push_back(use);
+  return true;
+}
+
+bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra) {
+  sync::LockGuard lock(mutex_);
+  // acquire: pairs with the release that made the block live.
+  std::uint64_t word = block.word.load(std::memory_order_acquire);
+  const auto is_meant = [&] {
+    return BlockWord::state(word) == BlockState::live && BlockWord::generation(word) == generation;
+  };
+  if (!is_meant()) return false;
+  if (!forgiving) refuse_uncovered_uses(block);
+  // acquire both: as above. Only the marks can have changed, unless another free was first.
+  while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
+                                           std::memory_order_acquire, std::memory_order_acquire)) {
+    if (!is_meant()) return false;
+  }
+  block.free_value = timeline_.last_used();
+  if (extra != nullptr) block.uses.push_back(*extra);
+  for (BlockUse& use : block.uses) {
+    if (use.until_free) use.point.value = host_.timeline(use.point.queue).last_used();
+  }
+  if (all_reached(block)) {
+    retire_uses(block);
+  } else {
+    link_pending(block);
+  }
+  return true;
+}
+
+void Arena::refuse_uncovered_uses(const Block& block) {
+  for (const BlockUse& use : block.uses) {
+    if (!use.declared || use.until_free || host_.reached(use.point)) continue;
+    throw_rule("freed-while-in-use",
+               "memory allocated for stream " + std::to_string(slot_) + " is freed while work on stream " +
+                   std::to_string(use.point.queue) +
+                   " still uses it; call record_use or record_stream for that stream first, or wait for it");
+  }
+}
+
+void Arena::retire_uses(Block& block) {
+  block.uses.clear();
+  host_.hide(block);
+  take_in(block);
+}
+
+bool Arena::all_reached(const Block& block) {
+  return std::all_of(block.uses.begin(), block.uses.end(),
+                     [&](const BlockUse& use) { return host_.reached(use.point); });
+}
+
+void Arena::link_pending(Block& block) {
+  block.set_state(BlockState::pending);
+  pending_.push_back(&block);
+  pending_bytes_.add(block.size);
+}
+
+void Arena::unlink_pending(Block& block) {
+  *std::find(pending_.begin(), pending_.end(), &block) = pending_.back();
+  pending_.pop_back();
+  pending_bytes_.subtract(block.size);
+  block.set_state(BlockState::moving);
+}
+
+bool Arena::collect_pending() {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  return collect_pending_locked();
+}
+
+bool Arena::collect_pending_locked() {
+  const auto ended =
+      std::partition(pending_.begin(), pending_.end(),
+                     [&](const Block* block) NO_THREAD_SAFETY_ANALYSIS { return !all_reached(*block); });
+  const bool any = ended != pending_.end();
+  for (auto it = ended; it != pending_.end(); ++it) {
+    Block& block = **it;
+    pending_bytes_.subtract(block.size);
+    retire_uses(block);
+  }
+  pending_.erase(ended, pending_.end());
+  return any;
+}
+
+Block* Arena::claim_pending(const BlockRequest& request) {
+  sync::LockGuard lock(mutex_);
+  Block* best = nullptr;
+  for (Block* block : pending_) {
+    if (block->large != request.large || block->size < request.size) continue;
+    if (reinterpret_cast<std::uintptr_t>(block->data()) % request.alignment != 0) continue;
+    if (best != nullptr && best->size <= block->size) continue;
+    const bool submitted = std::all_of(block->uses.begin(), block->uses.end(), [&](const BlockUse& use) {
+      return use.point.queue != slot_ && use.point.value <= host_.timeline(use.point.queue).submitted();
+    });
+    if (submitted) best = block;
+  }
+  if (best != nullptr) unlink_pending(*best);
+  return best;
+}
+
+void Arena::put_back_pending(Block& block) {
+  sync::LockGuard lock(mutex_);
+  link_pending(block);
+}
+
+std::size_t Arena::release_empty() {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  collect_pending_locked();
+  merge_bins();
+  const std::uint64_t done = timeline_.completed();
+  return small_.release_empty(done) + large_.release_empty(done);
+}
+
+std::optional<TimelinePoint> Arena::next_to_finish() {
+  sync::LockGuard lock(mutex_);
+  for (const Block* block : pending_) {
+    for (const BlockUse& use : block->uses) {
+      if (!host_.reached(use.point)) return use.point;
+    }
+  }
+  const std::uint64_t done = timeline_.completed();
+  const std::uint64_t busy = std::max(small_.busy_until(done), large_.busy_until(done));
+  if (busy == 0) return std::nullopt;
+  return TimelinePoint{slot_, busy};
+}
+
+bool Arena::in_use(const Block& block) {
+  sync::LockGuard lock(mutex_);
+  // relaxed: written under the stream's mutex by whoever recorded the use; asking while recording
+  // gets one of the two answers.
+  if (block.own_use.load(std::memory_order_relaxed) > timeline_.completed()) return true;
+  return !all_reached(block);
+}
+
+std::size_t Arena::largest_free() {
+  sync::LockGuard lock(mutex_);
+  return std::max(small_.largest_free(), large_.largest_free());
+}
+
+}  // namespace millrace

@@ -1,0 +1,137 @@
+// The memory of one stream: where thread caches are refilled from and return to.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "memory/block.h"
+#include "memory/block_pool.h"
+#include "memory/counters.h"
+#include "memory/geometry.h"
+#include "memory/heap.h"
+#include "memory/page_map.h"
+#include "memory/size_class.h"
+#include "memory/space.h"
+#include "stream/timeline.h"
+#include "sync/mpsc_list.h"
+#include "sync/mutex.h"
+
+namespace millrace {
+
+/// What an arena needs of the layers around it.
+class ArenaHost {
+ public:
+  virtual const Timeline& timeline(int slot) const noexcept = 0;
+  /// Has the point been reached? Tells the backend that the host knows.
+  virtual bool reached(const TimelinePoint& point) noexcept = 0;
+  /// Protect mode: nobody may touch a freed range until it is handed out again.
+  virtual void hide(const Block& block) noexcept = 0;
+
+ protected:
+  ~ArenaHost() = default;
+};
+
+/// A request, rounded to what the spaces deal in.
+struct BlockRequest {
+  std::size_t size = 0;
+  std::size_t alignment = 0;
+  std::uint32_t size_class = 0;  ///< small ones
+  bool large = false;
+};
+
+/// Heaps with best fit for small and for large blocks; bins of small blocks ready for the next refill;
+/// blocks freed elsewhere; blocks that other streams may still use.
+///
+/// Invariants (docs/concurrency.md):
+///   A1  A block is handed out again only when everything that used it is ordered before: the arena's
+///       own stream by its order, others once their uses were reached or this stream waits for them.
+///   A2  A block freed elsewhere is taken in exactly once, and before the arena grows.
+///
+/// Thread safety: all members from any thread. Calls the device under its mutex only to commit and to
+/// give back memory; takes no other arena's mutex.
+class Arena {
+ public:
+  Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
+
+  int slot() const noexcept { return slot_; }
+  const Timeline& timeline() const noexcept { return timeline_; }
+
+  /// Blocks of the class for a thread's cache, in state cached: at least one, unless there is none
+  /// without growing. Throws std::bad_alloc.
+  void refill(const BlockRequest& request, int count, BlockList& out) EXCLUDES(mutex_);
+  /// One block in state moving; null if there is none without growing. With idle_only set, one that a
+  /// stream which this arena does not order may use at once.
+  Block* take(const BlockRequest& request, bool idle_only) EXCLUDES(mutex_);
+  Status grow(const BlockRequest& request) EXCLUDES(mutex_);
+
+  /// Takes back blocks that the arena's own stream orders, and only that.
+  void give(BlockList blocks) EXCLUDES(mutex_);
+  void give(Block& block) EXCLUDES(mutex_);
+  /// The same for threads that have no business with the arena: no lock.
+  void give_remote(BlockList blocks) noexcept;
+
+  /// A use of a live block by another stream; false when the block is not that of the generation.
+  bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
+  /// A free of a block with uses, or with an extra one: false when another free was first. Throws
+  /// InvalidState, rule "freed-while-in-use", if recorded work uses it that no record_use covers,
+  /// unless forgiving.
+  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra)
+      EXCLUDES(mutex_);
+  /// Takes in pending blocks whose uses have been reached; true if there was one.
+  bool collect_pending() EXCLUDES(mutex_);
+  /// A pending block that would serve the request and whose uses were all submitted; it is the
+  /// caller's, in state moving, until given or put back.
+  Block* claim_pending(const BlockRequest& request) EXCLUDES(mutex_);
+  void put_back_pending(Block& block) EXCLUDES(mutex_);
+
+  /// Gives back whole granules that nothing uses; bytes.
+  std::size_t release_empty() EXCLUDES(mutex_);
+  /// A point whose reaching frees something here, for the out-of-memory procedure to wait for.
+  std::optional<TimelinePoint> next_to_finish() EXCLUDES(mutex_);
+
+  /// Rule "purgeable-in-use" for uses of a live block that were not reached.
+  bool in_use(const Block& block) EXCLUDES(mutex_);
+
+  std::size_t pending_bytes() const noexcept { return pending_bytes_.load(); }
+  std::size_t largest_free() EXCLUDES(mutex_);
+  /// Calls visit(const Block&) for every block, holes too, with the mutex held.
+  template <typename Visit>
+  void for_each_block(Visit&& visit) EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    small_.for_each_block(visit);
+    large_.for_each_block(visit);
+  }
+
+ private:
+  Space& space(bool large) REQUIRES(mutex_) { return large ? large_ : small_; }
+  void take_in(Block& block) REQUIRES(mutex_);
+  void take_in_remote() REQUIRES(mutex_);
+  void merge_bins() REQUIRES(mutex_);
+  bool collect_pending_locked() REQUIRES(mutex_);
+  Block* take_locked(const BlockRequest& request, std::uint64_t done) REQUIRES(mutex_);
+  bool all_reached(const Block& block) REQUIRES(mutex_);
+  void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
+  void retire_uses(Block& block) REQUIRES(mutex_);
+  void unlink_pending(Block& block) REQUIRES(mutex_);
+  void link_pending(Block& block) REQUIRES(mutex_);
+
+  const int slot_;
+  const Geometry& geometry_;
+  const Timeline& timeline_;
+  ArenaHost& host_;
+
+  sync::MpscList<Block> remote_;  ///< written by any thread, so away from what the mutex guards
+  alignas(sync::kCacheLine) sync::Mutex mutex_;  // everything below, and the uses of live blocks
+  BlockPool blocks_ GUARDED_BY(mutex_);
+  Space small_ GUARDED_BY(mutex_);
+  Space large_ GUARDED_BY(mutex_);
+  std::array<BlockList, SizeClass::kCount> bins_ GUARDED_BY(mutex_);
+  std::size_t bins_bytes_ GUARDED_BY(mutex_) = 0;
+  std::vector<Block*> pending_ GUARDED_BY(mutex_);
+  ByteGauge pending_bytes_;  ///< written under mutex_
+};
+
+}  // namespace millrace

@@ -1,0 +1,54 @@
+// Descriptors for blocks, recycled and never freed before their arena.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "memory/block.h"
+
+namespace millrace {
+
+/// Thread safety: guarded by the arena's mutex.
+class BlockPool {
+ public:
+  explicit BlockPool(Arena& arena) : arena_(&arena) {}
+
+  /// Makes sure that the next count calls of take do not allocate. Throws std::bad_alloc.
+  void reserve(int count) {
+    while (available_ < count) {
+      slabs_.push_back(std::make_unique<Block[]>(kSlab));
+      for (std::size_t i = kSlab; i-- > 0;) {
+        slabs_.back()[i].arena = arena_;
+        put(slabs_.back()[i]);
+      }
+    }
+  }
+  /// After reserve.
+  Block& take() noexcept {
+    Block* block = free_;
+    free_ = block->next;
+    --available_;
+    block->next = nullptr;
+    return *block;
+  }
+  /// The next life of a descriptor has another generation, whoever remembers this one (M6).
+  void put(Block& block) noexcept {
+    const std::uint64_t generation = BlockWord::generation(block.word.load(std::memory_order_relaxed));
+    // relaxed: whoever still looks at the descriptor only compares the word.
+    block.word.store(BlockWord::make(BlockState::unused, generation + 1), std::memory_order_relaxed);
+    block.address.store(0, std::memory_order_relaxed);
+    block.next = free_;
+    free_ = &block;
+    ++available_;
+  }
+
+ private:
+  static constexpr std::size_t kSlab = 64;
+
+  Arena* const arena_;
+  Block* free_ = nullptr;
+  int available_ = 0;
+  std::vector<std::unique_ptr<Block[]>> slabs_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,97 @@
+#include "memory/page_map.h"
+
+#include <bit>
+
+namespace millrace {
+
+PageMap::PageMap(const Geometry& geometry)
+    : granule_shift_(std::countr_zero(geometry.granule)),
+      granule_mask_(geometry.granule - 1),
+      leaf_shift_((geometry.address_bits - granule_shift_) / 2),
+      leaf_mask_((std::uintptr_t{1} << leaf_shift_) - 1),
+      root_entries_(std::size_t{1} << (geometry.address_bits - granule_shift_ - leaf_shift_)),
+      root_(std::make_unique<sync::atomic<Leaf*>[]>(root_entries_)) {}
+
+PageMap::~PageMap() = default;
+
+void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t unit) {
+  const int unit_shift = std::countr_zero(unit);
+  const std::size_t granule_bytes = std::size_t{1} << granule_shift_;
+  sync::LockGuard lock(adding_);
+  for (std::uintptr_t address = base; address < base + bytes; address += granule_bytes) {
+    const std::uintptr_t number = address >> granule_shift_;
+    sync::atomic<Leaf*>& root_entry = root_[number >> leaf_shift_];
+    // relaxed: written under this mutex only.
+    Leaf* leaf = root_entry.load(std::memory_order_relaxed);
+    if (leaf == nullptr) {
+      leaf = leaves_.emplace_back(std::make_unique<Leaf>(leaf_mask_ + 1)).get();
+      // release: pairs with the acquire in find_granule.
+      root_entry.store(leaf, std::memory_order_release);
+    }
+    sync::atomic<Granule*>& entry = leaf->granules[number & leaf_mask_];
+    if (entry.load(std::memory_order_relaxed) != nullptr) continue;
+    Granule** spare = &spare_;
+    while (*spare != nullptr && (*spare)->unit_shift != unit_shift) spare = &(*spare)->next_spare;
+    Granule* granule = *spare;
+    if (granule != nullptr) {
+      *spare = granule->next_spare;
+    } else {
+      granule =
+          granules_.emplace_back(std::make_unique<Granule>(granule_bytes >> unit_shift, unit_shift)).get();
+    }
+    // release: pairs with the acquire in find_granule.
+    entry.store(granule, std::memory_order_release);
+  }
+}
+
+void PageMap::remove_granules(std::uintptr_t base, std::size_t bytes) noexcept {
+  sync::LockGuard lock(adding_);
+  for (std::uintptr_t address = base; address < base + bytes; address += granule_mask_ + 1) {
+    const std::uintptr_t number = address >> granule_shift_;
+    // relaxed: written under this mutex only.
+    Leaf* leaf = root_[number >> leaf_shift_].load(std::memory_order_relaxed);
+    if (leaf == nullptr) continue;
+    sync::atomic<Granule*>& entry = leaf->granules[number & leaf_mask_];
+    Granule* granule = entry.load(std::memory_order_relaxed);
+    if (granule == nullptr) continue;
+    // relaxed: takes something away; its entries lead to blocks that say themselves what they are.
+    entry.store(nullptr, std::memory_order_relaxed);
+    granule->next_spare = spare_;
+    spare_ = granule;
+  }
+}
+
+void PageMap::set_block(Block& block) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(block.data());
+  Granule* granule = find_granule(address);
+  // relaxed: published by the stores below, and by those that make the block live.
+  block.extent.store(block.size, std::memory_order_relaxed);
+  // release: pairs with the acquires in find and find_containing.
+  granule->blocks[(address & granule_mask_) >> granule->unit_shift].store(&block, std::memory_order_release);
+  const std::uintptr_t step = granule_mask_ + 1;
+  for (std::uintptr_t next = (address & ~granule_mask_) + step; next < address + block.size; next += step) {
+    find_granule(next)->spanning.store(&block, std::memory_order_release);
+  }
+}
+
+Block* PageMap::find_containing(std::uintptr_t address) const noexcept {
+  const Granule* granule = find_granule(address);
+  if (granule == nullptr) return nullptr;
+  const auto contains = [&](const Block* block) {
+    // acquire: pairs with the release that made it live; the extent of a live block does not change.
+    // If it is freed and cut anew meanwhile, the caller's address was not of a live block.
+    if (BlockWord::state(block->word.load(std::memory_order_acquire)) != BlockState::live) return false;
+    const std::uintptr_t start = block->address.load(std::memory_order_relaxed);
+    return start <= address && address - start < block->extent.load(std::memory_order_relaxed);
+  };
+  for (std::uintptr_t unit = (address & granule_mask_) >> granule->unit_shift;; --unit) {
+    // acquire: pairs with the release in set_block.
+    Block* block = granule->blocks[unit].load(std::memory_order_acquire);
+    if (block != nullptr && contains(block)) return block;
+    if (unit == 0) break;
+  }
+  Block* block = granule->spanning.load(std::memory_order_acquire);
+  return block != nullptr && contains(block) ? block : nullptr;
+}
+
+}  // namespace millrace

@@ -1,0 +1,120 @@
+// What the allocator can say about itself: figures, the out-of-memory report, the re-added equation.
+#include <algorithm>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "device/status.h"
+#include "memory/allocator.h"
+
+namespace millrace {
+
+Totals Allocator::totals() {
+  Totals sum;
+  // With the list locked no context is folded, so each counts once (D2). All frees before any
+  // allocation, so that the difference is never negative (M4).
+  core_.with_contexts([&](std::span<Context* const> contexts) {
+    for (Context* context : contexts) cache_of(*context).counters().add_freed_to(sum);
+    for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
+    sync::LockGuard lock(totals_mutex_);
+    sum += retired_totals_;
+  });
+  return sum;
+}
+
+std::size_t Allocator::cached_bytes() {
+  std::size_t bytes = 0;
+  core_.with_contexts([&](std::span<Context* const> contexts) {
+    for (Context* context : contexts) bytes += cache_of(*context).cached_bytes();
+  });
+  return bytes;
+}
+
+MemoryStats Allocator::stats() {
+  const Totals sum = totals();
+  MemoryStats stats;
+  stats.live = sum.allocated_bytes - sum.freed_bytes;
+  stats.cached = cached_bytes();
+  for_each_arena([&](Arena& arena) { stats.pending += arena.pending_bytes(); });
+  stats.committed = limit_.committed();
+  stats.limit = limit_.limit();
+  stats.peak_live = std::max(peak_.load(), stats.live);
+  std::size_t threads = 0;
+  core_.with_contexts([&](std::span<Context* const> contexts) { threads = contexts.size(); });
+  stats.peak_error = threads <= 1 ? 0 : (threads - 1) * static_cast<std::size_t>(peak_.quantum());
+  stats.peak_committed = limit_.peak();
+  stats.allocations = sum.allocations;
+  stats.frees = sum.frees;
+  stats.allocated_bytes = sum.allocated_bytes;
+  stats.freed_bytes = sum.freed_bytes;
+  // relaxed: statistics.
+  stats.heaps_created = source_.created.load(std::memory_order_relaxed);
+  stats.heaps_released = source_.released.load(std::memory_order_relaxed);
+  stats.out_of_memory = out_of_memory_.load(std::memory_order_relaxed);
+  return stats;
+}
+
+void Allocator::reset_peaks() {
+  limit_.reset_peak();
+  peak_.reset();
+}
+
+OutOfMemoryReport Allocator::report(std::size_t bytes) {
+  const MemoryStats now = stats();
+  OutOfMemoryReport report;
+  report.requested = bytes;
+  report.live = now.live;
+  report.cached = now.cached;
+  report.pending = now.pending;
+  report.committed = now.committed;
+  report.limit = now.limit;
+  std::map<std::pair<int, std::uint64_t>, std::size_t> held;
+  for_each_arena([&](Arena& arena) {
+    report.largest_free = std::max(report.largest_free, arena.largest_free());
+    arena.for_each_block([&](const Block& block) {
+      if (block.state() != BlockState::live) return;
+      held[{arena.slot(), block.thread.load(std::memory_order_relaxed)}] += block.size;
+    });
+  });
+  for (const auto& [who, live] : held) report.holders.push_back({who.first, who.second, live});
+  std::sort(report.holders.begin(), report.holders.end(),
+            [](const auto& a, const auto& b) { return a.live_bytes > b.live_bytes; });
+  if (report.holders.size() > 8) report.holders.resize(8);
+  return report;
+}
+
+void Allocator::throw_out_of_memory(std::size_t bytes, int slot) {
+  out_of_memory_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  throw OutOfMemoryError(report(bytes), core_.error_context("Device::allocate", slot));
+}
+
+void Allocator::check_accounting() {
+  std::size_t live = 0, other = 0, cached = 0, pending = 0;
+  for_each_arena([&](Arena& arena) {
+    arena.for_each_block([&](const Block& block) {
+      switch (block.state()) {
+        case BlockState::hole: break;
+        case BlockState::live: live += block.size; break;
+        case BlockState::cached:
+        case BlockState::unsent: cached += block.size; break;
+        case BlockState::pending: pending += block.size; break;
+        default: other += block.size;
+      }
+    });
+  });
+  const MemoryStats now = stats();
+  const std::size_t sum = live + cached + pending + other;
+  if (sum == now.committed && live == now.live && cached == now.cached && pending == now.pending) return;
+  const auto figure = [](const char* name, std::size_t found, std::size_t counted) {
+    return std::string(name) + " " + std::to_string(found) + " in the heaps, " + std::to_string(counted) +
+           " counted; ";
+  };
+  throw_rule("accounting",
+             figure("committed", sum, now.committed) + figure("live", live, now.live) +
+                 figure("cached", cached, now.cached) + figure("pending", pending, now.pending) +
+                 "call it only while no other thread allocates or frees",
+             core_.error_context("Device::check_accounting"));
+}
+
+}  // namespace millrace

@@ -1,0 +1,230 @@
+#include "memory/space.h"
+
+#include <algorithm>
+#include <string>
+
+namespace millrace {
+namespace {
+
+std::size_t padding(const Block& block, std::size_t alignment) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(block.data());
+  return static_cast<std::size_t>(round_up(start, alignment) - start);
+}
+
+}  // namespace
+
+Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool)
+    : large_(large),
+      unit_(large ? geometry.large_unit : geometry.small_unit),
+      geometry_(geometry),
+      source_(source),
+      map_(map),
+      pool_(pool) {}
+
+Space::~Space() {
+  free_.clear();
+  holes_.clear();
+  for (const auto& heap : heaps_) {
+    for (Block* block = heap->first; block != nullptr; block = block->right) {
+      if (block->state() == BlockState::hole) continue;
+      source_.backend.decommit(block->data(), block->size);
+      source_.limit.give_back(block->size);
+    }
+    source_.backend.release(heap->base, heap->bytes);
+    source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  }
+}
+
+Block* Space::take(std::size_t size, std::size_t alignment, std::uint64_t done) {
+  pool_.reserve(2);
+  for (auto found = free_.lower_bound(size, BySize()); found != free_.end(); ++found) {
+    if (found->free_value > done) continue;
+    const std::size_t before = padding(*found, alignment);
+    if (found->size < before + size) continue;
+    Block* block = &*found;
+    remove(*block);
+    if (before != 0) {
+      Block& aligned = split(*block, before);
+      insert(*block, BlockState::free);
+      block = &aligned;
+    }
+    if (block->size > size) insert(split(*block, size), BlockState::free);
+    map_.set_block(*block);
+    return block;
+  }
+  return nullptr;
+}
+
+void Space::give(Block& block) noexcept {
+  insert(block, BlockState::free);
+}
+
+Block& Space::split(Block& block, std::size_t bytes) noexcept {
+  Block& rest = pool_.take();
+  rest.address.store(block.address.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  rest.size = block.size - bytes;
+  rest.free_value = block.free_value;
+  rest.large = large_;
+  rest.heap = block.heap;
+  rest.left = &block;
+  rest.right = block.right;
+  if (rest.right != nullptr) rest.right->left = &rest;
+  block.right = &rest;
+  block.size = bytes;
+  return rest;
+}
+
+void Space::absorb_right(Block& block) noexcept {
+  Block& right = *block.right;
+  block.size += right.size;
+  block.free_value = std::max(block.free_value, right.free_value);
+  block.right = right.right;
+  if (block.right != nullptr) block.right->left = &block;
+  pool_.put(right);
+}
+
+void Space::remove(Block& block) noexcept {
+  BestFit& from = tree(block.state());
+  from.erase(from.iterator_to(block));
+  block.set_state(BlockState::moving);
+}
+
+Block& Space::insert(Block& block, BlockState state) noexcept {
+  Block* merged = &block;
+  if (block.right != nullptr && block.right->state() == state) {
+    remove(*block.right);
+    absorb_right(block);
+  }
+  if (block.left != nullptr && block.left->state() == state) {
+    merged = block.left;
+    remove(*merged);
+    absorb_right(*merged);
+  }
+  merged->set_state(state);
+  tree(state).insert(*merged);
+  return *merged;
+}
+
+Status Space::grow(std::size_t size, std::size_t alignment) {
+  pool_.reserve(4);
+  // The free end before a hole counts towards what is needed: growth in place. Padding for the
+  // alignment is what the worst start would take, less where the start is known.
+  Block* best = nullptr;
+  std::size_t best_need = 0;
+  for (Block& hole : holes_) {
+    const bool tail = hole.left != nullptr && hole.left->state() == BlockState::free;
+    const Block& start = tail ? *hole.left : hole;
+    const std::size_t needed = padding(start, alignment) + size;
+    const std::size_t present = tail ? start.size : 0;
+    const std::size_t need = round_up(needed - std::min(needed, present), geometry_.granule);
+    if (need == 0 || need > hole.size) continue;
+    if (best == nullptr || need < best_need) {
+      best = &hole;
+      best_need = need;
+    }
+  }
+  if (best == nullptr) {
+    Status added = add_heap(size + (alignment > geometry_.granule ? alignment : 0));
+    if (!added.ok()) return added;
+    best = heaps_.back()->first;
+    best_need = round_up(padding(*best, alignment) + size, geometry_.granule);
+  }
+  return fill_hole(*best, best_need);
+}
+
+Status Space::fill_hole(Block& hole, std::size_t bytes) {
+  map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), bytes, unit_);
+  if (!source_.limit.try_reserve(bytes)) {
+    return Status(ErrorCode::OutOfMemory, "the memory limit of " + std::to_string(source_.limit.limit()) +
+                                              " bytes leaves no room for " + std::to_string(bytes) + " more");
+  }
+  Status committed = source_.backend.commit(hole.data(), bytes);
+  if (!committed.ok()) {
+    source_.limit.give_back(bytes);
+    return committed;
+  }
+  remove(hole);
+  if (hole.size > bytes) insert(split(hole, bytes), BlockState::hole);
+  hole.free_value = 0;
+  insert(hole, BlockState::free);
+  return {};
+}
+
+Status Space::add_heap(std::size_t bytes) {
+  heaps_.reserve(heaps_.size() + 1);
+  auto heap = std::make_unique<Heap>();
+  const std::size_t least = round_up(bytes, geometry_.granule);
+  heap->bytes = std::max(least, geometry_.heap_bytes);
+  void* base = nullptr;
+  Status reserved = source_.backend.reserve(heap->bytes, &base);
+  while (!reserved.ok() && heap->bytes > least) {
+    // Address space can be limited too.
+    heap->bytes = std::max(least, round_up(heap->bytes / 4, geometry_.granule));
+    reserved = source_.backend.reserve(heap->bytes, &base);
+  }
+  if (!reserved.ok()) return reserved;
+  heap->base = static_cast<std::byte*>(base);
+  Block& hole = pool_.take();
+  hole.address.store(reinterpret_cast<std::uintptr_t>(base), std::memory_order_relaxed);
+  hole.size = heap->bytes;
+  hole.large = large_;
+  hole.free_value = 0;
+  hole.heap = heap.get();
+  hole.left = nullptr;
+  hole.right = nullptr;
+  heap->first = &hole;
+  heaps_.push_back(std::move(heap));
+  insert(hole, BlockState::hole);
+  source_.created.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  return {};
+}
+
+void Space::release_heap(std::size_t index) noexcept {
+  Heap& heap = *heaps_[index];
+  remove(*heap.first);
+  pool_.put(*heap.first);
+  map_.remove_granules(reinterpret_cast<std::uintptr_t>(heap.base), heap.bytes);
+  source_.backend.release(heap.base, heap.bytes);
+  source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  heaps_.erase(heaps_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+std::size_t Space::release_empty(std::uint64_t done) noexcept {
+  std::size_t released = 0;
+  for (std::size_t i = heaps_.size(); i-- > 0;) {
+    for (Block* block = heaps_[i]->first; block != nullptr; block = block->right) {
+      if (block->state() != BlockState::free || block->free_value > done) continue;
+      const std::size_t head = padding(*block, geometry_.granule);
+      if (block->size < head + geometry_.granule) continue;
+      const std::size_t bytes = round_down(block->size - head, geometry_.granule);
+      try {
+        pool_.reserve(2);
+      } catch (const std::bad_alloc&) {
+        return released;  // no host memory for the pieces: keep it whole
+      }
+      remove(*block);
+      Block* empty = block;
+      if (head != 0) {
+        empty = &split(*block, head);
+        insert(*block, BlockState::free);
+      }
+      if (empty->size > bytes) insert(split(*empty, bytes), BlockState::free);
+      source_.backend.decommit(empty->data(), bytes);
+      source_.limit.give_back(bytes);
+      released += bytes;
+      block = &insert(*empty, BlockState::hole);
+    }
+    if (heaps_[i]->first->state() == BlockState::hole && heaps_[i]->first->right == nullptr) release_heap(i);
+  }
+  return released;
+}
+
+std::uint64_t Space::busy_until(std::uint64_t done) const noexcept {
+  std::uint64_t latest = 0;
+  for (const Block& block : free_) {
+    if (block.free_value > done) latest = std::max(latest, block.free_value);
+  }
+  return latest;
+}
+
+}  // namespace millrace

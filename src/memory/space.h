@@ -1,0 +1,93 @@
+// The memory of an arena for one kind of size: heaps that grow in place, best fit, split and merge.
+#pragma once
+
+#include <boost/intrusive/set.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "memory/block.h"
+#include "memory/block_pool.h"
+#include "memory/geometry.h"
+#include "memory/heap.h"
+#include "memory/page_map.h"
+
+namespace millrace {
+
+/// Every byte of every heap belongs to exactly one block. Neighbours that are both free, or both
+/// holes, are always merged.
+///
+/// Invariants (docs/concurrency.md):
+///   M3  The blocks of a heap, followed by right, tile it: each ends where the next begins.
+///
+/// Thread safety: guarded by the arena's mutex.
+class Space {
+ public:
+  static constexpr std::uint64_t kAnyValue = ~std::uint64_t{0};
+
+  Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool);
+  ~Space();
+
+  std::size_t unit() const noexcept { return unit_; }
+
+  /// The smallest free range that fits, its rest left free; null if there is none. The block is in
+  /// state moving. size is a multiple of unit(). Only ranges that no work beyond done may still use,
+  /// for takers that this arena's stream does not order. Throws std::bad_alloc before anything has
+  /// changed.
+  Block* take(std::size_t size, std::size_t alignment, std::uint64_t done = kAnyValue);
+  /// Takes back a block, merged with what is free around it.
+  void give(Block& block) noexcept;
+  /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's.
+  Status grow(std::size_t size, std::size_t alignment);
+  /// Gives back whole granules that are free and that work up to done no longer uses; bytes.
+  std::size_t release_empty(std::uint64_t done) noexcept;
+
+  std::size_t largest_free() const noexcept { return free_.empty() ? 0 : free_.rbegin()->size; }
+  /// The largest free_value among free blocks that is beyond done; 0 if there is none.
+  std::uint64_t busy_until(std::uint64_t done) const noexcept;
+
+  template <typename Visit>
+  void for_each_block(Visit&& visit) const {
+    for (const auto& heap : heaps_) {
+      for (const Block* block = heap->first; block != nullptr; block = block->right) visit(*block);
+    }
+  }
+
+ private:
+  struct BySize {
+    bool operator()(const Block& a, const Block& b) const noexcept {
+      return a.size != b.size ? a.size < b.size : a.data() < b.data();
+    }
+    bool operator()(const Block& a, std::size_t size) const noexcept { return a.size < size; }
+    bool operator()(std::size_t size, const Block& a) const noexcept { return size < a.size; }
+  };
+  using BestFit = boost::intrusive::set<Block, boost::intrusive::base_hook<BestFitHook>,
+                                        boost::intrusive::compare<BySize>>;
+
+  Status add_heap(std::size_t bytes);
+  Status fill_hole(Block& hole, std::size_t bytes);
+  void release_heap(std::size_t index) noexcept;
+  /// Splits off the first bytes of a block that is in no tree; the rest is a new block to its right.
+  Block& split(Block& block, std::size_t bytes) noexcept;
+  /// Takes a block out of the tree of its state; it is moving then.
+  void remove(Block& block) noexcept;
+  /// Adds a block to the tree of its new state, merged with its neighbours there; returns what it
+  /// has become part of.
+  Block& insert(Block& block, BlockState state) noexcept;
+  void absorb_right(Block& block) noexcept;
+  BestFit& tree(BlockState state) noexcept { return state == BlockState::free ? free_ : holes_; }
+
+  const bool large_;
+  const std::size_t unit_;
+  const Geometry& geometry_;
+  HeapSource& source_;
+  PageMap& map_;
+  BlockPool& pool_;
+  BestFit free_;
+  BestFit holes_;
+  std::vector<std::unique_ptr<Heap>> heaps_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,157 @@
+// What one thread keeps of free blocks: the fast path of allocate and free.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "device/context.h"
+#include "memory/arena.h"
+#include "memory/block.h"
+#include "memory/counters.h"
+#include "memory/geometry.h"
+#include "memory/peak.h"
+#include "memory/size_class.h"
+
+namespace millrace {
+
+/// The bytes that all thread caches may hold together, handed to them in portions.
+///
+/// Thread safety: all members from any thread.
+class CacheBudget {
+ public:
+  explicit CacheBudget(std::size_t bytes) : left_(bytes) {}
+  [[nodiscard]] bool try_take(std::size_t bytes) noexcept;
+  void give_back(std::size_t bytes) noexcept;
+
+ private:
+  sync::atomic<std::size_t> left_;
+};
+
+/// The free blocks of one arena in one thread, by size class, the last freed first.
+struct ArenaCache {
+  struct Magazine {
+    Block* first = nullptr;
+    int count = 0;
+  };
+  explicit ArenaCache(Arena& a) : arena(&a) {}
+  Arena* arena;
+  std::array<Magazine, SizeClass::kCount> magazines{};
+};
+
+/// A context's part of the memory layer: magazines of the arenas it allocates from, blocks that it
+/// freed for other arenas and has not handed over yet, its counters.
+///
+/// Invariants (docs/concurrency.md):
+///   T1  What a cache holds is at most its portion of the budget, and is given back by flush.
+///   T2  A block is in one cache at most, and only its holder takes it out.
+///
+/// Thread safety: by the context's holder; counters and cached_bytes are read by any thread.
+class ThreadCache final : public ContextPart {
+ public:
+  /// What the caches of a device share.
+  struct Shared {
+    const Geometry& geometry;
+    CacheBudget& budget;
+    std::size_t thread_bytes;  ///< a cache's largest portion
+    Peak& peak;
+    sync::Mutex& totals_mutex;
+    Totals& retired_totals;  ///< of contexts that are gone; guarded by totals_mutex
+  };
+
+  ThreadCache(const Shared& shared, std::uint64_t thread);
+
+  /// The cache of an arena, made if there is none. Another arena's is flushed when there are too many.
+  ArenaCache& of(Arena& arena) {
+    if (current_ != nullptr && current_->arena == &arena) [[likely]]
+      return *current_;
+    return select(arena);
+  }
+  /// Null if this thread does not allocate from the arena.
+  ArenaCache* find(const Arena* arena) noexcept;
+
+  /// A block of the class, in state live; null when the magazine is empty.
+  Block* pop(ArenaCache& cache, std::uint32_t size_class) noexcept {
+    ArenaCache::Magazine& magazine = cache.magazines[size_class];
+    Block* block = magazine.first;
+    if (block == nullptr) [[unlikely]]
+      return nullptr;
+    magazine.first = block->next;
+    --magazine.count;
+    cached_.subtract(block->size);
+    hand_out(*block);
+    return block;
+  }
+  /// Takes a block in state cached. Gives back half of the magazine when it is full.
+  void push(ArenaCache& cache, Block& block) {
+    ArenaCache::Magazine& magazine = cache.magazines[block.size_class];
+    if (magazine.count >= magazine_limit_[block.size_class] || !has_room(block.size)) [[unlikely]] {
+      make_room(cache, block);
+      return;
+    }
+    block.next = magazine.first;
+    magazine.first = &block;
+    ++magazine.count;
+    cached_.add(block.size);
+  }
+  /// Takes blocks that a refill brought, but keeps no more than fits.
+  void fill(ArenaCache& cache, BlockList blocks);
+  /// A freed small block of an arena that this thread does not allocate from.
+  void send(Block& block);
+
+  /// Makes the block the caller's: live, counted.
+  void hand_out(Block& block) noexcept {
+    block.thread.store(thread_, std::memory_order_relaxed);  // relaxed: for reports
+    // release: pairs with the acquire of who looks at the block without having been given it.
+    block.word.store(
+        BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
+        std::memory_order_release);
+    counters_.on_allocate(block.size);
+    peak_share_.change(shared_.peak, static_cast<std::int64_t>(block.size));
+  }
+  void count_free(std::size_t bytes) noexcept {
+    counters_.on_free(bytes);
+    peak_share_.change(shared_.peak, -static_cast<std::int64_t>(bytes));
+  }
+
+  /// Gives every cached and unsent block back to its arena.
+  void flush() noexcept;
+  void retire() noexcept override { flush(); }
+  void fold() noexcept override;
+
+  const Counters& counters() const noexcept { return counters_; }
+  std::size_t cached_bytes() const noexcept { return cached_.load() + unsent_bytes_.load(); }
+
+ private:
+  static constexpr int kArenas = 4;
+
+  struct Unsent {
+    Arena* arena = nullptr;
+    BlockList blocks;
+  };
+
+  bool has_room(std::size_t bytes) noexcept {
+    return cached_.load() + bytes <= portion_ || grow_portion(bytes);
+  }
+  bool grow_portion(std::size_t bytes) noexcept;
+  ArenaCache& select(Arena& arena);
+  void make_room(ArenaCache& cache, Block& block);
+  void flush(ArenaCache& cache) noexcept;
+  void send_all(Unsent& unsent) noexcept;
+
+  const Shared shared_;
+  const std::uint64_t thread_;
+  ArenaCache* current_ = nullptr;
+  std::size_t portion_ = 0;
+  ByteGauge cached_;
+  ByteGauge unsent_bytes_;
+  PeakShare peak_share_;
+  std::array<int, SizeClass::kCount> magazine_limit_;
+  std::array<std::unique_ptr<ArenaCache>, kArenas> caches_;
+  int next_victim_ = 0;
+  std::array<Unsent, kArenas> unsent_;
+  Counters counters_;
+};
+
+}  // namespace millrace
