@@ -1,0 +1,61 @@
+// The events of a device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "device/core.h"
+#include "event/slot.h"
+#include "sync/mutex.h"
+
+namespace millrace {
+
+/// Hands out event slots and takes them back, from a table that grows in chunks and never moves.
+///
+/// Invariants (docs/concurrency/streams.md):
+///   V4  A slot is free or leased to one owner; giving it back with another lease's number does nothing.
+///   V5  A chunk is in the table before any of its slots is handed out, and stays there: who has the number
+///       of a slot reads the table without a lock.
+///
+/// Thread safety: all members from any thread.
+class EventPool final : public Layer {
+ public:
+  struct Options {
+    std::uint32_t chunk_slots = 256;
+    std::uint32_t max_chunks = 4096;
+  };
+  struct Lease {
+    std::uint32_t slot = 0;
+    std::uint32_t number = 0;
+  };
+
+  explicit EventPool(Core& core, const Options& options);
+  explicit EventPool(Core& core) : EventPool(core, Options()) {}
+
+  static EventPool& of(Core& core) noexcept { return static_cast<EventPool&>(core.layer(LayerId::events)); }
+
+  /// Throws Closed; PoolExhausted when the table is full.
+  Lease get(const char* call);
+  /// Ignored once the device is closing, and for a lease that has ended.
+  void put(Lease lease) noexcept;
+  EventSlot& slot(std::uint32_t index) const noexcept {
+    return chunks_[index / options_.chunk_slots][index % options_.chunk_slots];  // upholds V5
+  }
+
+  std::unique_ptr<ContextPart> make_part(Context& context) override;
+  void begin_close(CloseMode mode) noexcept override;
+
+ private:
+  void grow(const char* call) REQUIRES(mutex_);
+
+  Core& core_;
+  const Options options_;
+  std::vector<std::unique_ptr<EventSlot[]>> chunks_;  // entries are written under mutex_ (V5)
+  sync::Mutex mutex_;
+  std::uint32_t chunk_count_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);  // with room for every slot of the table
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace millrace

@@ -1,0 +1,89 @@
+// One pooled event: which point of which stream it marks, and when that was reached.
+#pragma once
+
+#include <cstdint>
+
+#include "device/backend.h"
+#include "stream/segment.h"
+#include "sync/atomic.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+
+namespace millrace {
+
+/// Lives as long as the pool; leased to one public Event after the other.
+///
+/// Invariants (docs/concurrency/streams.md):
+///   V1  The stream and the value that an event marks are read and written as one word: nobody sees the
+///       stream of one record with the value of another.
+///   V2  A time is kept only for the newest marking of the current lease.
+///   V3  The time of a marking is there before the timeline says that its point was reached.
+///
+/// Thread safety: all members from any thread; take and give_back from the pool, for a slot that is nobody
+/// else's. The mutex is a leaf.
+class alignas(sync::kCacheLine) EventSlot final : public Mark {
+ public:
+  /// What it marks; value 0 if it was never recorded.
+  TimelinePoint point() const noexcept {
+    // acquire: pairs with the release in marked, so that who sees the point may look up its segment.
+    const std::uint64_t word = word_.load(std::memory_order_acquire);
+    return {static_cast<QueueId>(word >> kValueBits), word & kValueMask};
+  }
+
+  struct Stamp {
+    std::uint64_t records = 0;  ///< in this lease
+    bool reached = false;
+    sync::Clock::time_point when;
+  };
+  Stamp stamp() const noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    return {markings_ - first_marking_, reached_, when_};
+  }
+
+  /// A new lease; returns its number.
+  std::uint32_t take() noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    ++markings_;  // what an earlier owner's work still reports is not ours (V2)
+    first_marking_ = markings_;
+    reached_ = false;
+    // relaxed: only the new owner knows the slot.
+    word_.store(0, std::memory_order_relaxed);
+    return ++lease_;
+  }
+  /// False if that lease had ended before.
+  [[nodiscard]] bool give_back(std::uint32_t lease) noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    if (lease != lease_) return false;
+    ++lease_;
+    return true;
+  }
+
+  // Mark
+  std::uint64_t marked(TimelinePoint point) noexcept override EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    reached_ = false;
+    // release: pairs with the acquire in point. Under the mutex, so that the word is the newest marking's.
+    word_.store(static_cast<std::uint64_t>(point.queue) << kValueBits | point.value, std::memory_order_release);
+    return ++markings_;
+  }
+  void reached(std::uint64_t marking, sync::Clock::time_point when) noexcept override EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    if (marking != markings_) return;
+    reached_ = true;
+    when_ = when;
+  }
+
+ private:
+  static constexpr int kValueBits = 54;  // the rest is enough for 1024 streams
+  static constexpr std::uint64_t kValueMask = (std::uint64_t{1} << kValueBits) - 1;
+
+  sync::atomic<std::uint64_t> word_{0};
+  mutable sync::Mutex mutex_;
+  std::uint64_t markings_ GUARDED_BY(mutex_) = 0;  // over all leases, so that old ones are never taken for new
+  std::uint64_t first_marking_ GUARDED_BY(mutex_) = 0;
+  std::uint32_t lease_ GUARDED_BY(mutex_) = 0;
+  bool reached_ GUARDED_BY(mutex_) = false;
+  sync::Clock::time_point when_ GUARDED_BY(mutex_){};
+};
+
+}  // namespace millrace

@@ -1,0 +1,395 @@
+#include "stream/pool.h"
+
+#include <cassert>
+#include <string>
+#include <utility>
+
+#include "device/fork.h"
+#include "device/handler_scope.h"
+
+namespace millrace {
+
+void LeasePart::retire() noexcept {
+  if (stream_.slot >= 0) pool_.end_lease(std::exchange(stream_, {}).slot);
+}
+
+StreamPool::StreamPool(Core& core, const Options& options)
+    : core_(core),
+      exit_wait_(options.exit_wait),
+      closed_failure_(ErrorCode::Closed, "the device was closed before the work ran", core.error_context("")),
+      leases_(options.streams, options.exhaustion, options.exhaustion_timeout),
+      dispatcher_(core),
+      to_settle_(static_cast<std::size_t>(options.streams), false) {
+  streams_.reserve(static_cast<std::size_t>(options.streams));
+  for (int slot = 0; slot < options.streams; ++slot) {
+    streams_.push_back(
+        std::make_unique<StreamState>(*this, slot, options.max_uncompleted, options.failures_kept));
+  }
+}
+
+std::unique_ptr<ContextPart> StreamPool::make_part(Context& /*context*/) {
+  return std::make_unique<LeasePart>(*this);
+}
+
+// Which stream
+
+StreamId StreamPool::current_slow(Context& context) {
+  LeasePart& own = own_part(context);
+  const Context::CurrentStream guarded = context.current_stream;
+  if (guarded.slot >= 0) {
+    own.pool_.check_handle({guarded.slot, guarded.generation}, "using the current stream");
+    return {guarded.slot, guarded.generation};
+  }
+  own.stream_ = own.pool_.lease("leasing the thread's stream");
+  return own.stream_;
+}
+
+StreamId StreamPool::lease(const char* call) {
+  int slot = 0;
+  const Status status = leases_.acquire(!core_.on_device_thread(), &slot);
+  if (!status.ok()) throw Error(status.error().code(), status.error().message(), core_.error_context(call));
+  return {slot, state(slot).generation()};
+}
+
+void StreamPool::end_lease(int slot) noexcept {
+  if (forked() || !leases_.release(slot)) return;
+  Fifo<Segment> finished;
+  {
+    sync::LockGuard order(order_mutex_);
+    Aftermath after = state(slot).end_lease(order_);
+    finished.append(std::move(after.finished));
+    if (after.settle) settle(slot, finished);
+  }
+  destroy(finished);
+  leases_.add_free(slot);
+}
+
+void StreamPool::check_handle(StreamId stream, const char* call) {
+  state(stream.slot).check_handle(stream.generation, call);
+}
+
+// Recording
+
+void StreamPool::record(StreamId stream, Operation&& operation, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  state(stream.slot).record(stream.generation, std::move(operation), call);
+}
+
+sync::Ref<BufferState> StreamPool::current_buffer(StreamId stream, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  return state(stream.slot).current(stream.generation, call);
+}
+
+sync::Ref<BufferState> StreamPool::open_recorder(StreamId stream, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  return state(stream.slot).open_recorder(stream.generation, call);
+}
+
+void StreamPool::add_handler(StreamId stream, HandlerKind kind, Handler&& handler, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  dispatcher_.start();
+  state(stream.slot).add_handler(stream.generation, kind, std::move(handler), call);
+}
+
+void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  state(stream.slot).set_mark(stream.generation, mark, call);
+}
+
+void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  StreamState& waiter = state(stream.slot);
+  if (point.value == 0 || point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
+    waiter.add_wait(stream.generation, point, call);
+    return;
+  }
+  sync::LockGuard order(order_mutex_);
+  // Announced first: if the point is submitted from here on, its submitter comes to the order mutex and
+  // finds the wait, or finds that it was never added.
+  if (state(point.queue).announce_wait(point.value)) {
+    waiter.add_held_wait(stream.generation, point, order_, call);
+  } else {
+    waiter.add_wait(stream.generation, point, call);
+  }
+}
+
+void StreamPool::record(BufferState& buffer, Operation&& operation, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  buffer.stream().record(buffer, std::move(operation), call);
+}
+
+void StreamPool::open_recorder(BufferState& buffer, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  buffer.stream().open_recorder(buffer, call);
+}
+
+void StreamPool::end_recorder(BufferState& buffer, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  buffer.stream().end_recorder(buffer, call);
+}
+
+void StreamPool::add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  dispatcher_.start();
+  buffer.stream().add_handler(buffer, kind, std::move(handler), call);
+}
+
+// Committing and giving up
+
+template <typename Try>
+StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
+                                                 Try&& attempt) {
+  const bool may_queue = core_.on_device_thread();
+  for (;;) {
+    {
+      const sync::Gate::Pass pass = core_.enter(call);
+      StreamState::Commit commit = attempt(may_queue);
+      if (!commit.full) {
+        tidy(stream, std::move(commit.after));
+        return commit;
+      }
+    }
+    if (!stream.wait_for_room(deadline)) {
+      throw_timed_out("room to commit: too many command buffers of the stream are uncompleted", stream.slot(), call);
+    }
+  }
+}
+
+sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
+  StreamState& stream = state(id.slot);
+  return commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
+           return stream.commit(id.generation, may_queue, call);
+         }).buffer;
+}
+
+void StreamPool::commit(BufferState& buffer, const char* call) {
+  StreamState& stream = buffer.stream();
+  static_cast<void>(commit_when_room(stream, std::nullopt, call,
+                                     [&](bool may_queue) { return stream.commit(buffer, may_queue, call); }));
+}
+
+void StreamPool::abandon(BufferState& buffer, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  Fifo<Segment> finished;
+  {
+    sync::LockGuard order(order_mutex_);
+    Aftermath after = buffer.stream().abandon(buffer, order_, call);
+    finished.append(std::move(after.finished));
+    if (after.settle) settle(buffer.queue(), finished);
+  }
+  destroy(finished);
+}
+
+void StreamPool::tidy(StreamState& stream, Aftermath&& after) noexcept {
+  if (after.settle) {
+    sync::LockGuard order(order_mutex_);
+    settle(stream.slot(), after.finished);
+  }
+  destroy(after.finished);
+}
+
+void StreamPool::settle(int slot, Fifo<Segment>& finished) noexcept {
+  to_settle_[static_cast<std::size_t>(slot)] = true;
+  for (bool more = true; more;) {
+    more = false;
+    for (int queue = 0; queue < size(); ++queue) {
+      if (!to_settle_[static_cast<std::size_t>(queue)]) continue;
+      to_settle_[static_cast<std::size_t>(queue)] = false;
+      const TimelinePoint reached{queue, timeline(queue).submitted()};
+      order_.erase_up_to(reached);
+      order_.for_each_waiter(reached, [&](QueueId waiter) NO_THREAD_SAFETY_ANALYSIS {
+        Aftermath after = state(waiter).submit_released();
+        finished.append(std::move(after.finished));
+        if (!after.settle) return;
+        to_settle_[static_cast<std::size_t>(waiter)] = true;
+        more = true;
+      });
+      // What was submitted since, its submitter comes here for: the flag is still set.
+      state(queue).set_in_order_graph(order_.has_waits_of(queue) || order_.is_awaited_after(reached));
+    }
+  }
+}
+
+void StreamPool::destroy(Fifo<Segment>& finished) noexcept {
+  if (finished.empty()) return;
+  // Operations that did not run are a user's functions, which may hold anything (H2).
+  const HandlerScope scope(core_, nullptr);
+  while (!finished.empty()) delete finished.pop_front();
+}
+
+// Waiting
+
+void StreamPool::refuse_wait_on_backend_thread(const char* call) const {
+  if (!core_.backend().on_own_thread()) return;
+  throw_rule("wait-in-own-handler",
+             "a host task would wait on the thread that has to run what it waits for; order streams with events",
+             core_.error_context(call));
+}
+
+void StreamPool::throw_timed_out(std::string what, int slot, const char* call) const {
+  throw Error(ErrorCode::TimedOut, "waited until the limit for " + std::move(what) + "; the work goes on",
+              core_.error_context(call, slot));
+}
+
+void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
+  StreamState& stream = state(id.slot);
+  refuse_wait_on_backend_thread(call);
+  if (HandlerScope::inside(core_) && stream.in_handler_of_unfinished()) {
+    throw_rule("wait-in-own-handler", "inside a handler of a command buffer the stream would wait for that very buffer",
+               core_.error_context(call, id.slot));
+  }
+  const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
+                                return stream.commit(id.generation, may_queue, call);
+                              }).value;
+  if (!stream.wait_until_completed(value, deadline)) {
+    throw_timed_out("value " + std::to_string(value) + " of the stream's timeline, which has reached " +
+                        std::to_string(stream.timeline().completed()),
+                    id.slot, call);
+  }
+  core_.backend().host_knows({id.slot, value});
+  stream.take_first_failure().throw_if_failed();
+}
+
+void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* call) {
+  StreamState& stream = buffer.stream();
+  if (HandlerScope::inside(&buffer)) {
+    throw_rule("wait-in-own-handler", "inside a handler of the command buffer there is nothing to wait for",
+               core_.error_context(call, stream.slot()));
+  }
+  if (buffer.status() == BufferStatus::recording) {
+    throw_rule("wait-before-commit", "the command buffer is being recorded; commit it first",
+               core_.error_context(call, stream.slot()));
+  }
+  if (!is_final(buffer.status())) {
+    refuse_wait_on_backend_thread(call);
+    if (!stream.wait_until_final(buffer, deadline)) {
+      throw_timed_out("command buffer " + std::to_string(buffer.sequence()) + ", which is " +
+                          to_string(buffer.status()),
+                      stream.slot(), call);
+    }
+  }
+  core_.backend().host_knows(buffer.end());
+  if (buffer.status() != BufferStatus::abandoned) stream.failure_of(buffer).throw_if_failed();
+}
+
+void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* call) {
+  if (!is_completed(point)) {
+    refuse_wait_on_backend_thread(call);
+    if (!state(point.queue).wait_until_completed(point.value, deadline)) {
+      throw_timed_out("an event, whose work is " +
+                          std::string(timeline(point.queue).submitted() >= point.value   ? "submitted"
+                                      : timeline(point.queue).committed() >= point.value ? "held for other work"
+                                                                                         : "not committed"),
+                      point.queue, call);
+    }
+  }
+  core_.backend().host_knows(point);
+  status_of(point).throw_if_failed();
+}
+
+bool StreamPool::query(StreamId id, const char* call) {
+  const StreamState& stream = state(id.slot);
+  if (stream.generation() != id.generation) [[unlikely]] check_handle(id, call);
+  const std::uint64_t value = stream.timeline().committed();
+  if (stream.timeline().completed() < value) return false;
+  core_.backend().host_knows({id.slot, value});
+  return true;
+}
+
+void StreamPool::synchronize(const char* call) {
+  if (core_.on_device_thread()) {
+    throw_rule("wait-in-own-handler", "a handler or host task would wait for itself; wait for command buffers or events",
+               core_.error_context(call));
+  }
+  std::vector<std::uint64_t> values;
+  values.reserve(streams_.size());
+  for (const auto& stream : streams_) {
+    values.push_back(commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value);
+  }
+  Status first;
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    static_cast<void>(streams_[i]->wait_until_completed(values[i], std::nullopt));
+    if (values[i] != 0) core_.backend().host_knows({static_cast<QueueId>(i), values[i]});
+    Status failure = streams_[i]->take_first_failure();
+    if (first.ok()) first = std::move(failure);
+  }
+  static_cast<void>(dispatcher_.wait_until_idle(std::nullopt));
+  first.throw_if_failed();
+}
+
+// For the layers below
+
+Status StreamPool::status_of(TimelinePoint point) const noexcept {
+  if (!is_completed(point)) return {};
+  return state(point.queue).failure_of(point.value);
+}
+
+bool StreamPool::wait_until_completed(TimelinePoint point, sync::Deadline deadline) {
+  if (!is_completed(point)) {
+    if (timeline(point.queue).committed() < point.value || core_.backend().on_own_thread()) return false;
+    if (!state(point.queue).wait_until_completed(point.value, deadline)) return false;
+  }
+  core_.backend().host_knows(point);
+  return true;
+}
+
+bool StreamPool::try_insert_wait(int slot, TimelinePoint point) {
+  assert(timeline(point.queue).submitted() >= point.value && "only submitted points can be waited for at once");
+  return state(slot).try_insert_wait(point);
+}
+
+StreamStats StreamPool::stats() const {
+  StreamStats stats;
+  leases_.add_stats(stats);
+  for (const auto& stream : streams_) {
+    stats.command_buffers += stream->buffers_committed();
+    stats.abandoned_buffers += stream->buffers_abandoned();
+  }
+  stats.handlers_run = dispatcher_.handlers_run();
+  stats.handler_exceptions = dispatcher_.handler_exceptions();
+  return stats;
+}
+
+// What the backend says
+
+Status StreamPool::may_run(const Submission& submission) noexcept {
+  return state(submission.queue).may_run(submission.value);
+}
+
+void StreamPool::completed(TimelinePoint point, Status status, sync::Clock::time_point when) noexcept {
+  StreamState& stream = state(point.queue);
+  tidy(stream, stream.completed(point.value, status, when));
+}
+
+// Closing
+
+void StreamPool::begin_close(CloseMode mode) noexcept {
+  leases_.close();
+  const bool exiting = mode == CloseMode::exit;
+  if (exiting) core_.backend().cancel();
+  Fifo<Segment> finished;
+  {
+    // What was only recorded ends here, and with it every wait that nobody could end any more (S5).
+    sync::LockGuard order(order_mutex_);
+    for (const auto& stream : streams_) finished.append(stream->close(order_).finished);
+    for (const auto& stream : streams_) settle(stream->slot(), finished);
+  }
+  destroy(finished);
+
+  if (!exiting) {
+    for (const auto& stream : streams_) static_cast<void>(stream->wait_until_empty(std::nullopt));
+    dispatcher_.stop();
+    return;
+  }
+  bool idle = !core_.on_device_thread();
+  const sync::Deadline deadline = sync::deadline_after(exit_wait_);
+  for (const auto& stream : streams_) idle = idle && stream->wait_until_empty(deadline);
+  idle = idle && dispatcher_.wait_until_idle(deadline);
+  if (idle) {
+    dispatcher_.stop();
+  } else {
+    dispatcher_.leave_running();
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,182 @@
+// The streams of a device: who has which, what they wait for, and what the backend reports of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <millrace/device.h>
+
+#include "device/backend.h"
+#include "device/core.h"
+#include "device/operation.h"
+#include "device/status.h"
+#include "stream/command_buffer.h"
+#include "stream/dispatch.h"
+#include "stream/lease.h"
+#include "stream/order_graph.h"
+#include "stream/stream_state.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+#include "sync/ref.h"
+
+namespace millrace {
+
+/// A stream as long as one lease of it lasts.
+struct StreamId {
+  int slot = -1;
+  std::uint32_t generation = 0;
+};
+
+/// A thread's own stream, leased when it is first asked for.
+///
+/// Thread safety: whoever holds the context.
+class LeasePart final : public ContextPart {
+ public:
+  explicit LeasePart(StreamPool& pool) noexcept : pool_(pool) {}
+  void retire() noexcept override;
+  /// Slot -1 before the lease.
+  StreamId stream() const noexcept { return stream_; }
+
+ private:
+  friend class StreamPool;
+  StreamPool& pool_;
+  StreamId stream_;
+};
+
+/// Thread safety: all members from any thread. Members that may throw enter the device's gate themselves;
+/// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's.
+class StreamPool final : public Layer, public CompletionSink {
+ public:
+  struct Options {
+    int streams = 32;
+    ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
+    std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
+    int max_uncompleted = 64;  ///< command buffers a stream
+    int failures_kept = 64;    ///< failed command buffers a stream
+    std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
+
+    static Options from(const DeviceOptions& options) {
+      Options result;
+      result.streams = options.streams;
+      result.exhaustion = options.exhaustion;
+      result.exhaustion_timeout = options.exhaustion_timeout;
+      return result;
+    }
+  };
+
+  StreamPool(Core& core, const Options& options);
+
+  static StreamPool& of(Core& core) noexcept {
+    return static_cast<StreamPool&>(core.layer(LayerId::streams));
+  }
+
+  Core& core() const noexcept { return core_; }
+  int size() const noexcept { return static_cast<int>(streams_.size()); }
+
+  // Which stream. These three: whoever holds the context, on its own thread.
+  /// A guard's stream, or the thread's own lease, taken now if it has none. Throws as the exhaustion policy
+  /// says, Closed, and InvalidState, rule "stale-stream", for a guard whose stream's lease has ended.
+  static StreamId current(Context& context) {
+    if (context.current_stream.slot < 0) [[likely]] {
+      const StreamId own = own_part(context).stream_;
+      if (own.slot >= 0) [[likely]] return own;
+    }
+    return current_slow(context);
+  }
+  static int current_slot(Context& context) { return current(context).slot; }
+  /// Slot -1 if the thread has no lease yet.
+  static StreamId leased(Context& context) noexcept { return own_part(context).stream_; }
+
+  StreamId default_stream() const noexcept { return {0, 1}; }
+  /// For an object: end_lease gives it back.
+  StreamId lease(const char* call);
+  void end_lease(int slot) noexcept;
+  /// Throws rule "stale-stream", InvalidArgument, Closed.
+  void check_handle(StreamId stream, const char* call);
+
+  // Recording. Rules as in millrace/stream.h.
+  void record(StreamId stream, Operation&& operation, const char* call);
+  sync::Ref<BufferState> current_buffer(StreamId stream, const char* call);
+  sync::Ref<BufferState> open_recorder(StreamId stream, const char* call);
+  void add_handler(StreamId stream, HandlerKind kind, Handler&& handler, const char* call);
+  /// The mark is set to the end of what was recorded in the stream.
+  void set_mark(StreamId stream, Mark& mark, const char* call);
+  /// What is recorded from here on runs after the point, and fails if that failed.
+  void wait_for(StreamId stream, TimelinePoint point, const char* call);
+
+  void record(BufferState& buffer, Operation&& operation, const char* call);
+  void open_recorder(BufferState& buffer, const char* call);
+  void end_recorder(BufferState& buffer, const char* call);
+  void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call);
+
+  /// What was committed, or the buffer that was last; null if none was.
+  sync::Ref<BufferState> commit(StreamId stream, const char* call);
+  void commit(BufferState& buffer, const char* call);
+  void abandon(BufferState& buffer, const char* call);
+
+  // Waiting for the host. TimedOut; the failure of what was waited for.
+  void wait(StreamId stream, sync::Deadline deadline, const char* call);
+  void wait(BufferState& buffer, sync::Deadline deadline, const char* call);
+  void wait(TimelinePoint point, sync::Deadline deadline, const char* call);
+  bool query(StreamId stream, const char* call);
+  /// Commits all, waits for all and for all handlers; throws the first failure.
+  void synchronize(const char* call);
+
+  // For the layers below. No lock is held by the caller, an arena's neither.
+  const Timeline& timeline(int slot) const noexcept { return state(slot).timeline(); }
+  bool is_completed(TimelinePoint point) const noexcept {
+    return timeline(point.queue).completed() >= point.value;
+  }
+  /// Why a completed point failed; ok for one that did not, or is not completed.
+  Status status_of(TimelinePoint point) const noexcept;
+  /// False when the deadline has passed, and at once when waiting makes no sense: the point has not been
+  /// committed, or the caller is one of the backend's threads.
+  bool wait_until_completed(TimelinePoint point, sync::Deadline deadline);
+  /// Adds a wait for a submitted point to what is recorded in the stream from here on. It orders and does
+  /// not inherit the point's failure. False if a recorder is open or the device is closing.
+  bool try_insert_wait(int slot, TimelinePoint point);
+
+  StreamStats stats() const;
+  Dispatcher& dispatcher() noexcept { return dispatcher_; }
+  const Status& closed_failure() const noexcept { return closed_failure_; }
+
+  // CompletionSink
+  Status may_run(const Submission& submission) noexcept override;
+  void completed(TimelinePoint point, Status status, sync::Clock::time_point when) noexcept override;
+
+  // Layer
+  std::unique_ptr<ContextPart> make_part(Context& context) override;
+  void begin_close(CloseMode mode) noexcept override;
+
+ private:
+  friend class LeasePart;
+
+  static LeasePart& own_part(Context& context) noexcept {
+    return static_cast<LeasePart&>(*context.part(LayerId::streams));
+  }
+  static StreamId current_slow(Context& context);
+
+  StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
+  StreamState& state_of(StreamId stream, const char* call) const;
+  template <typename Try>
+  StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call, Try&& attempt);
+  void tidy(StreamState& stream, Aftermath&& after) noexcept EXCLUDES(order_mutex_);
+  void settle(int slot, Fifo<Segment>& finished) noexcept REQUIRES(order_mutex_);
+  void destroy(Fifo<Segment>& finished) noexcept;
+  void refuse_wait_on_backend_thread(const char* call) const;
+  [[noreturn]] void throw_timed_out(std::string what, int slot, const char* call) const;
+
+  Core& core_;
+  const std::chrono::nanoseconds exit_wait_;
+  const Status closed_failure_;
+  LeaseTable leases_;
+  Dispatcher dispatcher_;
+  std::vector<std::unique_ptr<StreamState>> streams_;
+
+  sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
+  OrderGraph order_ GUARDED_BY(order_mutex_);
+  std::vector<bool> to_settle_ GUARDED_BY(order_mutex_);  // scratch space of settle, by slot
+};
+
+}  // namespace millrace

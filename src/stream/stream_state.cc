@@ -1,0 +1,378 @@
+#include "stream/stream_state.h"
+
+#include <algorithm>
+#include <cassert>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "device/handler_scope.h"
+#include "device/use_checker.h"
+#include "stream/pool.h"
+
+namespace millrace {
+namespace {
+
+/// Keeps one point a queue: the later one is reached after the earlier one.
+void merge(std::vector<TimelinePoint>& points, TimelinePoint point) {
+  for (TimelinePoint& other : points) {
+    if (other.queue != point.queue) continue;
+    other.value = std::max(other.value, point.value);
+    return;
+  }
+  points.push_back(point);
+}
+
+Status abandoned_failure(const Core& core, int slot) {
+  ErrorContext context = core.error_context("", slot);
+  context.rule = "waited-work-abandoned";
+  return Status(ErrorCode::InvalidState,
+                "it waited for work that was recorded and never committed: its command buffer was abandoned, "
+                "or the lease of its stream ended; commit before the lease ends",
+                std::move(context));
+}
+
+}  // namespace
+
+StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept)
+    : pool_(pool),
+      slot_(slot),
+      max_uncompleted_(max_uncompleted),
+      abandoned_failure_(abandoned_failure(pool.core(), slot)),
+      failures_(failures_kept) {}
+
+StreamState::~StreamState() = default;
+
+ErrorContext StreamState::context(const char* call) const { return pool_.core().error_context(call, slot_); }
+
+void StreamState::check_usable(std::uint32_t generation, const char* call) {
+  if (closing_) pool_.core().throw_closed(call);
+  // relaxed: written under the mutex that we hold.
+  if (generation_.load(std::memory_order_relaxed) != generation) {
+    throw_rule("stale-stream",
+               "the stream's lease has ended (its thread is gone, or its StreamLease was dropped) and the slot may be "
+               "somebody else's; take a new one with Device::stream or Device::lease",
+               context(call));
+  }
+}
+
+void StreamState::check_recording(const BufferState& buffer, const char* rule, const char* call) {
+  const BufferStatus status = buffer.status();
+  if (status == BufferStatus::recording) return;
+  if (closing_ || status == BufferStatus::closed) pool_.core().throw_closed(call);
+  if (status == BufferStatus::abandoned) {
+    throw_rule(rule, "the command buffer was abandoned, or the lease of its stream has ended; record into a new one",
+               context(call));
+  }
+  throw_rule(rule,
+             std::string("the command buffer was committed before (it is ") + to_string(status) +
+                 "); use the stream's next one, and add handlers before the commit",
+             context(call));
+}
+
+void StreamState::check_no_recorder(const char* rule, const char* call) {
+  if (!current_ || !current_->recorder_open_) return;
+  throw_rule(rule, "a Recorder is open on the stream's command buffer; call its end() first", context(call));
+}
+
+BufferState& StreamState::recording() {
+  if (!current_) {
+    current_ = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, next_sequence_);
+    ++next_sequence_;
+  }
+  return *current_;
+}
+
+Segment& StreamState::new_segment(BufferState& buffer) {
+  const std::uint64_t value = timeline_.last_used() + 1;
+  Segment* const segment = std::make_unique<Segment>(buffer, slot_, value, buffer.sequence()).release();
+  if (!buffer.segments_.empty()) buffer.segments_.back()->ended = true;
+  buffer.segments_.push_back(segment);
+  timeline_.set_last_used(value);
+  return *segment;
+}
+
+Segment& StreamState::segment_for_wait(BufferState& buffer) {
+  Segment* const last = buffer.segments_.back();
+  if (last != nullptr && !last->ended && last->submission.operations.empty()) return *last;
+  return new_segment(buffer);
+}
+
+void StreamState::add(BufferState& buffer, Operation&& operation) {
+  Segment* const last = buffer.segments_.back();
+  const bool open = last != nullptr && !last->ended;
+  if (UseChecker* const checker = pool_.core().use_checker()) {
+    const TimelinePoint at{slot_, open ? last->value() : timeline_.last_used() + 1};
+    for (const Use& use : operation.uses) checker->check(use, at);
+  }
+  Segment& segment = open ? *last : new_segment(buffer);
+  segment.submission.operations.push_back(std::move(operation));
+  buffer.has_work_ = true;
+}
+
+void StreamState::check_handle(std::uint32_t generation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+}
+
+void StreamState::record(std::uint32_t generation, Operation&& operation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("one-encoder", call);
+  add(recording(), std::move(operation));
+}
+
+void StreamState::record(BufferState& buffer, Operation&& operation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "encode-after-commit", call);
+  assert(buffer.recorder_open_ && "a Recorder records only while it is open");
+  add(buffer, std::move(operation));
+}
+
+sync::Ref<BufferState> StreamState::current(std::uint32_t generation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  return sync::Ref<BufferState>::share(&recording());
+}
+
+sync::Ref<BufferState> StreamState::open_recorder(std::uint32_t generation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("one-encoder", call);
+  recording().recorder_open_ = true;
+  return current_;
+}
+
+void StreamState::open_recorder(BufferState& buffer, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "encode-after-commit", call);
+  check_no_recorder("one-encoder", call);
+  buffer.recorder_open_ = true;
+}
+
+void StreamState::end_recorder(BufferState& buffer, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "encode-after-commit", call);
+  buffer.recorder_open_ = false;
+}
+
+void StreamState::drop_recorder(BufferState& buffer) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (buffer.status() != BufferStatus::recording) return;
+  buffer.recorder_open_ = false;
+  buffer.recorder_dropped_ = true;
+}
+
+void StreamState::add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) {
+  job.handlers.push_back(std::move(handler));
+  buffer.has_work_ = true;
+}
+
+void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  BufferState& buffer = recording();
+  add_to(kind == HandlerKind::scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
+}
+
+void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call) {
+  sync::LockGuard lock(mutex_);
+  const bool scheduled = kind == HandlerKind::scheduled;
+  check_recording(buffer, scheduled ? "scheduled-handler-after-commit" : "completed-handler-after-commit", call);
+  add_to(scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
+}
+
+void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("event-inside-encoder", call);
+  // The newest segment is the last one of wherever any is left.
+  Segment* newest = current_ ? current_->segments_.back() : nullptr;
+  if (newest == nullptr) newest = ready_.back();
+  if (newest == nullptr) newest = running_.back();
+  if (newest != nullptr) {
+    newest->ended = true;
+    newest->markings.reserve(newest->markings.size() + 1);
+  }
+  const std::uint64_t value = timeline_.last_used();
+  const std::uint64_t number = mark.marked({slot_, value});
+  if (newest != nullptr) {
+    newest->markings.push_back({&mark, number});
+  } else {
+    mark.reached(number, value == 0 ? sync::now() : completed_at_);
+  }
+}
+
+void StreamState::add_wait(std::uint32_t generation, TimelinePoint point, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("event-inside-encoder", call);
+  if (point.value == 0) return;
+  Segment& segment = segment_for_wait(recording());
+  segment.depends.push_back(point);
+  if (point.queue != slot_) merge(segment.submission.waits, point);
+}
+
+void StreamState::add_held_wait(std::uint32_t generation, TimelinePoint point, OrderGraph& order, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("event-inside-encoder", call);
+  BufferState& buffer = recording();
+  const Segment* const last = buffer.segments_.back();
+  const bool reuses = last != nullptr && !last->ended && last->submission.operations.empty();
+  const TimelinePoint waiter{slot_, reuses ? last->value() : timeline_.last_used() + 1};
+  if (!order.add(waiter, point)) {  // S5
+    throw_rule("circular-wait",
+               "stream " + std::to_string(point.queue) +
+                   " would run the awaited work only after work of this stream that is not submitted yet, which would "
+                   "wait for it in turn; record the event before that wait, or commit one side first",
+               context(call));
+  }
+  in_order_graph_ = true;
+  Segment& segment = segment_for_wait(buffer);
+  segment.depends.push_back(point);
+  merge(segment.submission.waits, point);
+}
+
+bool StreamState::try_insert_wait(TimelinePoint point) {
+  sync::LockGuard lock(mutex_);
+  if (closing_ || (current_ && current_->recorder_open_)) return false;
+  if (point.queue == slot_ || point.value == 0) return true;
+  Segment& segment = segment_for_wait(recording());
+  merge(segment.reuse_waits, point);
+  merge(segment.submission.waits, point);
+  return true;
+}
+
+StreamState::Commit StreamState::commit(std::uint32_t generation, bool may_queue, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  return commit_current(may_queue, call);
+}
+
+StreamState::Commit StreamState::commit(BufferState& buffer, bool may_queue, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "commit-once", call);
+  return commit_current(may_queue, call);
+}
+
+StreamState::Commit StreamState::commit_any(const char* call) {
+  sync::LockGuard lock(mutex_);
+  if (closing_) pool_.core().throw_closed(call);
+  return commit_current(false, call);
+}
+
+StreamState::Commit StreamState::commit_current(bool may_queue, const char* call) {
+  Commit result;
+  if (current_) {
+    check_no_recorder("encoder-open-at-commit", call);
+    if (current_->recorder_dropped_) {
+      throw_rule("encoder-dropped-open",
+                 "a Recorder of the command buffer was dropped without end(), so it may lack operations; give it up "
+                 "with Stream::command_buffer().abandon() and record again",
+                 context(call));
+    }
+    if (uncompleted_ >= max_uncompleted_ && !may_queue) {
+      result.full = true;
+      return result;
+    }
+    current_->counted_ = true;
+    ++uncompleted_;
+    current_->set_status(BufferStatus::committed);
+    last_committed_ = current_;
+    sync::add_single_writer(committed_count_, std::uint64_t{1});
+    hand_over_current();
+    result.after = progress();
+  }
+  result.buffer = last_committed_;
+  result.value = timeline_.committed();
+  return result;
+}
+
+void StreamState::hand_over_current() noexcept {
+  BufferState* const buffer = current_.release();
+  buffer->last_value_ = timeline_.last_used();
+  timeline_.set_committed(buffer->last_value_);
+  if (!buffer->segments_.empty()) buffer->segments_.back()->ended = true;
+  ready_.append(std::move(buffer->segments_));
+  buffers_.push_back(buffer);
+  if (next_scheduled_ == nullptr) next_scheduled_ = buffer;
+}
+
+void StreamState::give_up_current(OrderGraph& order, BufferStatus status, const Status& failure) noexcept {
+  BufferState& buffer = *current_;
+  order.erase_after({slot_, timeline_.committed()});
+  for (Segment* segment = buffer.segments_.front(); segment != nullptr; segment = segment->next) {
+    segment->failure = failure;
+    segment->depends.clear();
+    segment->submission.waits = std::move(segment->reuse_waits);
+  }
+  if (status == BufferStatus::closed) buffer.failure_ = failure;
+  if (buffer.has_work_) sync::add_single_writer(abandoned_count_, std::uint64_t{1});
+  buffer.recorder_open_ = false;
+  buffer.set_status(status);
+  hand_over_current();
+  changed_.notify_all();
+}
+
+Aftermath StreamState::abandon(BufferState& buffer, OrderGraph& order, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "commit-once", call);
+  give_up_current(order, BufferStatus::abandoned, abandoned_failure_);
+  return progress();
+}
+
+Aftermath StreamState::end_lease(OrderGraph& order) noexcept {
+  sync::LockGuard lock(mutex_);
+  // relaxed: read again under the mutex where it matters (S8).
+  generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (!current_) return {};
+  give_up_current(order, BufferStatus::abandoned, abandoned_failure_);
+  return progress();
+}
+
+Aftermath StreamState::close(OrderGraph& order) noexcept {
+  sync::LockGuard lock(mutex_);
+  closing_ = true;
+  last_committed_ = {};  // it keeps the core, which keeps this
+  if (current_) give_up_current(order, BufferStatus::closed, pool_.closed_failure());
+  changed_.notify_all();
+  return progress();
+}
+
+bool StreamState::announce_wait(std::uint64_t value) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (timeline_.submitted() >= value) return false;
+  in_order_graph_ = true;
+  return true;
+}
+
+Aftermath StreamState::submit_released() noexcept {
+  sync::LockGuard lock(mutex_);
+  return progress();
+}
+
+void StreamState::set_in_order_graph(bool in) noexcept {
+  sync::LockGuard lock(mutex_);
+  in_order_graph_ = in;
+}
+
+Status StreamState::failure_of(const BufferState& buffer) {
+  sync::LockGuard lock(mutex_);
+  return buffer.failure_;
+}
+
+Status StreamState::take_first_failure() {
+  sync::LockGuard lock(mutex_);
+  return std::exchange(first_failure_, {});
+}
+
+bool StreamState::in_handler_of_unfinished() {
+  sync::LockGuard lock(mutex_);
+  for (const BufferState* buffer = buffers_.front(); buffer != nullptr; buffer = buffer->next) {
+    if (!is_final(buffer->status()) && HandlerScope::inside(buffer)) return true;
+  }
+  return false;
+}
+
+}  // namespace millrace

@@ -1,0 +1,202 @@
+// One stream: what it records, what it has committed, and how far that has come.
+#pragma once
+
+#include <cstdint>
+
+#include <millrace/stream.h>
+
+#include "device/backend.h"
+#include "device/operation.h"
+#include "device/status.h"
+#include "stream/command_buffer.h"
+#include "stream/failure_log.h"
+#include "stream/fifo.h"
+#include "stream/order_graph.h"
+#include "stream/segment.h"
+#include "stream/timeline.h"
+#include "sync/atomic.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+#include "sync/ref.h"
+
+namespace millrace {
+
+class StreamPool;
+
+enum class HandlerKind : std::uint8_t { scheduled, completed };
+
+/// What a change of a stream leaves to be done once its mutex is released.
+struct Aftermath {
+  Aftermath() = default;
+  Aftermath(Aftermath&&) noexcept = default;
+  Aftermath& operator=(Aftermath&&) noexcept = default;
+
+  bool settle = false;       ///< others wait for what was submitted, or what was submitted waited for others
+  Fifo<Segment> finished;    ///< for the taker to delete: a backend may have left a user's functions in them
+};
+
+/// The queue of one slot of the pool, over all its leases.
+///
+/// Recorded segments belong to the current buffer; committed ones wait in ready_ until what they wait for
+/// was submitted; submitted ones are in running_ until the backend reports them. Buffers that are no longer
+/// recorded stay in buffers_ until all before them are done, so that handlers run in order.
+///
+/// Invariants (docs/concurrency/streams.md):
+///   S7  Values are given out in the order of recording and submitted in that order, each once: what was
+///       abandoned too, without its operations, so that a wait for it ends.
+///   S8  No operation recorded through a handle outlives the handle's lease uncommitted: the generation
+///       and the recorded buffer change in one critical section.
+///   S9  A submission's waits were all submitted before it.
+///
+/// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
+/// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
+class alignas(sync::kCacheLine) StreamState {
+ public:
+  StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept);
+  ~StreamState();
+  StreamState(const StreamState&) = delete;
+  StreamState& operator=(const StreamState&) = delete;
+
+  int slot() const noexcept { return slot_; }
+  const Timeline& timeline() const noexcept { return timeline_; }
+  /// Of the handles that are valid now.
+  std::uint32_t generation() const noexcept {
+    // relaxed: a hint; what must not err looks again under the mutex (S8).
+    return generation_.load(std::memory_order_relaxed);
+  }
+  /// Why a completed value failed; ok for one that did not.
+  Status failure_of(std::uint64_t value) const noexcept { return failures_.find(value); }
+
+  // Recording into the current buffer, which is started if there is none. generation: the handle's.
+  void check_handle(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
+  void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
+  sync::Ref<BufferState> current(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
+  sync::Ref<BufferState> open_recorder(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
+  void add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call)
+      EXCLUDES(mutex_);
+  void set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);
+  /// For a point that was submitted, or one of this stream.
+  void add_wait(std::uint32_t generation, TimelinePoint point, const char* call) EXCLUDES(mutex_);
+  /// For a point that may not have been. The caller holds the order mutex and has announced the wait.
+  void add_held_wait(std::uint32_t generation, TimelinePoint point, OrderGraph& order, const char* call)
+      EXCLUDES(mutex_);
+  /// The memory layer's wait for a submitted point; false while a recorder is open or when closing.
+  [[nodiscard]] bool try_insert_wait(TimelinePoint point) EXCLUDES(mutex_);
+
+  // Recording into a given buffer of this stream.
+  void record(BufferState& buffer, Operation&& operation, const char* call) EXCLUDES(mutex_);
+  void open_recorder(BufferState& buffer, const char* call) EXCLUDES(mutex_);
+  void end_recorder(BufferState& buffer, const char* call) EXCLUDES(mutex_);
+  void drop_recorder(BufferState& buffer) noexcept EXCLUDES(mutex_);
+  void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call)
+      EXCLUDES(mutex_);
+
+  struct Commit {
+    bool full = false;              ///< nothing was done: too many buffers are uncompleted
+    sync::Ref<BufferState> buffer;  ///< what was committed, or the last one that was
+    std::uint64_t value = 0;        ///< reached when all that is committed is done
+    Aftermath after;
+  };
+  /// may_queue: commits also past the limit; the backend gets it when earlier buffers are done.
+  Commit commit(std::uint32_t generation, bool may_queue, const char* call) EXCLUDES(mutex_);
+  Commit commit(BufferState& buffer, bool may_queue, const char* call) EXCLUDES(mutex_);
+  /// The default stream's handles are always valid: its generation as seen by Device::synchronize.
+  Commit commit_any(const char* call) EXCLUDES(mutex_);
+
+  // Giving up the current buffer; the caller holds the order mutex.
+  Aftermath abandon(BufferState& buffer, OrderGraph& order, const char* call) EXCLUDES(mutex_);
+  /// The lease is over: handles of its generation are stale, what it recorded is abandoned.
+  Aftermath end_lease(OrderGraph& order) noexcept EXCLUDES(mutex_);
+  /// Nothing is recorded or committed from here on; what is being recorded is closed.
+  Aftermath close(OrderGraph& order) noexcept EXCLUDES(mutex_);
+
+  // Order between streams; the caller holds the order mutex.
+  /// From here on submitting tells, through Aftermath::settle. False if the value was submitted.
+  bool announce_wait(std::uint64_t value) noexcept EXCLUDES(mutex_);
+  /// Submits what waits for nothing any more.
+  Aftermath submit_released() noexcept EXCLUDES(mutex_);
+  /// Whether submitting has to tell.
+  void set_in_order_graph(bool in) noexcept EXCLUDES(mutex_);
+
+  // What the backend says.
+  Status may_run(std::uint64_t value) noexcept EXCLUDES(mutex_);
+  Aftermath completed(std::uint64_t value, const Status& status, sync::Clock::time_point when) noexcept
+      EXCLUDES(mutex_);
+
+  // Blocking. False when the deadline has passed.
+  bool wait_for_room(sync::Deadline deadline) EXCLUDES(mutex_);
+  bool wait_until_completed(std::uint64_t value, sync::Deadline deadline) EXCLUDES(mutex_);
+  bool wait_until_final(const BufferState& buffer, sync::Deadline deadline) EXCLUDES(mutex_);
+  bool wait_until_empty(sync::Deadline deadline) EXCLUDES(mutex_);
+
+  /// Why a failed or closed buffer did not complete.
+  Status failure_of(const BufferState& buffer) EXCLUDES(mutex_);
+  /// The first failure of a buffer since the last call.
+  Status take_first_failure() EXCLUDES(mutex_);
+  /// Is the calling thread running a handler of a buffer that is not done?
+  bool in_handler_of_unfinished() EXCLUDES(mutex_);
+
+  std::uint64_t buffers_committed() const noexcept {
+    // acquire: pairs with the release of add_single_writer; a statistic.
+    return committed_count_.load(std::memory_order_acquire);
+  }
+  std::uint64_t buffers_abandoned() const noexcept {
+    // acquire: as above.
+    return abandoned_count_.load(std::memory_order_acquire);
+  }
+
+ private:
+  ErrorContext context(const char* call) const;
+  void check_usable(std::uint32_t generation, const char* call) REQUIRES(mutex_);
+  void check_recording(const BufferState& buffer, const char* rule, const char* call) REQUIRES(mutex_);
+  void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
+  BufferState& recording() REQUIRES(mutex_);
+  Segment& new_segment(BufferState& buffer) REQUIRES(mutex_);
+  Segment& segment_for_wait(BufferState& buffer) REQUIRES(mutex_);
+  void add(BufferState& buffer, Operation&& operation) REQUIRES(mutex_);
+  void add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) REQUIRES(mutex_);
+
+  Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
+  void hand_over_current() noexcept REQUIRES(mutex_);
+  void give_up_current(OrderGraph& order, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
+
+  // Moving along what was handed over (progress.cc).
+  Aftermath progress() noexcept REQUIRES(mutex_);
+  bool submit_ready() noexcept REQUIRES(mutex_);
+  bool waits_are_submitted(const Segment& segment) const noexcept;
+  void submit(Segment& segment) noexcept REQUIRES(mutex_);
+  void tell_scheduled() noexcept REQUIRES(mutex_);
+  void finish_front(const Status& status, sync::Clock::time_point when, Fifo<Segment>& finished) noexcept
+      REQUIRES(mutex_);
+  void set_final_statuses(std::uint64_t value) noexcept REQUIRES(mutex_);
+  void retire_buffers() noexcept REQUIRES(mutex_);
+  void tell(BufferState& buffer, HandlerJob& job, BufferStatus status) noexcept REQUIRES(mutex_);
+
+  StreamPool& pool_;
+  const int slot_;
+  const int max_uncompleted_;
+  const Status abandoned_failure_;  // what waiters of abandoned work get
+
+  Timeline timeline_;                           // written under mutex_
+  sync::atomic<std::uint32_t> generation_{1};   // written under mutex_
+  FailureLog failures_;
+  sync::atomic<std::uint64_t> committed_count_{0}, abandoned_count_{0};  // written under mutex_
+
+  sync::Mutex mutex_;
+  sync::ConditionVariable changed_;  // something completed, was abandoned, or closing_ was set
+  sync::Ref<BufferState> current_ GUARDED_BY(mutex_);         // recording, or null
+  sync::Ref<BufferState> last_committed_ GUARDED_BY(mutex_);  // may be done; null at first and when closing
+  Fifo<BufferState> buffers_ GUARDED_BY(mutex_);              // handed over, each with a reference of ours
+  BufferState* next_scheduled_ GUARDED_BY(mutex_) = nullptr;  // the first of them not wholly submitted
+  Fifo<Segment> ready_ GUARDED_BY(mutex_);
+  Fifo<Segment> running_ GUARDED_BY(mutex_);
+  std::uint64_t next_sequence_ GUARDED_BY(mutex_) = 1;
+  int uncompleted_ GUARDED_BY(mutex_) = 0;  // committed, not final
+  int started_ GUARDED_BY(mutex_) = 0;      // buffers with a segment submitted, not yet retired
+  sync::Clock::time_point completed_at_ GUARDED_BY(mutex_){};  // when the timeline's completed was reached
+  Status first_failure_ GUARDED_BY(mutex_);
+  bool in_order_graph_ GUARDED_BY(mutex_) = false;
+  bool closing_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace millrace
