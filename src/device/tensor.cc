@@ -42,7 +42,9 @@ std::string to_text(std::span<const std::int64_t> values) {
   return text + "]";
 }
 
-std::string to_text(const Dims& dims) { return to_text(std::span(dims.begin(), dims.end())); }
+std::string to_text(const Dims& dims) {
+  return to_text(std::span(dims.begin(), dims.end()));
+}
 
 Dims contiguous_strides(const Dims& shape) {
   Dims strides = shape;

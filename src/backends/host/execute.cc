@@ -1,0 +1,41 @@
+#include "backends/host/execute.h"
+
+#include <cstring>
+#include <exception>
+
+#include "backends/host/reduce_kernels.h"
+
+namespace millrace::host {
+namespace {
+
+struct Run {
+  void operator()(const CopyWork& work) const {
+    if (work.bytes != 0) std::memmove(work.to, work.from, work.bytes);
+  }
+  void operator()(const FillWork& work) const {
+    if (work.bytes != 0) std::memset(work.to, work.value, work.bytes);
+  }
+  void operator()(const TaskWork& work) const { work.task(); }
+  void operator()(const ReduceWork& work) const { run_reduce(work); }
+  void operator()(const StatisticsWork& work) const { run_statistics(work); }
+};
+
+Status failed(const Operation& operation, const char* why, const std::string& device, int stream) {
+  return Status(ErrorCode::WorkFailed, "operation \"" + operation.name + "\" failed: " + why,
+                {.call = {}, .device = device, .stream = stream, .rule = {}});
+}
+
+}  // namespace
+
+Status execute(const Operation& operation, const std::string& device, int stream) {
+  try {
+    std::visit(Run{}, operation.work);
+    return {};
+  } catch (const std::exception& error) {
+    return failed(operation, error.what(), device, stream);
+  } catch (...) {
+    return failed(operation, "it threw something that is not a std::exception", device, stream);
+  }
+}
+
+}  // namespace millrace::host

@@ -1,0 +1,163 @@
+#include "backends/host/memory.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <iterator>
+#include <limits>
+#include <system_error>
+
+namespace millrace::host {
+namespace {
+
+constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+std::string errno_text(int error) {
+  return std::generic_category().message(error);
+}
+
+bool whole_granules(std::uintptr_t address, std::size_t bytes) {
+  return bytes != 0 && address % Memory::kGranule == 0 && bytes % Memory::kGranule == 0;
+}
+
+std::string range_text(const void* address, std::size_t bytes) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%zu bytes at 0x%" PRIxPTR, bytes,
+                reinterpret_cast<std::uintptr_t>(address));
+  return text;
+}
+
+}  // namespace
+
+Memory::~Memory() {
+  if (leaked_) return;
+  for (const auto& [base, reservation] : reservations_)
+    munmap(reinterpret_cast<void*>(base), reservation.bytes);
+}
+
+Status Memory::refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
+                      const std::string& why) const {
+  return Status(code, std::string("asked to ") + call + " " + range_text(address, bytes) + ": " + why,
+                {.call = {}, .device = device_, .stream = -1, .rule = {}});
+}
+
+Memory::Reservations::iterator Memory::find(std::uintptr_t address, std::size_t bytes) {
+  auto reservation = reservations_.upper_bound(address);
+  if (reservation == reservations_.begin()) return reservations_.end();
+  --reservation;
+  const std::size_t offset = address - reservation->first;
+  const std::size_t size = reservation->second.bytes;
+  return offset < size && bytes <= size - offset ? reservation : reservations_.end();
+}
+
+Status Memory::reserve(std::size_t bytes, void** base) noexcept {
+  *base = nullptr;
+  if (!whole_granules(0, bytes)) {
+    return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
+                  "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
+  }
+  if (bytes > std::numeric_limits<std::size_t>::max() - kGranule) {
+    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "more than there are addresses");
+  }
+  // A granule more, so that an aligned range lies within; what sticks out on both sides goes back.
+  const std::size_t mapped = bytes + kGranule;
+  void* const map = mmap(nullptr, mapped, PROT_NONE, kMapFlags, -1, 0);
+  if (map == MAP_FAILED) {
+    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes,
+                  errno_text(errno) + "; the process has too little address space left (ulimit -v)");
+  }
+  const auto start = reinterpret_cast<std::uintptr_t>(map);
+  const std::uintptr_t aligned = (start + kGranule - 1) / kGranule * kGranule;
+  if (aligned > start) munmap(map, aligned - start);
+  const std::size_t behind = start + mapped - (aligned + bytes);
+  if (behind > 0) munmap(reinterpret_cast<void*>(aligned + bytes), behind);
+  try {
+    sync::LockGuard lock(mutex_);
+    reservations_.emplace(aligned, Reservation{bytes, std::vector<bool>(bytes / kGranule)});
+  } catch (const std::bad_alloc&) {
+    munmap(reinterpret_cast<void*>(aligned), bytes);
+    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
+  }
+  *base = reinterpret_cast<void*>(aligned);
+  return {};
+}
+
+void Memory::release(void* base, std::size_t bytes) noexcept {
+  sync::LockGuard lock(mutex_);
+  const auto reservation = reservations_.find(reinterpret_cast<std::uintptr_t>(base));
+  if (leaked_ || reservation == reservations_.end() || reservation->second.bytes != bytes) return;
+  for (const bool granule : reservation->second.committed) committed_ -= granule ? kGranule : 0;
+  reservations_.erase(reservation);
+  munmap(base, bytes);
+}
+
+Status Memory::commit(void* address, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  if (!whole_granules(start, bytes)) {
+    return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
+                  "address and size must be multiples of " + std::to_string(kGranule));
+  }
+  sync::LockGuard lock(mutex_);
+  const auto reservation = find(start, bytes);
+  if (reservation == reservations_.end()) {
+    return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
+  }
+  std::vector<bool>& committed = reservation->second.committed;
+  const std::size_t first = (start - reservation->first) / kGranule;
+  for (std::size_t i = first; i < first + bytes / kGranule; ++i) {
+    if (!committed[i]) continue;
+    return refuse(ErrorCode::InvalidState, "commit", address, bytes,
+                  "granule " + std::to_string(i) + " of its reservation is committed already");
+  }
+  if (mprotect(address, bytes, PROT_READ | PROT_WRITE) != 0) {
+    return refuse(ErrorCode::OutOfMemory, "commit", address, bytes,
+                  errno_text(errno) + " (with " + std::to_string(committed_) +
+                      " bytes committed); free memory, or raise the system's limits "
+                      "(vm.overcommit_memory, vm.max_map_count)");
+  }
+  for (std::size_t i = first; i < first + bytes / kGranule; ++i) committed[i] = true;
+  committed_ += bytes;
+  return {};
+}
+
+void Memory::decommit(void* address, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  if (!whole_granules(start, bytes)) return;
+  sync::LockGuard lock(mutex_);
+  const auto reservation = find(start, bytes);
+  if (leaked_ || reservation == reservations_.end()) return;
+  // A fresh mapping also takes the bytes off what the system has promised, which mprotect would not.
+  // Where there is no mapping left for that, the pages at least go back.
+  if (mmap(address, bytes, PROT_NONE, kMapFlags | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    (void)madvise(address, bytes, MADV_DONTNEED);
+    (void)mprotect(address, bytes, PROT_NONE);
+  }
+  const std::size_t first = (start - reservation->first) / kGranule;
+  for (std::size_t i = first; i < first + bytes / kGranule; ++i) {
+    committed_ -= reservation->second.committed[i] ? kGranule : 0;
+    reservation->second.committed[i] = false;
+  }
+}
+
+bool Memory::contains(const void* address) const noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  sync::LockGuard lock(mutex_);
+  const auto after = reservations_.upper_bound(start);
+  if (after == reservations_.begin()) return false;
+  const auto reservation = std::prev(after);
+  return start - reservation->first < reservation->second.bytes;
+}
+
+std::size_t Memory::committed_bytes() const noexcept {
+  sync::LockGuard lock(mutex_);
+  return committed_;
+}
+
+void Memory::leak() noexcept {
+  sync::LockGuard lock(mutex_);
+  leaked_ = true;
+}
+
+}  // namespace millrace::host

@@ -1,0 +1,379 @@
+#include "backends/host/queue.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "backends/host/execute.h"
+#include "sync/clock.h"
+#include "sync/thread_slot.h"
+
+namespace millrace::host {
+namespace {
+
+// What operations that run when the process exits are given to end.
+constexpr std::chrono::seconds kGrace{2};
+// Longer than it takes a thread to submit again after it saw a completion, shorter than anybody notices.
+constexpr std::chrono::microseconds kSpin{20};
+
+struct WorkerTag;
+using OwnQueues = sync::ThreadSlot<WorkerTag, const Queues>;
+
+// The process's signals are for its own threads; faults stay where they happen.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF}) {
+      sigdelset(&all, fault);
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+ErrorContext on_device(const std::string& device, int stream = -1) {
+  return {.call = {}, .device = device, .stream = stream, .rule = {}};
+}
+
+}  // namespace
+
+Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device,
+               std::optional<std::uint64_t> chaos)
+    : size_(queues),
+      sink_(sink),
+      device_(std::move(device)),
+      chaos_(chaos),
+      cancelled_status_(ErrorCode::Closed, "the process is exiting; this work did not run to its end",
+                        on_device(device_)),
+      stopped_status_(ErrorCode::Closed, "the device's queues have stopped; nothing can be submitted",
+                      on_device(device_)),
+      no_memory_status_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of a submission",
+                        on_device(device_)),
+      strands_(static_cast<std::size_t>(queues)),
+      workers_(static_cast<std::size_t>(workers)) {
+  for (int i = 0; i < queues; ++i) strands_[static_cast<std::size_t>(i)].id = i;
+}
+
+Status Queues::start() {
+  const SignalsBlocked inherited;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    try {
+      workers_[i].thread =
+          sync::Thread([self = sync::Ref<Queues>::share(this), i] { self->work(static_cast<int>(i)); });
+    } catch (const std::exception& error) {
+      (void)stop();  // nothing runs yet, so it only joins
+      return Status(ErrorCode::OutOfMemory,
+                    "asked for " + std::to_string(workers_.size()) +
+                        " worker threads, but the system made only " + std::to_string(i) + " (" +
+                        error.what() +
+                        "); set DeviceOptions::workers lower or raise the process's thread and memory limits",
+                    on_device(device_));
+    }
+  }
+  return {};
+}
+
+bool Queues::cancelled() const noexcept {
+  // acquire: pairs with the release in cancel, so that whoever stops sees why.
+  return cancelled_.load(std::memory_order_acquire);
+}
+
+bool Queues::on_own_thread() const noexcept {
+  return OwnQueues::get() == this;
+}
+
+std::vector<std::uint64_t> Queues::reported() const {
+  sync::LockGuard lock(mutex_);
+  std::vector<std::uint64_t> values;
+  values.reserve(strands_.size());
+  for (const Strand& strand : strands_) {
+    // relaxed: who learned of a completion from the sink sees at least that one.
+    values.push_back(strand.reported.load(std::memory_order_relaxed));
+  }
+  return values;
+}
+
+Status Queues::submit(Submission submission, Status refused) noexcept {
+  try {
+    const auto queue = static_cast<std::size_t>(submission.queue);
+    auto item = std::make_unique<Item>(Item{std::move(submission), std::move(refused)});
+    const Submission& mine = item->submission;
+    sync::LockGuard lock(mutex_);
+    if (stopping_) return stopped_status_;
+    Strand& strand = strands_[queue];
+    if (mine.value <= strand.submitted) {
+      return Status(ErrorCode::InvalidArgument,
+                    "submission of value " + std::to_string(mine.value) + " after value " +
+                        std::to_string(strand.submitted) + "; values of a queue must grow",
+                    on_device(device_, strand.id));
+    }
+    for (const TimelinePoint& wait : mine.waits) {
+      const Strand& other = strands_[static_cast<std::size_t>(wait.queue)];
+      if (wait.value <= other.submitted) continue;
+      return Status(ErrorCode::InvalidArgument,
+                    "submission waits for value " + std::to_string(wait.value) + " of queue " +
+                        std::to_string(wait.queue) + ", of which only " + std::to_string(other.submitted) +
+                        " was submitted; submit what it waits for first",
+                    on_device(device_, strand.id));
+    }
+    const std::uint64_t value = mine.value;
+    strand.pending.push_back(std::move(item));
+    strand.submitted = value;
+    if (!strand.busy) {
+      advance(strand);
+      wake_workers(0);
+    }
+    return {};
+  } catch (const std::bad_alloc&) {
+    return no_memory_status_;
+  }
+}
+
+void Queues::advance(Strand& strand) {
+  strand.busy = !strand.pending.empty();
+  if (!strand.busy) return;
+  const std::vector<TimelinePoint>& waits = strand.pending.front()->submission.waits;
+  for (; strand.next_wait < waits.size() && !cancelled(); ++strand.next_wait) {
+    const TimelinePoint& wait = waits[strand.next_wait];
+    Strand& other = strands_[static_cast<std::size_t>(wait.queue)];
+    if (wait.value <= other.reached) continue;
+    strand.waits_for = wait.value;
+    Strand** place = &other.waiters;
+    while (*place != nullptr && (*place)->waits_for <= wait.value) place = &(*place)->next;
+    strand.next = *place;
+    *place = &strand;
+    return;
+  }
+  strand.next_wait = 0;
+  push_ready(strand);
+}
+
+void Queues::reach(Strand& strand, std::uint64_t value) {
+  strand.reached = value;
+  while (strand.waiters != nullptr && strand.waiters->waits_for <= value) {
+    Strand& waiter = *strand.waiters;
+    strand.waiters = waiter.next;
+    advance(waiter);
+  }
+  advance(strand);
+}
+
+void Queues::push_ready(Strand& strand) {
+  strand.next = nullptr;
+  (ready_tail_ == nullptr ? ready_head_ : ready_tail_->next) = &strand;
+  ready_tail_ = &strand;
+  ++ready_count_;
+  // relaxed: a hint; the spinner looks again under the mutex.
+  ready_hint_.store(ready_count_, std::memory_order_relaxed);
+}
+
+Queues::Strand& Queues::take_ready(std::size_t position) {
+  Strand* before = nullptr;
+  Strand* strand = ready_head_;
+  for (std::size_t i = 0; i < position; ++i) {
+    before = strand;
+    strand = strand->next;
+  }
+  (before == nullptr ? ready_head_ : before->next) = strand->next;
+  if (ready_tail_ == strand) ready_tail_ = before;
+  --ready_count_;
+  ready_hint_.store(ready_count_, std::memory_order_relaxed);  // relaxed: see push_ready
+  return *strand;
+}
+
+void Queues::wake_workers(std::size_t helpers) {
+  helpers += waking_ + (spinning_ ? 1 : 0);
+  for (; sleeping_ > 0 && helpers < ready_count_; ++helpers) {
+    --sleeping_;
+    ++waking_;
+    idle_.notify_one();
+  }
+}
+
+void Queues::wake_all() {
+  waking_ += sleeping_;
+  sleeping_ = 0;
+  idle_.notify_all();
+}
+
+void Queues::spin() {
+  spinning_ = true;
+  mutex_.unlock();
+  const sync::Clock::time_point end = sync::now() + kSpin;
+  // relaxed: a hint; the caller looks again under the mutex.
+  while (ready_hint_.load(std::memory_order_relaxed) == 0 && sync::now() < end) sync::yield();
+  mutex_.lock();
+  spinning_ = false;
+}
+
+Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, Chaos& chaos) {
+  while (ready_count_ == 0) {
+    if (stopping_) return nullptr;
+    if (!spinning_) {
+      spin();
+      if (ready_count_ > 0 || stopping_) continue;
+    }
+    ++sleeping_;
+    while (waking_ == 0) idle_.wait(lock);
+    --waking_;
+  }
+  return &take_ready(chaos.pick(ready_count_));
+}
+
+void Queues::work(int index) noexcept {
+  OwnQueues::set(this);
+  char name[16];  // what the system allows
+  std::snprintf(name, sizeof name, "millrace-%d", index);
+  pthread_setname_np(pthread_self(), name);
+  Chaos chaos(chaos_, index);
+
+  sync::UniqueLock lock(mutex_);
+  while (Strand* strand = next_strand(lock, chaos)) {
+    strand->current = std::move(strand->pending.front());
+    strand->pending.pop_front();
+    const TimelinePoint point{strand->id, strand->current->submission.value};
+    strand->running = point.value;
+    // relaxed: stop reads it only after it took the mutex, which we hold here.
+    strand->phase.store(Phase::running, std::memory_order_relaxed);
+    lock.unlock();
+
+    const Status status = run(*strand->current, chaos);
+    const sync::Clock::time_point finished = sync::now();
+    Phase expected = Phase::running;
+    // acq_rel: decides with the exchange in report_rest who reports the point (Q2).
+    if (!strand->phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
+                                               std::memory_order_acquire)) {
+      OwnQueues::forget();  // the item stays: what destroying it would touch may be gone by now
+      return;
+    }
+    strand->current.reset();  // before anybody hears of the completion: what tasks captured is free by then
+    chaos.delay();
+    strand->reported.store(point.value, std::memory_order_relaxed);  // relaxed: the sink publishes it
+    sink_.completed(point, status, finished);
+
+    lock.lock();
+    if (given_up_) break;
+    // relaxed: stop reads it under the mutex.
+    strand->phase.store(Phase::none, std::memory_order_relaxed);
+    reach(*strand, point.value);
+    wake_workers(1);
+  }
+  OwnQueues::forget();
+  workers_[static_cast<std::size_t>(index)].ended = true;
+  ended_.notify_all();
+}
+
+Status Queues::run(const Item& item, Chaos& chaos) noexcept {
+  if (cancelled()) return cancelled_status_;
+  if (!item.refused.ok()) return item.refused;
+  if (Status verdict = sink_.may_run(item.submission); !verdict.ok()) return verdict;
+  try {
+    for (const Operation& operation : item.submission.operations) {
+      chaos.delay();
+      if (cancelled()) return cancelled_status_;
+      if (Status status = execute(operation, device_, item.submission.queue); !status.ok()) return status;
+    }
+    return {};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return no_memory_status_;
+  }
+}
+
+void Queues::cancel() noexcept {
+  sync::LockGuard lock(mutex_);
+  // release: pairs with the acquire in cancelled.
+  cancelled_.store(true, std::memory_order_release);
+  for (Strand& strand : strands_) {
+    while (strand.waiters != nullptr) {
+      Strand& waiter = *strand.waiters;
+      strand.waiters = waiter.next;
+      advance(waiter);  // no wait counts any more
+    }
+  }
+  wake_workers(0);
+}
+
+std::size_t Queues::running_workers() const {
+  return static_cast<std::size_t>(std::count_if(workers_.begin(), workers_.end(), [](const Worker& worker) {
+    return worker.thread.joinable() && !worker.ended;
+  }));
+}
+
+bool Queues::stop() noexcept {
+  std::size_t running = 0;
+  {
+    sync::UniqueLock lock(mutex_);
+    stopping_ = true;
+    wake_all();
+    if (cancelled()) {
+      const sync::Clock::time_point deadline = sync::now() + kGrace;
+      const std::size_t self = on_own_thread() ? 1 : 0;  // called by an operation or handler: never ends
+      while (running_workers() > self && ended_.wait_until(lock, deadline)) {
+      }
+      running = running_workers();
+      given_up_ = running > 0;
+    }
+  }
+  for (Worker& worker : workers_) {
+    if (!worker.thread.joinable()) continue;
+    bool join = !worker.thread.is_this_thread();
+    if (join && running > 0) {
+      sync::LockGuard lock(mutex_);
+      join = worker.ended;
+    }
+    join ? worker.thread.join() : worker.thread.detach();
+  }
+  if (running == 0) return true;
+  keep_forever(sync::Ref<Queues>::share(this));
+  report_rest();
+  return false;
+}
+
+void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
+  static constinit sync::MpscList<Queues> kept;
+  kept.push(queues.release());
+}
+
+void Queues::report_rest() noexcept {
+  const sync::Clock::time_point now = sync::now();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(size_); ++i) {
+    TimelinePoint point;
+    bool left = false;
+    {
+      sync::LockGuard lock(mutex_);
+      point = {strands_[i].id, strands_[i].running};
+      Phase expected = Phase::running;
+      // acq_rel: decides with the exchange in work who reports the point (Q2).
+      left = strands_[i].phase.compare_exchange_strong(expected, Phase::abandoned, std::memory_order_acq_rel,
+                                                       std::memory_order_acquire);
+    }
+    if (left) sink_.completed(point, cancelled_status_, now);
+    for (;;) {
+      std::unique_ptr<Item> item;
+      {
+        sync::LockGuard lock(mutex_);
+        if (strands_[i].pending.empty()) break;
+        item = std::move(strands_[i].pending.front());
+        strands_[i].pending.pop_front();
+      }
+      point.value = item->submission.value;
+      item.reset();
+      sink_.completed(point, cancelled_status_, now);
+    }
+  }
+}
+
+}  // namespace millrace::host

@@ -1,0 +1,32 @@
+// From what a caller asks of a tensor to work that a backend can run: everything is checked here.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <millrace/reduction.h>
+#include <millrace/stream.h>
+#include <millrace/tensor.h>
+
+#include "device/operation.h"
+
+namespace millrace {
+
+/// The checked and normalised form of a reduction; see ReduceWork. Besides what ReduceWork promises:
+/// no stride of the input is negative, kept dimensions are ordered as the reduced ones are but with
+/// those of stride zero first, and an empty list of sizes stands for a count of zero too.
+///
+/// Throws InvalidArgument: shapes, strides or dims that contradict each other, a type that is not
+/// result_dtype's, a null or misaligned address, an output that overlaps the input or itself, min or
+/// max of nothing.
+ReduceWork plan_reduction(ReduceOp op, const TensorView& input, const TensorView& output,
+                          std::span<const std::int64_t> dims);
+
+/// The same as something to submit: with its name and the memory it touches.
+Operation reduction_operation(ReduceOp op, const TensorView& input, const TensorView& output,
+                              std::span<const std::int64_t> dims, SourcePlace place = {});
+
+/// One pass over input; output is 8-byte aligned. Throws InvalidArgument as plan_reduction does.
+Operation statistics_operation(const TensorView& input, Statistics* output, SourcePlace place = {});
+
+}  // namespace millrace
