@@ -1,0 +1,255 @@
+#include <millrace/c.h>
+
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include <millrace/millrace.h>
+
+#include "api/access.h"
+#include "sync/thread_slot.h"
+
+struct millrace_device {
+  millrace::Device device;
+};
+
+struct millrace_event {
+  millrace::Event event;
+};
+
+namespace {
+
+using millrace::Device;
+using millrace::Error;
+using millrace::Stream;
+using millrace::detail::Access;
+
+struct LastError {
+  std::string message;
+  std::string rule;
+};
+
+struct LastErrorTag;
+using Slot = millrace::sync::ThreadSlot<LastErrorTag, LastError>;
+
+void remember(const char* message, const std::string& rule) noexcept {
+  try {
+    static const bool open = (Slot::open([](LastError* last) { delete last; }), true);
+    static_cast<void>(open);
+    if (Slot::get() == nullptr) {
+      auto made = std::make_unique<LastError>();
+      Slot::set(made.get());
+      static_cast<void>(made.release());
+    }
+    *Slot::get() = {message, rule};
+  } catch (const std::bad_alloc&) {
+    // The code still says what it was.
+  }
+}
+
+millrace_status code_of(millrace::ErrorCode code) noexcept {
+  return static_cast<millrace_status>(static_cast<int>(code) + 1);
+}
+
+template <typename Body>
+millrace_status guarded(Body&& body) noexcept {
+  try {
+    body();
+    return MILLRACE_OK;
+  } catch (const Error& error) {
+    remember(error.what(), error.rule());
+    return code_of(error.code());
+  } catch (const std::exception& error) {
+    remember(error.what(), {});
+  } catch (...) {
+    remember("an exception of an unknown type", {});
+  }
+  return MILLRACE_UNKNOWN;
+}
+
+template <typename T>
+T& required(T* pointer, const char* what) {
+  if (pointer == nullptr) {
+    throw Error(millrace::ErrorCode::InvalidArgument, std::string(what) + " is null",
+                {.call = "the C interface", .device = {}, .rule = {}});
+  }
+  return *pointer;
+}
+
+Stream cpp(millrace_stream stream) {
+  return Access::make_stream(stream.device, {stream.slot, stream.generation});
+}
+
+millrace_stream c(const Stream& stream) {
+  const millrace::StreamId id = Access::id_of(stream);
+  return {Access::device_of(stream), id.slot, id.generation};
+}
+
+millrace_status status_of(const millrace::Completion& completion) noexcept {
+  if (completion.error) {
+    try {
+      std::rethrow_exception(completion.error);
+    } catch (const Error& error) {
+      return code_of(error.code());
+    } catch (...) {
+      return MILLRACE_UNKNOWN;
+    }
+  }
+  return completion.status == millrace::BufferStatus::completed ? MILLRACE_OK : MILLRACE_INVALID_STATE;
+}
+
+std::size_t alignment_or_default(std::size_t alignment) {
+  return alignment == 0 ? millrace::kDefaultAlignment : alignment;
+}
+
+}  // namespace
+
+const char* millrace_last_error(void) {
+  return Slot::get() == nullptr ? "" : Slot::get()->message.c_str();
+}
+const char* millrace_last_rule(void) {
+  return Slot::get() == nullptr ? "" : Slot::get()->rule.c_str();
+}
+
+millrace_status millrace_device_open(const char* name, uint64_t memory_limit, millrace_device** device) {
+  return guarded([&] {
+    auto& out = required(device, "device");
+    millrace::DeviceOptions options;
+    options.memory_limit = memory_limit;
+    out = new millrace_device{Device::open(&required(name, "name"), options)};
+  });
+}
+
+void millrace_device_release(millrace_device* device) {
+  delete device;
+}
+
+millrace_status millrace_device_close(millrace_device* device) {
+  return guarded([&] { required(device, "device").device.close(); });
+}
+
+millrace_status millrace_device_synchronize(millrace_device* device) {
+  return guarded([&] { required(device, "device").device.synchronize(); });
+}
+
+millrace_status millrace_device_memory(millrace_device* device, millrace_memory_stats* stats) {
+  return guarded([&] {
+    auto& out = required(stats, "stats");
+    const millrace::MemoryStats now = required(device, "device").device.memory();
+    out = {now.live,      now.cached,         now.pending,     now.committed, now.limit,
+           now.peak_live, now.peak_committed, now.allocations, now.frees};
+  });
+}
+
+millrace_status millrace_device_trim(millrace_device* device, uint64_t* released) {
+  return guarded([&] {
+    const std::size_t bytes = required(device, "device").device.trim();
+    if (released != nullptr) *released = bytes;
+  });
+}
+
+millrace_status millrace_device_stream(millrace_device* device, millrace_stream* stream) {
+  return guarded([&] { required(stream, "stream") = c(required(device, "device").device.stream()); });
+}
+
+millrace_status millrace_device_lease(millrace_device* device, millrace_stream* stream) {
+  return guarded([&] {
+    auto& out = required(stream, "stream");
+    millrace::StreamLease lease = required(device, "device").device.lease();
+    out = c(Access::release(lease));
+  });
+}
+
+millrace_status millrace_stream_end(millrace_stream stream) {
+  return guarded([&] {
+    // The check tells a second end, which would take the stream from its next owner.
+    Access::streams_of(stream.device, "millrace_stream_end")
+        .check_handle({stream.slot, stream.generation}, "millrace_stream_end");
+    Access::make_lease(cpp(stream)).reset();
+  });
+}
+
+millrace_status millrace_allocate(millrace_device* device, size_t bytes, size_t alignment, void** address) {
+  return guarded([&] {
+    required(address, "address") =
+        required(device, "device").device.allocate(bytes, alignment_or_default(alignment));
+  });
+}
+
+millrace_status millrace_allocate_on(millrace_device* device, millrace_stream stream, size_t bytes,
+                                     size_t alignment, void** address) {
+  return guarded([&] {
+    required(address, "address") =
+        required(device, "device").device.allocate(cpp(stream), bytes, alignment_or_default(alignment));
+  });
+}
+
+millrace_status millrace_deallocate(millrace_device* device, void* address) {
+  return guarded([&] { required(device, "device").device.deallocate(address); });
+}
+
+millrace_status millrace_record_use(millrace_device* device, const void* address, millrace_stream stream) {
+  return guarded([&] { required(device, "device").device.record_use(address, cpp(stream)); });
+}
+
+millrace_status millrace_stream_copy(millrace_stream stream, void* to, const void* from, size_t bytes) {
+  return guarded([&] { cpp(stream).copy(to, from, bytes); });
+}
+
+millrace_status millrace_stream_fill(millrace_stream stream, void* to, uint8_t value, size_t bytes) {
+  return guarded([&] { cpp(stream).fill(to, value, bytes); });
+}
+
+millrace_status millrace_stream_run(millrace_stream stream, const char* name, void (*task)(void*),
+                                    void* argument) {
+  return guarded([&] {
+    required(task, "task");
+    cpp(stream).run(&required(name, "name"), [task, argument] { task(argument); });
+  });
+}
+
+millrace_status millrace_stream_on_completed(millrace_stream stream, void (*handler)(void*, millrace_status),
+                                             void* argument) {
+  return guarded([&] {
+    required(handler, "handler");
+    cpp(stream).on_completed([handler, argument](const millrace::Completion& completion) {
+      handler(argument, status_of(completion));
+    });
+  });
+}
+
+millrace_status millrace_stream_commit(millrace_stream stream) {
+  return guarded([&] { cpp(stream).commit(); });
+}
+
+millrace_status millrace_stream_wait(millrace_stream stream) {
+  return guarded([&] { cpp(stream).wait(); });
+}
+
+millrace_status millrace_event_create(millrace_device* device, millrace_event** event) {
+  return guarded([&] {
+    auto& out = required(event, "event");
+    out = new millrace_event{required(device, "device").device.event()};
+  });
+}
+
+void millrace_event_release(millrace_event* event) {
+  delete event;
+}
+
+millrace_status millrace_event_record(millrace_event* event, millrace_stream stream) {
+  return guarded([&] { required(event, "event").event.record(cpp(stream)); });
+}
+
+millrace_status millrace_event_wait(millrace_event* event) {
+  return guarded([&] { required(event, "event").event.wait(); });
+}
+
+millrace_status millrace_event_query(millrace_event* event, int32_t* done) {
+  return guarded([&] { required(done, "done") = required(event, "event").event.query() ? 1 : 0; });
+}
+
+millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event) {
+  return guarded([&] { cpp(stream).wait_event(required(event, "event").event); });
+}

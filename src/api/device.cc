@@ -1,0 +1,221 @@
+#include <millrace/device.h>
+
+#include <utility>
+
+#include "api/access.h"
+#include "api/open.h"
+#include "device/fork.h"
+#include "device/registry.h"
+#include "device/thread_contexts.h"
+#include "event/pool.h"
+#include "memory/allocator.h"
+#include "stream/pool.h"
+
+namespace millrace {
+namespace {
+
+using detail::Access;
+
+Core& open_core(detail::Core* core, const char* call) {
+  refuse_in_forked_child(call);
+  if (core == nullptr) {
+    throw Error(ErrorCode::Closed, "the device handle is empty; get one from Device::open",
+                {.call = call, .device = {}, .rule = {}});
+  }
+  return *core;
+}
+
+/// Throws InvalidArgument for a stream of another device, rule "stale-stream".
+int slot_on(Core& core, Stream stream, const char* call) {
+  if (Access::device_of(stream) != core.id()) {
+    throw Error(ErrorCode::InvalidArgument, "the stream belongs to another device, or to none",
+                core.error_context(call, stream.id()));
+  }
+  StreamPool::of(core).check_handle(Access::id_of(stream), call);
+  return stream.id();
+}
+
+/// The calling thread's context; made if the device is open.
+Context& context_on(detail::Core* core, const char* call) {
+  if (core != nullptr) {
+    if (Context* context = ThreadContexts::find(core->id())) [[likely]]
+      return *context;
+  }
+  return ThreadContexts::create(open_core(core, call));
+}
+
+}  // namespace
+
+Device Device::open(std::string_view name, const DeviceOptions& options) {
+  return Device(Registry::get().open(full_device_name(name), options, &build_device).release());
+}
+
+Device Device::create(std::string_view name, const DeviceOptions& options) {
+  return Device(Registry::get().create(full_device_name(name), options, &build_device).release());
+}
+
+std::vector<DeviceInfo> Device::available() {
+  return available_devices();
+}
+
+Device::Device(const Device& other) noexcept : core_(other.core_) {
+  if (core_ != nullptr) core_->add_handle();
+}
+
+Device::Device(Device&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+
+Device& Device::operator=(Device other) noexcept {
+  std::swap(core_, other.core_);
+  return *this;
+}
+
+Device::~Device() {
+  if (core_ != nullptr) core_->drop_handle();
+}
+
+void Device::close() {
+  constexpr const char* kCall = "Device::close";
+  Core& core = open_core(core_, kCall);
+  if (core.on_device_thread()) {
+    throw_rule(
+        "close-in-handler",
+        "a close waits for the handler that called it; drop the last handle instead, which defers the close",
+        core.error_context(kCall));
+  }
+  core.close(CloseMode::drain);
+}
+
+bool Device::is_open() const noexcept {
+  return core_ != nullptr && core_->is_open();
+}
+
+const DeviceInfo& Device::info() const {
+  return open_core(core_, "Device::info").backend().info();
+}
+
+void* Device::allocate(std::size_t bytes, std::size_t alignment) {
+  Context& context = context_on(core_, "Device::allocate");
+  return Allocator::of(*core_).allocate(context, Allocator::kCurrentSlot, bytes, alignment);
+}
+
+void* Device::allocate(Stream stream, std::size_t bytes, std::size_t alignment) {
+  constexpr const char* kCall = "Device::allocate";
+  Context& context = context_on(core_, kCall);
+  return Allocator::of(*core_).allocate(context, slot_on(*core_, stream, kCall), bytes, alignment);
+}
+
+void Device::deallocate(void* address) {
+  if (address == nullptr || core_ == nullptr || forked()) return;
+  Context* context = ThreadContexts::find(core_->id());
+  if (context == nullptr) {
+    if (!core_->is_open()) return;
+    context = &context_on(core_, "Device::deallocate");
+  }
+  Allocator::of(*core_).deallocate(*context, address, Allocator::OnMisuse::raise);
+}
+
+Buffer Device::buffer(std::size_t bytes, std::size_t alignment) {
+  void* data = allocate(bytes, alignment);
+  return Buffer(core_->id(), data, bytes);
+}
+
+Buffer Device::buffer(Stream stream, std::size_t bytes, std::size_t alignment) {
+  void* data = allocate(stream, bytes, alignment);
+  return Buffer(core_->id(), data, bytes);
+}
+
+void Device::record_use(const void* address, Stream stream) {
+  constexpr const char* kCall = "Device::record_use";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  Allocator::of(core).record_use(address, slot_on(core, stream, kCall), false, kCall);
+}
+
+void Device::record_stream(const void* address, Stream stream) {
+  constexpr const char* kCall = "Device::record_stream";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  Allocator::of(core).record_use(address, slot_on(core, stream, kCall), true, kCall);
+}
+
+void Device::make_discardable(void* address) {
+  Core& core = open_core(core_, "Device::make_discardable");
+  const auto pass = core.enter("Device::make_discardable");
+  Allocator::of(core).make_discardable(address);
+}
+
+bool Device::make_resident(void* address) {
+  Core& core = open_core(core_, "Device::make_resident");
+  const auto pass = core.enter("Device::make_resident");
+  return Allocator::of(core).make_resident(address);
+}
+
+Stream Device::stream() {
+  Context& context = context_on(core_, "Device::stream");
+  const Context::Hold hold = context.hold();
+  if (!hold) core_->throw_closed("Device::stream");
+  return Access::make_stream(*core_, StreamPool::current(context));
+}
+
+Stream Device::default_stream() {
+  Core& core = open_core(core_, "Device::default_stream");
+  const auto pass = core.enter("Device::default_stream");
+  return Access::make_stream(core, StreamPool::of(core).default_stream());
+}
+
+StreamLease Device::lease() {
+  Core& core = open_core(core_, "Device::lease");
+  return Access::make_lease(Access::make_stream(core, StreamPool::of(core).lease("Device::lease")));
+}
+
+Event Device::event() {
+  Core& core = open_core(core_, "Device::event");
+  const EventPool::Lease lease = EventPool::of(core).get("Device::event");
+  return Access::make_event(core, lease.slot, lease.number);
+}
+
+MemoryStats Device::memory() const {
+  Core& core = open_core(core_, "Device::memory");
+  const auto pass = core.enter("Device::memory");
+  return Allocator::of(core).stats();
+}
+
+StreamStats Device::streams() const {
+  Core& core = open_core(core_, "Device::streams");
+  const auto pass = core.enter("Device::streams");
+  return StreamPool::of(core).stats();
+}
+
+std::vector<MissingDependency> Device::missing_dependencies() const {
+  return open_core(core_, "Device::missing_dependencies").backend().missing_dependencies();
+}
+
+std::size_t Device::trim() {
+  Core& core = open_core(core_, "Device::trim");
+  const auto pass = core.enter("Device::trim");
+  return Allocator::of(core).trim();
+}
+
+void Device::set_memory_limit(std::size_t bytes) {
+  Core& core = open_core(core_, "Device::set_memory_limit");
+  const auto pass = core.enter("Device::set_memory_limit");
+  Allocator::of(core).set_limit(bytes);
+}
+
+void Device::reset_peaks() {
+  Core& core = open_core(core_, "Device::reset_peaks");
+  const auto pass = core.enter("Device::reset_peaks");
+  Allocator::of(core).reset_peaks();
+}
+
+void Device::check_accounting() const {
+  Core& core = open_core(core_, "Device::check_accounting");
+  const auto pass = core.enter("Device::check_accounting");
+  Allocator::of(core).check_accounting();
+}
+
+void Device::synchronize() {
+  StreamPool::of(open_core(core_, "Device::synchronize")).synchronize("Device::synchronize");
+}
+
+}  // namespace millrace

@@ -1,0 +1,87 @@
+#include "api/open.h"
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "backends/host/backend.h"
+#include "event/pool.h"
+#include "memory/allocator.h"
+#include "stream/pool.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kMaxStreams = 1024;
+constexpr int kMaxHostDevices = 64;
+constexpr int kMaxWorkers = 1024;
+
+[[noreturn]] void refuse_name(std::string_view name) {
+  throw Error(ErrorCode::InvalidArgument,
+              "there is no device \"" + std::string(name) +
+                  "\"; \"auto\", \"host\" and \"host:0\" to \"host:" + std::to_string(kMaxHostDevices - 1) +
+                  "\" can be opened",
+              {.call = "Device::open", .device = {}, .rule = {}});
+}
+
+int host_index(std::string_view name) {
+  constexpr std::string_view kPrefix = "host:";
+  if (!name.starts_with(kPrefix)) refuse_name(name);
+  const std::string_view digits = name.substr(kPrefix.size());
+  int index = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+  if (error != std::errc() || end != digits.data() + digits.size() || index < 0 || index >= kMaxHostDevices) {
+    refuse_name(name);
+  }
+  return index;
+}
+
+void check_range(const char* what, int value, int least, int most) {
+  if (value >= least && value <= most) return;
+  throw Error(ErrorCode::InvalidArgument,
+              std::string("DeviceOptions::") + what + " is " + std::to_string(value) + "; it must be from " +
+                  std::to_string(least) + " to " + std::to_string(most),
+              {.call = "Device::open", .device = {}, .rule = {}});
+}
+
+}  // namespace
+
+std::string full_device_name(std::string_view name) {
+  if (name == "auto" || name == "host") return "host:0";
+  return "host:" + std::to_string(host_index(name));
+}
+
+std::vector<DeviceInfo> available_devices() {
+  return {host::make_host_backend(0, DeviceOptions())->info()};
+}
+
+sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options) {
+  check_range("streams", options.streams, 1, kMaxStreams);
+  check_range("workers", options.workers, 0, kMaxWorkers);
+
+  std::unique_ptr<Backend> backend = host::make_host_backend(host_index(name), options);
+  auto core = sync::make_ref<Core>(name, options, std::move(backend));
+  const std::size_t limit =
+      options.memory_limit != 0 ? options.memory_limit : core->backend().default_memory_limit();
+  Geometry geometry;
+  geometry.granule = core->backend().granule();
+  // Growing in place wants room to grow; address space costs nothing until it is used.
+  geometry.heap_bytes = round_up(std::clamp(limit > geometry.heap_bytes / 4 ? geometry.heap_bytes : 4 * limit,
+                                            kGiB, geometry.heap_bytes),
+                                 geometry.granule);
+
+  core->install(LayerId::streams, std::make_unique<StreamPool>(*core, StreamPool::Options::from(options)));
+  core->install(LayerId::events, std::make_unique<EventPool>(*core));
+  auto allocator = std::make_unique<Allocator>(*core, geometry, limit);
+  core->set_use_checker(allocator.get());
+  core->install(LayerId::memory, std::move(allocator));
+
+  const Status started = core->backend().start(options.streams, StreamPool::of(*core));
+  if (!started.ok()) {
+    core->close(CloseMode::drain);
+    started.throw_if_failed();
+  }
+  return core;
+}
+
+}  // namespace millrace

@@ -1,0 +1,25 @@
+// How a device is put together: a backend and the layers on it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/device.h>
+
+#include "device/core.h"
+#include "sync/ref.h"
+
+namespace millrace {
+
+/// The full name that "auto", "host" and the like stand for. Throws InvalidArgument for names of nothing.
+std::string full_device_name(std::string_view name);
+
+/// What open would find: one entry a backend that is present.
+std::vector<DeviceInfo> available_devices();
+
+/// Opens the backend and builds the layers. name is full. Throws InvalidArgument for options out of
+/// range, and what the backend's start says.
+sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options);
+
+}  // namespace millrace

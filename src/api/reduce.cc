@@ -1,0 +1,30 @@
+#include <millrace/reduce.h>
+
+#include <utility>
+
+#include "api/access.h"
+#include "reduce/plan.h"
+#include "stream/pool.h"
+
+namespace millrace {
+namespace {
+
+using detail::Access;
+
+void record(Stream stream, Operation operation, const char* call) {
+  Access::streams_of(Access::device_of(stream), call)
+      .record(Access::id_of(stream), std::move(operation), call);
+}
+
+}  // namespace
+
+void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorView& output,
+            std::span<const std::int64_t> dims) {
+  record(stream, reduction_operation(op, input, output, dims), "reduce");
+}
+
+void statistics(Stream stream, const TensorView& input, Statistics* output) {
+  record(stream, statistics_operation(input, output), "statistics");
+}
+
+}  // namespace millrace
