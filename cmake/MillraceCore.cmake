@@ -72,5 +72,7 @@ if(MILLRACE_SHARED)
   add_library(millrace::shared ALIAS millrace_shared)
   set_target_properties(millrace_shared PROPERTIES EXPORT_NAME shared)
   # nodelete: threads and thread-exit hooks may still run our code after a dlclose.
-  target_link_options(millrace_shared PRIVATE -Wl,-z,nodelete)
+  target_link_options(millrace_shared PRIVATE
+    -Wl,-z,nodelete -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/millrace.map)
+  set_target_properties(millrace_shared PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/millrace.map)
 endif()

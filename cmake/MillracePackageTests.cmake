@@ -39,9 +39,16 @@ foreach(header ${millrace_public_headers})
   cmake_path(GET header STEM name)
   add_test(NAME package.header.${name}
     COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
-      -Wno-pragma-once-outside-header -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -x c++ ${header})
+      -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -include millrace/${name}.h -x c++ /dev/null)
   set_tests_properties(package.header.${name} PROPERTIES LABELS package TIMEOUT 60)
 endforeach()
+
+if(EXISTS ${PROJECT_SOURCE_DIR}/include/millrace/c.h)
+  add_test(NAME package.header.c_in_c
+    COMMAND ${CMAKE_CXX_COMPILER} -Wall -Wextra -Wundef -Werror -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include
+      -x c -std=c99 ${PROJECT_SOURCE_DIR}/include/millrace/c.h)
+  set_tests_properties(package.header.c_in_c PROPERTIES LABELS package TIMEOUT 60)
+endif()
 
 if(MILLRACE_SHARED AND NOT MILLRACE_SANITIZE)
   add_test(NAME package.symbols

@@ -2,6 +2,7 @@
 #
 #   tests/unit/<layer>/*_test.cc   -> unit_<layer>, sees src/
 #   tests/conformance/*_test.cc    -> conformance
+#   tests/lifecycle/*.cc           -> one program and one test each; *_plugin.cc -> a module they load
 #   tests/<folder>/test_*.py       -> one test each; exit 77 skips
 #   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
 find_package(GTest REQUIRED)
@@ -40,6 +41,8 @@ function(millrace_gtest program folder label)
   endif()
   add_executable(${program} ${sources})
   target_link_libraries(${program} PRIVATE millrace_test_support GTest::gmock_main millrace_compile ${ARGN})
+  # The tests' own code need not be fast to run, but quick to build; the library keeps its flags.
+  target_compile_options(${program} PRIVATE $<$<CONFIG:Release>:-O1>)
   if(TARGET millrace_shared)
     add_dependencies(${program} millrace_shared)
   endif()
@@ -67,6 +70,35 @@ foreach(folder ${millrace_unit_folders})
   endif()
 endforeach()
 millrace_gtest(conformance ${millrace_tests}/conformance conformance)
+
+# Programs that fork, exit or unload: each ends in its own way, with status 0 if all went well.
+file(GLOB millrace_lifecycle_sources CONFIGURE_DEPENDS ${millrace_tests}/lifecycle/*.cc)
+foreach(source ${millrace_lifecycle_sources})
+  cmake_path(GET source STEM name)
+  set(program lifecycle_${name})
+  if(name MATCHES "_plugin$")
+    continue()
+  endif()
+  set(plugin ${millrace_tests}/lifecycle/${name}_plugin.cc)
+  if(EXISTS ${plugin})
+    if(NOT TARGET millrace_shared)
+      continue()
+    endif()
+    add_library(${program}_plugin MODULE ${plugin})
+    target_include_directories(${program}_plugin PRIVATE ${millrace_tests})
+    target_link_libraries(${program}_plugin PRIVATE millrace_shared millrace_compile)
+    set_source_files_properties(${source} PROPERTIES
+      COMPILE_DEFINITIONS MILLRACE_TEST_PLUGIN="$<TARGET_FILE:${program}_plugin>")
+  endif()
+  add_executable(${program} ${source})
+  target_link_libraries(${program} PRIVATE millrace_test_support millrace_compile)
+  if(TARGET ${program}_plugin)
+    add_dependencies(${program} ${program}_plugin)
+  endif()
+  add_dependencies(millrace_gtests ${program})
+  add_test(NAME lifecycle.${name} COMMAND ${program})
+  set_tests_properties(lifecycle.${name} PROPERTIES LABELS conformance TIMEOUT 300)
+endforeach()
 
 file(GLOB millrace_drivers CONFIGURE_DEPENDS ${millrace_tests}/*/*_driver.cc)
 foreach(source ${millrace_drivers})

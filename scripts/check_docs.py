@@ -4,7 +4,8 @@ check_docs.py ROOT prints each breach as file:line: what is missing, and exits 1
 
   - A header begins with a comment that says what it is for.
   - Each class, struct, enum, alias and function at namespace scope has a /// comment: above it, behind it
-    (///<), or above the first of an unbroken group of declarations. `detail` is not public.
+    (///<), or above the first of an unbroken group of declarations. In a C header /* */ does as well.
+    Forward declarations need none; `detail` is not public.
   - The comment of each class has a "Thread safety:" line.
 """
 
@@ -13,92 +14,106 @@ import re
 import sys
 from typing import Iterator, NamedTuple
 
+TYPE = re.compile(r"(template\s*<.*?>\s*)?(typedef\s+)?(class|struct|enum|union)\b")
+SCOPE = re.compile(r'(inline\s+)?namespace\s*(?P<name>[\w:]*)$|extern\s*"\s*"$')
+
 
 class Declaration(NamedTuple):
-    first: int  # line numbers, from 0
-    last: int   # of the body's end, if it has one
-    text: str   # up to its body or semicolon
+    first: int      # line numbers, from 0
+    last: int
+    text: str       # without its body
+    has_body: bool
+
+    def needs_comment(self) -> bool:
+        if TYPE.match(self.text):
+            return self.has_body
+        return "(" in self.text or self.text.startswith("using ")
 
 
-def code_lines(lines: list[str]) -> list[str]:
-    """The lines without comments, string contents and preprocessor directives."""
-    result, continued = [], False
-    for line in lines:
-        directive = continued or line.lstrip().startswith("#")
-        continued = directive and line.endswith("\\")
-        code = "" if directive else re.sub(r'"(?:\\.|[^"\\])*"', '""', line)
-        result.append(code.split("//")[0].rstrip())
-    return result
+def without_comments(text: str) -> str:
+    """Comments, string contents and preprocessor directives blanked out, line for line."""
+    pattern = r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|^[ \t]*#(?:\\\n|[^\n])*'
+
+    def spaces(match: re.Match) -> str:
+        if match.group().startswith('"'):
+            return '""'
+        return re.sub(r"[^\n]", " ", match.group())
+
+    return re.sub(pattern, spaces, text, flags=re.DOTALL | re.MULTILINE)
 
 
-def declarations(lines: list[str]) -> Iterator[Declaration]:
+def declarations(code: str) -> Iterator[Declaration]:
     """What is declared at namespace scope outside of `detail`."""
-    scopes: list[str] = []  # of each open brace: the namespace's name, or "" for a body
-    text, first = "", 0
-    for number, line in enumerate(code_lines(lines)):
-        for character in line + " ":
-            inside_body = "" in scopes
-            if character == "{":
-                namespace = re.match(r"\s*(?:inline\s+)?namespace\s*([\w:]*)\s*$", text)
-                scopes.append(namespace.group(1) or "detail" if namespace and not inside_body else "")
-                if namespace and not inside_body:
-                    text = ""
-            elif character == "}":
-                closed = scopes.pop() if scopes else ""
-                # A body that ends a function ends its declaration; a class goes on to its semicolon.
-                if closed == "" and "" not in scopes and not re.match(r"\s*(template.*>\s*)?(class|struct|enum|union|inline constexpr)\b", text):
-                    yield Declaration(first, number, text) if "detail" not in scopes else Declaration(0, -1, "")
-                    text = ""
-            elif character == ";" and not inside_body:
-                if text.strip() and "detail" not in scopes:
-                    yield Declaration(first, number, text)
+    namespaces: list[str] = []
+    depth = 0  # braces open inside the current declaration
+    text, first, line, has_body = "", 0, 0, False
+    for character in code:
+        if character == "\n":
+            line += 1
+        ends = False
+        if character == "{":
+            scope = SCOPE.match(text.strip()) if depth == 0 else None
+            if scope:
+                namespaces.append(scope.group("name") or "")
                 text = ""
-            elif not inside_body:
-                if not text.strip() and not character.isspace():
-                    text, first = "", number
+                continue
+            depth += 1
+            has_body = True
+        elif character == "}":
+            if depth == 0:
+                namespaces.pop()
+                continue
+            depth -= 1
+            # A function ends with its body; a type and an initialiser go on to the semicolon.
+            ends = depth == 0 and "(" in text and not TYPE.match(text)
+        elif depth == 0:
+            ends = character == ";"
+            if not text.strip():
+                text, first = "", line
+            if not ends:
                 text += character
-
-
-def needs_comment(text: str) -> bool:
-    forward = re.match(r"^(template\s*<.*>\s*)?(class|struct|enum class|enum)\s+\w+(\s*:\s*[\w:]+)?$", text.strip())
-    return "(" in text or re.match(r"^(template\s*<.*>\s*)?(class|struct|enum|union|using)\b", text) is not None and not forward
+        if ends:
+            if text.strip() and "detail" not in namespaces:
+                yield Declaration(first, line, " ".join(text.split()), has_body)
+            text, has_body = "", False
 
 
 def comment_above(lines: list[str], number: int) -> str:
-    block = []
-    while number > 0 and lines[number - 1].strip().startswith("///"):
-        number -= 1
-        block.append(lines[number])
-    return "\n".join(reversed(block))
+    begin = number
+    if begin > 0 and lines[begin - 1].rstrip().endswith("*/"):
+        begin -= 1
+        while begin > 0 and "/*" not in lines[begin]:
+            begin -= 1
+    while begin > 0 and lines[begin - 1].lstrip().startswith("///"):
+        begin -= 1
+    return "\n".join(lines[begin:number])
 
 
 def check(path: pathlib.Path, name: str) -> Iterator[str]:
-    lines = path.read_text().splitlines()
-    if not lines or not lines[0].startswith("// "):
-        yield f"{name}:1: the header does not begin with a comment on what it is for"
-    documented_until = -2
-    for declaration in declarations(lines):
+    text = path.read_text()
+    lines = text.splitlines()
+    if not text.startswith(("// ", "/* ")):
+        yield f"{name}:1: does not begin with a comment on what it is for"
+    documented = -2  # the last line of the documented group so far
+    for declaration in declarations(without_comments(text)):
         comment = comment_above(lines, declaration.first)
-        # A forward declaration and its definition look alike until the body: only a body spans braces.
-        is_type = re.match(r"^(template\s*<.*>\s*)?(class|struct|enum|union)\b", declaration.text)
-        has_body = any("{" in line for line in lines[declaration.first:declaration.last + 1])
-        if is_type and not has_body:
-            continue
-        grouped = declaration.first == documented_until + 1
-        if comment or grouped or "///<" in lines[declaration.last]:
-            documented_until = declaration.last
-        elif "(" in declaration.text or is_type or declaration.text.startswith("using"):
-            yield f"{name}:{declaration.first + 1}: not documented: {' '.join(declaration.text.split())}"
-        if declaration.text.startswith("class") and "Thread safety:" not in comment:
-            yield f"{name}:{declaration.first + 1}: no 'Thread safety:' line: {' '.join(declaration.text.split())}"
+        place = f"{name}:{declaration.first + 1}"
+        if comment or declaration.first == documented + 1 or "///<" in lines[declaration.last]:
+            documented = declaration.last
+        elif declaration.needs_comment():
+            yield f"{place}: not documented: {declaration.text}"
+        if declaration.text.startswith("class") and declaration.has_body and "Thread safety:" not in comment:
+            yield f"{place}: no 'Thread safety:' line: {declaration.text}"
 
 
 def main() -> int:
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     breaches = [breach for path in sorted((root / "include").rglob("*.h"))
                 for breach in check(path, str(path.relative_to(root)))]
-    print("\n".join(breaches))
+    for breach in breaches:
+        print(breach)
     return 1 if breaches else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

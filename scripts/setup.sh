@@ -106,6 +106,6 @@ build() {
       [ "${PIPESTATUS[0]}" = 0 ] || { cat "$log" >&2; say "Configuring $preset failed."; exit 1; }
     fi
     ninja -C "$folder" -j "$(nproc)" "${targets[@]}" 2>&1 | progress "$log"
-    [ "${PIPESTATUS[0]}" = 0 ] || { grep -v '^\[[0-9]*/[0-9]*\]' "$log" >&2; say "Building $preset failed."; exit 1; }
+    [ "${PIPESTATUS[0]}" = 0 ] || { grep -vE '^(\[[0-9]+/[0-9]+\]|-- |Preset |ninja: E|  CMAKE_|  MILLRACE_|$)' "$log" >&2; say "Building $preset failed."; exit 1; }
   ) 9>"$folder/.lock"
 }
