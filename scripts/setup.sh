@@ -3,12 +3,13 @@
 say() { printf '%s\n' "$*" >&2; }
 
 # The package that serves a line of packages.txt ("a | b"): installed, else known to apt, else the first.
-installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+installed() { grep -qx "$1 installed" <<<"$package_states"; }
 known() { [ -n "$(apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)"')" ]; }
 
 # missing_packages KIND...: names what packages.txt lists for these kinds and this machine has not.
 missing_packages() {
-  local line kind choices choice found
+  local line kind choices choice found package_states
+  package_states=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n')
   while read -r line; do
     line=${line%%#*}
     kind=${line##* }
