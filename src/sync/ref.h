@@ -54,8 +54,11 @@ class Ref {
     if (object_ != nullptr) object_->add_ref();
   }
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  Ref& operator=(Ref other) noexcept {
-    std::swap(object_, other.object_);
+  // Two operators, not one that takes a value: clang 14 does not destroy that in templates (`ref = {}`).
+  Ref& operator=(const Ref& other) noexcept { return *this = Ref(other); }
+  Ref& operator=(Ref&& other) noexcept {
+    Ref taken(std::move(other));
+    std::swap(object_, taken.object_);
     return *this;
   }
   ~Ref() {

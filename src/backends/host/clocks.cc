@@ -40,7 +40,7 @@ bool Clocks::join(VectorClock& clock, TimelinePoint point) const noexcept {
                                 [](std::uint64_t value, const Change& c) { return value < c.value; });
   if (after == lane.changes.begin()) {
     // Before the first change nothing but the queue itself was ordered before the point, or the host
-    // knows what was (host_knows pruned it), or it was dropped; then a later clock contains it (V1).
+    // knows what was (host_knows pruned it), or it was dropped; then a later clock contains it (K4).
     if (!lane.dropped || after == lane.changes.end()) return changed;
     ++after;
   }

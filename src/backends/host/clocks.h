@@ -20,7 +20,7 @@ using VectorClock = std::vector<std::uint64_t>;
 /// right program is never accused. The same holds for points so old that their clock was dropped.
 ///
 /// Invariants (docs/concurrency.md):
-///   V1  The clock given for a submission contains everything that was ordered before it by its queue,
+///   K4  The clock given for a submission contains everything that was ordered before it by its queue,
 ///       by its waits or through the host. It may contain more.
 ///
 /// Thread safety: none; Protect's mutex covers it.

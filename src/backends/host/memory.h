@@ -17,7 +17,7 @@ namespace millrace::host {
 /// is done to a range that is not reserved or not committed is refused, as strictly as a driver would.
 ///
 /// Invariants (docs/concurrency.md):
-///   H1  committed_bytes is the sum over all reservations of their committed granules, at every moment
+///   K3  committed_bytes is the sum over all reservations of their committed granules, at every moment
 ///       at which the mutex is free.
 ///
 /// Thread safety: all members from any thread.

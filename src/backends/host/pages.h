@@ -15,8 +15,8 @@ namespace millrace::host {
 /// memory accessible again always works.
 ///
 /// Invariants (docs/concurrency.md):
-///   P1  Pages outside ranges_ have the protection that commit gave them.
-///   P2  The ranges of all Pages of the process are at most the budget each was made with, and more only
+///   K1  Pages outside ranges_ have the protection that commit gave them.
+///   K2  The ranges of all Pages of the process are at most the budget each was made with, and more only
 ///       by what making part of a range accessible leaves over on its sides.
 ///
 /// Thread safety: all members from any thread; one range from one thread at a time.

@@ -62,7 +62,7 @@ void Protect::find_missing(const Submission& submission, const VectorClock& cloc
       if (use.bytes == 0 || !memory_.contains(use.address)) continue;
       const auto look = [&](const UseRecord& earlier, UseHistory::Range common) {
         const std::size_t queue = static_cast<std::size_t>(earlier.point.queue);
-        if (earlier.point.queue == submission.queue || clock[queue] >= earlier.point.value) return;
+        if (clock[queue] >= earlier.point.value) return;  // so is all on the same queue
         const auto known = std::find_if(reported.begin(), reported.end(),
                                         [&](const auto& pair) { return pair.first == &earlier; });
         if (known != reported.end()) {
