@@ -47,6 +47,7 @@ typedef struct millrace_stream {
   uint32_t generation;
 } millrace_stream;
 
+/* Bytes, and counts of calls; see millrace::MemoryStats. */
 typedef struct millrace_memory_stats {
   uint64_t live, cached, pending, committed, limit, peak_live, peak_committed, allocations, frees;
 } millrace_memory_stats;
@@ -76,8 +77,10 @@ MILLRACE_API millrace_status millrace_deallocate(millrace_device* device, void* 
 MILLRACE_API millrace_status millrace_record_use(millrace_device* device, const void* address,
                                                  millrace_stream stream);
 
+/* Recorded; runs once the stream is committed. Host memory must stay valid until then. */
 MILLRACE_API millrace_status millrace_stream_copy(millrace_stream stream, void* to, const void* from,
                                                   size_t bytes);
+/* Recorded: sets each byte. */
 MILLRACE_API millrace_status millrace_stream_fill(millrace_stream stream, void* to, uint8_t value,
                                                   size_t bytes);
 /* Runs task(argument) on a thread of the device, in stream order. */
@@ -91,11 +94,17 @@ MILLRACE_API millrace_status millrace_stream_commit(millrace_stream stream);
 /* Commits and waits. */
 MILLRACE_API millrace_status millrace_stream_wait(millrace_stream stream);
 
+/* An event of the device's pool; release gives it back. Null is ignored there. */
 MILLRACE_API millrace_status millrace_event_create(millrace_device* device, millrace_event** event);
+/* Also after the device has closed. */
 MILLRACE_API void millrace_event_release(millrace_event* event);
+/* Marks everything recorded in the stream so far. */
 MILLRACE_API millrace_status millrace_event_record(millrace_event* event, millrace_stream stream);
+/* Blocks until the marked work is done; its failure is returned. */
 MILLRACE_API millrace_status millrace_event_wait(millrace_event* event);
+/* done: 1 or 0. Does not block. */
 MILLRACE_API millrace_status millrace_event_query(millrace_event* event, int32_t* done);
+/* What is recorded in the stream from here on runs after what the event marks. */
 MILLRACE_API millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event);
 
 #ifdef __cplusplus

@@ -29,6 +29,7 @@ enum class ExhaustionPolicy : std::uint8_t {
   fail,   ///< PoolExhausted
 };
 
+/// What a device is opened with. The defaults suit a program that has it to itself.
 struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
   std::size_t memory_limit = 0;
@@ -42,11 +43,11 @@ struct DeviceOptions {
   /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
   bool exact_peaks = false;
   /// Host: a seed for random delays and a random order between streams. Finds missing waits.
-  std::optional<std::uint64_t> chaos;
+  std::optional<std::uint64_t> chaos = std::nullopt;
   /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable.
   bool protect = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
-  std::function<bool(std::size_t requested)> on_out_of_memory;
+  std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
   /// How long an allocation may wait for pending frees before it gives up.
   std::chrono::milliseconds out_of_memory_wait{1000};
 };
@@ -70,6 +71,7 @@ struct MemoryStats {
   std::uint64_t out_of_memory = 0;  ///< errors given out
 };
 
+/// Counts since the device was opened, but for streams and leased, which are now.
 struct StreamStats {
   int streams = 0;
   int leased = 0;
@@ -81,6 +83,7 @@ struct StreamStats {
   std::uint64_t abandoned_buffers = 0;
 };
 
+/// What a device is and can do.
 struct DeviceInfo {
   std::string name;  ///< what open takes, as "host:0"
   std::string description;
@@ -216,6 +219,9 @@ class MILLRACE_API Device {
 MILLRACE_API Device current_device();
 
 /// Makes a device current on this thread until the end of the scope.
+///
+/// Thread safety: made, used and ended by one thread. Errors: Closed, ForkedProcess, from the constructor
+/// and set alone.
 class MILLRACE_API DeviceGuard {
  public:
   explicit DeviceGuard(const Device& device);
@@ -234,6 +240,9 @@ class MILLRACE_API DeviceGuard {
 };
 
 /// Makes a stream (and its device) current on this thread until the end of the scope.
+///
+/// Thread safety: made, used and ended by one thread. Errors: InvalidState ("stale-stream"), Closed,
+/// ForkedProcess, from the constructor and set alone.
 class MILLRACE_API StreamGuard {
  public:
   explicit StreamGuard(Stream stream);

@@ -10,6 +10,7 @@
 
 namespace millrace {
 
+/// The types that elements can have: IEEE 754 floats, bfloat16, integers, booleans.
 enum class DType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
 
 inline constexpr int kDTypeCount = 10;
@@ -31,6 +32,7 @@ constexpr std::size_t size_of(DType dtype) noexcept {
   return 0;
 }
 
+/// f64, f32, f16 or bf16?
 constexpr bool is_floating(DType dtype) noexcept {
   return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
 }

@@ -79,6 +79,8 @@ struct OutOfMemoryReport {
 };
 
 /// OutOfMemory with the figures behind it.
+///
+/// Thread safety: as Error.
 class MILLRACE_API OutOfMemoryError : public Error {
  public:
   OutOfMemoryError(OutOfMemoryReport report, ErrorContext context);

@@ -15,8 +15,9 @@ namespace millrace {
 /// marked work fails, waiters get its error. An event that was never recorded counts as done.
 ///
 /// Thread safety: any thread may call anything but move and destruction at any time.
-/// Errors: InvalidState ("stale-stream", "event-inside-encoder", "circular-wait",
-/// "event-not-recorded" from elapsed), Closed, ForkedProcess.
+/// Errors: InvalidState ("stale-stream", "event-inside-encoder", "waited-work-abandoned" from wait,
+/// "event-not-recorded" and "event-not-done" from elapsed_since), InvalidArgument for a stream or event of
+/// another device, Closed, ForkedProcess.
 class MILLRACE_API Event {
  public:
   Event() = default;

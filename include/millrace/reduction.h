@@ -10,8 +10,10 @@
 
 namespace millrace {
 
+/// What a reduction computes.
 enum class ReduceOp : std::uint8_t { sum, mean, prod, min, max };
 
+/// "sum", "mean", and so on.
 MILLRACE_API const char* to_string(ReduceOp op) noexcept;
 
 /// The type of the result when the caller does not choose: NumPy's rule.

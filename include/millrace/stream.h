@@ -38,7 +38,9 @@ enum class BufferStatus : std::uint8_t {
   closed,     ///< the device closed before it ran
 };
 
+/// "recording", "committed", and so on.
 MILLRACE_API const char* to_string(BufferStatus status) noexcept;
+/// Completed, failed, abandoned or closed?
 constexpr bool is_final(BufferStatus status) noexcept {
   return status >= BufferStatus::completed;
 }
@@ -63,6 +65,7 @@ struct Completion {
 /// handlers, and is told why.
 using Handler = std::function<void(const Completion&)>;
 
+/// Whether an operation reads memory or changes it.
 enum class AccessMode : std::uint8_t { read, write };
 
 /// A range of device memory that an operation touches. Declaring it lets the strict rules and protect
@@ -73,9 +76,11 @@ struct Use {
   AccessMode mode = AccessMode::read;
 };
 
+/// A range that an operation reads.
 inline Use reads(const void* address, std::size_t bytes) {
   return {address, bytes, AccessMode::read};
 }
+/// A range that an operation changes.
 inline Use writes(void* address, std::size_t bytes) {
   return {address, bytes, AccessMode::write};
 }
@@ -121,9 +126,11 @@ class MILLRACE_API Stream {
   /// Opens a recorder on the current command buffer; rule "one-encoder" while another is open.
   Recorder record();
 
-  /// What is recorded from here on runs after what the event marks. Does not block the caller. If the
-  /// marked work has not been committed yet, this stream's buffer is held until it is; a circle of
-  /// such waits is refused, rule "circular-wait".
+  /// What is recorded from here on runs after what the event marks, and fails if that failed. Does not
+  /// block the caller. If the marked work has not been committed yet, what is recorded from here on is held
+  /// until it is. Such waits never form a circle: each is for work recorded before it, and what a buffer
+  /// holds before a wait or an event does not wait for what comes after. If the marked work is abandoned,
+  /// this work fails, rule "waited-work-abandoned".
   void wait_event(const Event& event);
 
   /// Attached to the command buffer that is being recorded; one is started if there is none.
@@ -142,7 +149,7 @@ class MILLRACE_API Stream {
   void wait();
   /// The same with a limit; TimedOut when it is reached.
   void wait(std::chrono::nanoseconds limit);
-  /// Is everything committed done? Does not commit. One load.
+  /// Is everything committed done? Does not commit. Two loads.
   bool query() const;
 
   bool operator==(const Stream&) const = default;
@@ -158,13 +165,15 @@ class MILLRACE_API Stream {
 };
 
 /// A stream held by an object instead of a thread; returned to the pool when it ends.
+///
+/// Thread safety: one thread at a time.
 class MILLRACE_API StreamLease {
  public:
   StreamLease() = default;
   StreamLease(StreamLease&& other) noexcept;
   StreamLease& operator=(StreamLease&& other) noexcept;
   ~StreamLease();
-  const Stream& stream() const noexcept { return stream_; }
+  Stream stream() const noexcept { return stream_; }
   /// Ends the lease now. What was recorded and not committed is abandoned; committed work goes on.
   void reset() noexcept;
 

@@ -15,6 +15,8 @@ namespace millrace {
 inline constexpr int kMaxDims = 8;
 
 /// Up to kMaxDims numbers: a shape, strides or a list of dimensions.
+///
+/// Thread safety: a value, as std::array.
 class MILLRACE_API Dims {
  public:
   Dims() = default;

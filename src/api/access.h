@@ -29,6 +29,14 @@ struct Access {
     return make_context(device, call);
   }
 
+  /// The device's core, for calls that ask without entering: throws Closed once it has closed.
+  static Core& open_core_of(std::uint64_t device, const char* call) {
+    const Context& context = context_of(device, call);
+    if (context.retired()) [[unlikely]]
+      context.core().throw_closed(call);
+    return context.core();
+  }
+
   /// For destructors: calls give(Core&) unless there is nothing to give back to any more.
   template <typename Give>
   static void with_core(std::uint64_t device, Give&& give) noexcept {

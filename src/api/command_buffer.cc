@@ -28,7 +28,9 @@ BufferState& state_of(BufferState* state, const char* call) {
   return *state;
 }
 
-StreamPool& pool_of(const BufferState& state) { return StreamPool::of(state.core()); }
+StreamPool& pool_of(const BufferState& state) {
+  return StreamPool::of(state.core());
+}
 
 BufferState* share(BufferState* state) noexcept {
   if (state != nullptr && !forked()) state->add_ref();
@@ -48,9 +50,13 @@ CommandBuffer& CommandBuffer::operator=(CommandBuffer other) noexcept {
   std::swap(state_, other.state_);
   return *this;
 }
-CommandBuffer::~CommandBuffer() { drop(state_); }
+CommandBuffer::~CommandBuffer() {
+  drop(state_);
+}
 
-BufferStatus CommandBuffer::status() const { return state_of(state_, "CommandBuffer::status").status(); }
+BufferStatus CommandBuffer::status() const {
+  return state_of(state_, "CommandBuffer::status").status();
+}
 
 std::exception_ptr CommandBuffer::error() const {
   BufferState& state = state_of(state_, "CommandBuffer::error");
@@ -65,13 +71,15 @@ Recorder CommandBuffer::record() {
 
 void CommandBuffer::on_scheduled(Handler handler) {
   BufferState& state = state_of(state_, "CommandBuffer::on_scheduled");
-  pool_of(state).add_handler(state, HandlerKind::scheduled, checked(std::move(handler), "CommandBuffer::on_scheduled"),
+  pool_of(state).add_handler(state, HandlerKind::scheduled,
+                             checked(std::move(handler), "CommandBuffer::on_scheduled"),
                              "CommandBuffer::on_scheduled");
 }
 
 void CommandBuffer::on_completed(Handler handler) {
   BufferState& state = state_of(state_, "CommandBuffer::on_completed");
-  pool_of(state).add_handler(state, HandlerKind::completed, checked(std::move(handler), "CommandBuffer::on_completed"),
+  pool_of(state).add_handler(state, HandlerKind::completed,
+                             checked(std::move(handler), "CommandBuffer::on_completed"),
                              "CommandBuffer::on_completed");
 }
 
@@ -102,7 +110,8 @@ namespace {
 BufferState& open_state_of(BufferState* state, const char* call) {
   refuse_in_forked_child(call);
   if (state != nullptr) return *state;
-  throw_rule("encode-after-end", "the Recorder has ended (or was moved from); open a new one with Stream::record",
+  throw_rule("encode-after-end",
+             "the Recorder has ended (or was moved from); open a new one with Stream::record",
              {.call = call, .device = {}, .rule = {}});
 }
 

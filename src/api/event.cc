@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/access.h"
+#include "device/core.h"
 #include "device/status.h"
 #include "event/pool.h"
 #include "event/slot.h"
@@ -15,13 +16,6 @@ namespace millrace {
 using detail::Access;
 
 namespace {
-
-/// The core of an event's device, which must not have closed.
-Core& open_core_of(std::uint64_t device, const char* call) {
-  const Context& context = Access::context_of(device, call);
-  if (context.retired()) context.core().throw_closed(call);
-  return context.core();
-}
 
 void check_same_device(std::uint64_t event, std::uint64_t other, const char* call) {
   if (event == other) return;
@@ -44,7 +38,9 @@ Event& Event::operator=(Event&& other) noexcept {
   return *this;
 }
 
-Event::~Event() { reset(); }
+Event::~Event() {
+  reset();
+}
 
 void Event::reset() noexcept {
   if (device_ == 0) return;
@@ -65,7 +61,7 @@ void Stream::wait_event(const Event& event) {
 }
 
 bool Event::query() const {
-  Core& core = open_core_of(device_, "Event::query");
+  Core& core = Access::open_core_of(device_, "Event::query");
   const TimelinePoint point = EventPool::of(core).slot(slot_).point();
   if (!StreamPool::of(core).is_completed(point)) return false;
   core.backend().host_knows(point);
@@ -73,23 +69,23 @@ bool Event::query() const {
 }
 
 void Event::wait() const {
-  Core& core = open_core_of(device_, "Event::wait");
+  Core& core = Access::open_core_of(device_, "Event::wait");
   StreamPool::of(core).wait(EventPool::of(core).slot(slot_).point(), std::nullopt, "Event::wait");
 }
 
 void Event::wait(std::chrono::nanoseconds limit) const {
   const sync::Deadline deadline = sync::deadline_after(limit);
-  Core& core = open_core_of(device_, "Event::wait");
+  Core& core = Access::open_core_of(device_, "Event::wait");
   StreamPool::of(core).wait(EventPool::of(core).slot(slot_).point(), deadline, "Event::wait");
 }
 
 std::uint64_t Event::generation() const {
-  Core& core = open_core_of(device_, "Event::generation");
+  Core& core = Access::open_core_of(device_, "Event::generation");
   return EventPool::of(core).slot(slot_).stamp().records;
 }
 
 std::chrono::nanoseconds Event::elapsed_since(const Event& earlier) const {
-  Core& core = open_core_of(device_, "Event::elapsed_since");
+  Core& core = Access::open_core_of(device_, "Event::elapsed_since");
   check_same_device(earlier.device_, device_, "Event::elapsed_since");
   const EventPool& events = EventPool::of(core);
   const EventSlot::Stamp from = events.slot(earlier.slot_).stamp();

@@ -20,7 +20,8 @@ inline void check_address(const void* address, const char* which, const char* ca
               {.call = call, .device = {}, .rule = {}});
 }
 
-inline Operation copy_operation(void* to, const void* from, std::size_t bytes, SourcePlace place, const char* call) {
+inline Operation copy_operation(void* to, const void* from, std::size_t bytes, SourcePlace place,
+                                const char* call) {
   check_address(to, "to", call);
   check_address(from, "from", call);
   return {CopyWork{to, from, bytes}, "copy", {reads(from, bytes), writes(to, bytes)}, place};
@@ -32,8 +33,8 @@ inline Operation fill_operation(void* to, std::uint8_t value, std::size_t bytes,
   return {FillWork{to, value, bytes}, "fill", {writes(to, bytes)}, place};
 }
 
-inline Operation task_operation(const Core& core, std::string name, HostTask task, std::initializer_list<Use> uses,
-                                SourcePlace place, const char* call) {
+inline Operation task_operation(const Core& core, std::string name, HostTask task,
+                                std::initializer_list<Use> uses, SourcePlace place, const char* call) {
   if (!core.backend().info().host_tasks) {
     throw Error(ErrorCode::Unsupported, "the device does not run host code; run it in a completed handler",
                 core.error_context(call));

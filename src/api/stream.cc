@@ -15,13 +15,15 @@ using detail::Access;
 void Stream::copy(void* to, const void* from, std::size_t bytes, SourcePlace place) {
   StreamPool& streams = Access::streams_of(device_, "Stream::copy");
   if (bytes == 0) return streams.check_handle(Access::id_of(*this), "Stream::copy");
-  streams.record(Access::id_of(*this), copy_operation(to, from, bytes, place, "Stream::copy"), "Stream::copy");
+  streams.record(Access::id_of(*this), copy_operation(to, from, bytes, place, "Stream::copy"),
+                 "Stream::copy");
 }
 
 void Stream::fill(void* to, std::uint8_t value, std::size_t bytes, SourcePlace place) {
   StreamPool& streams = Access::streams_of(device_, "Stream::fill");
   if (bytes == 0) return streams.check_handle(Access::id_of(*this), "Stream::fill");
-  streams.record(Access::id_of(*this), fill_operation(to, value, bytes, place, "Stream::fill"), "Stream::fill");
+  streams.record(Access::id_of(*this), fill_operation(to, value, bytes, place, "Stream::fill"),
+                 "Stream::fill");
 }
 
 void Stream::run(std::string name, HostTask task, std::initializer_list<Use> uses, SourcePlace place) {
@@ -38,14 +40,14 @@ Recorder Stream::record() {
 
 void Stream::on_scheduled(Handler handler) {
   Access::streams_of(device_, "Stream::on_scheduled")
-      .add_handler(Access::id_of(*this), HandlerKind::scheduled, checked(std::move(handler), "Stream::on_scheduled"),
-                   "Stream::on_scheduled");
+      .add_handler(Access::id_of(*this), HandlerKind::scheduled,
+                   checked(std::move(handler), "Stream::on_scheduled"), "Stream::on_scheduled");
 }
 
 void Stream::on_completed(Handler handler) {
   Access::streams_of(device_, "Stream::on_completed")
-      .add_handler(Access::id_of(*this), HandlerKind::completed, checked(std::move(handler), "Stream::on_completed"),
-                   "Stream::on_completed");
+      .add_handler(Access::id_of(*this), HandlerKind::completed,
+                   checked(std::move(handler), "Stream::on_completed"), "Stream::on_completed");
 }
 
 CommandBuffer Stream::command_buffer() {
@@ -68,7 +70,8 @@ void Stream::wait(std::chrono::nanoseconds limit) {
 }
 
 bool Stream::query() const {
-  return Access::streams_of(device_, "Stream::query").query(Access::id_of(*this), "Stream::query");
+  Core& core = Access::open_core_of(device_, "Stream::query");
+  return StreamPool::of(core).query(Access::id_of(*this), "Stream::query");
 }
 
 namespace {
@@ -90,7 +93,9 @@ StreamLease& StreamLease::operator=(StreamLease&& other) noexcept {
   return *this;
 }
 
-StreamLease::~StreamLease() { reset(); }
+StreamLease::~StreamLease() {
+  reset();
+}
 
 void StreamLease::reset() noexcept {
   if (stream_.valid()) end_lease(std::exchange(stream_, {}));

@@ -63,7 +63,8 @@ StreamGuard::~StreamGuard() {
 void StreamGuard::set(Stream stream) {
   refuse_in_forked_child("StreamGuard::set");
   if (thread_ != sync::this_thread_id()) {
-    throw_rule("guard-on-other-thread", "the guard was made on another thread and changes what is current there; make "
+    throw_rule("guard-on-other-thread",
+               "the guard was made on another thread and changes what is current there; make "
                "one on this thread",
                {.call = "StreamGuard::set", .device = {}, .rule = {}});
   }

@@ -7,13 +7,16 @@ namespace millrace {
 EventPool::EventPool(Core& core, const Options& options)
     : core_(core), options_(options), chunks_(options.max_chunks) {}
 
-std::unique_ptr<ContextPart> EventPool::make_part(Context& /*context*/) { return nullptr; }
+std::unique_ptr<ContextPart> EventPool::make_part(Context& /*context*/) {
+  return nullptr;
+}
 
 EventPool::Lease EventPool::get(const char* call) {
-  const sync::Gate::Pass pass = core_.enter(call);
   std::uint32_t index = 0;
   {
+    // Not through the device's gate: this is all that it would guard, and each event would pay for it.
     sync::LockGuard lock(mutex_);
+    if (closed_) core_.throw_closed(call);
     if (free_.empty()) grow(call);
     index = free_.back();
     free_.pop_back();

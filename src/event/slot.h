@@ -63,7 +63,8 @@ class alignas(sync::kCacheLine) EventSlot final : public Mark {
     sync::LockGuard lock(mutex_);
     reached_ = false;
     // release: pairs with the acquire in point. Under the mutex, so that the word is the newest marking's.
-    word_.store(static_cast<std::uint64_t>(point.queue) << kValueBits | point.value, std::memory_order_release);
+    word_.store(static_cast<std::uint64_t>(point.queue) << kValueBits | point.value,
+                std::memory_order_release);
     return ++markings_;
   }
   void reached(std::uint64_t marking, sync::Clock::time_point when) noexcept override EXCLUDES(mutex_) {
@@ -79,7 +80,8 @@ class alignas(sync::kCacheLine) EventSlot final : public Mark {
 
   sync::atomic<std::uint64_t> word_{0};
   mutable sync::Mutex mutex_;
-  std::uint64_t markings_ GUARDED_BY(mutex_) = 0;  // over all leases, so that old ones are never taken for new
+  std::uint64_t markings_ GUARDED_BY(mutex_) =
+      0;  // over all leases, so that old ones are never taken for new
   std::uint64_t first_marking_ GUARDED_BY(mutex_) = 0;
   std::uint32_t lease_ GUARDED_BY(mutex_) = 0;
   bool reached_ GUARDED_BY(mutex_) = false;

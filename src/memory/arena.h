@@ -95,7 +95,7 @@ class Arena {
   /// Rule "purgeable-in-use" for uses of a live block that were not reached.
   bool in_use(const Block& block) EXCLUDES(mutex_);
 
-  std::size_t pending_bytes() const noexcept { return pending_bytes_.load(); }
+  std::size_t pending_bytes() const noexcept { return pending_bytes_.value(); }
   std::size_t largest_free() EXCLUDES(mutex_);
   /// Calls visit(const Block&) for every block, holes too, with the mutex held.
   template <typename Visit>

@@ -11,14 +11,14 @@ namespace millrace {
 
 /// A figure that goes up and down and has one writer at a time.
 ///
-/// Thread safety: load from any thread; the rest from one at a time.
+/// Thread safety: value from any thread; the rest from one at a time.
 class ByteGauge {
  public:
-  std::size_t load() const noexcept { return bytes_.load(std::memory_order_relaxed); }  // one figure
-  void add(std::size_t bytes) noexcept { bytes_.store(load() + bytes, std::memory_order_relaxed); }
+  std::size_t value() const noexcept { return bytes_.load(std::memory_order_relaxed); }  // one figure
+  void add(std::size_t bytes) noexcept { bytes_.store(value() + bytes, std::memory_order_relaxed); }
   void subtract(std::size_t bytes) noexcept {
-    assert(bytes <= load() && "accounting: more taken away than there was (M4)");
-    bytes_.store(load() - bytes, std::memory_order_relaxed);
+    assert(bytes <= value() && "accounting: more taken away than there was (M4)");
+    bytes_.store(value() - bytes, std::memory_order_relaxed);
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 
 #include "sync/atomic.h"
@@ -33,7 +34,9 @@ class Limit {
   }
   void give_back(std::size_t bytes) {
     sync::LockGuard lock(mutex_);
-    committed_.store(committed_.load(std::memory_order_relaxed) - bytes, std::memory_order_relaxed);
+    const std::size_t committed = committed_.load(std::memory_order_relaxed);
+    assert(bytes <= committed && "accounting: more given back than was committed (M2)");
+    committed_.store(committed - bytes, std::memory_order_relaxed);
   }
   /// False, and nothing changes, while more than that is committed.
   [[nodiscard]] bool try_set(std::size_t limit) {

@@ -26,7 +26,7 @@ class Peak {
     const std::int64_t before = live_.fetch_add(change, std::memory_order_relaxed);
     sync::raise_to(peak_, before + std::max(high, change));
   }
-  std::size_t load() const noexcept {
+  std::size_t value() const noexcept {
     return static_cast<std::size_t>(std::max<std::int64_t>(0, peak_.load(std::memory_order_relaxed)));
   }
   void reset() noexcept { peak_.store(live_.load(std::memory_order_relaxed), std::memory_order_relaxed); }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/status.h"
+#include "device/thread_contexts.h"
 #include "memory/allocator.h"
 
 namespace millrace {
@@ -32,6 +33,10 @@ std::size_t Allocator::cached_bytes() {
 }
 
 MemoryStats Allocator::stats() {
+  // So that the peak is exact for who is alone; what other threads have not published is peak_error.
+  if (Context* own = ThreadContexts::find(core_.id())) {
+    if (const Context::Hold hold = own->try_steal()) cache_of(*own).publish_peak();
+  }
   const Totals sum = totals();
   MemoryStats stats;
   stats.live = sum.allocated_bytes - sum.freed_bytes;
@@ -39,7 +44,7 @@ MemoryStats Allocator::stats() {
   for_each_arena([&](Arena& arena) { stats.pending += arena.pending_bytes(); });
   stats.committed = limit_.committed();
   stats.limit = limit_.limit();
-  stats.peak_live = std::max(peak_.load(), stats.live);
+  stats.peak_live = std::max(peak_.value(), stats.live);
   std::size_t threads = 0;
   core_.with_contexts([&](std::span<Context* const> contexts) { threads = contexts.size(); });
   stats.peak_error = threads <= 1 ? 0 : (threads - 1) * static_cast<std::size_t>(peak_.quantum());
@@ -56,6 +61,11 @@ MemoryStats Allocator::stats() {
 }
 
 void Allocator::reset_peaks() {
+  core_.with_contexts([](std::span<Context* const> contexts) {
+    for (Context* context : contexts) {
+      if (const Context::Hold stolen = context->try_steal()) cache_of(*context).publish_peak();
+    }
+  });
   limit_.reset_peak();
   peak_.reset();
 }

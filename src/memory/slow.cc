@@ -63,17 +63,26 @@ Block* Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequ
 }
 
 void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request) {
-  Arena& arena = arena_of(slot);
-  if (Block* block = obtain_holding(context, arena, request, false)) return give_out(*block);
-
+  constexpr const char* kCall = "Device::allocate";
   const bool may_wait = !core_.on_device_thread();
-  const sync::Deadline deadline = sync::deadline_after(core_.options().out_of_memory_wait);
-  int callbacks = 0;
-  for (;;) {
-    if (Block* block = obtain_after_reclaim(context, arena, request)) return give_out(*block);
-    if (may_wait && wait_for_pending(deadline)) continue;
-    const auto& callback = core_.options().on_out_of_memory;
-    if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
+  const auto& callback = core_.options().on_out_of_memory;
+  sync::Deadline deadline;
+  for (int callbacks = 0;; ++callbacks) {
+    {
+      // Most of the time no context is held (O1): the pass keeps the arenas and their blocks there (D1).
+      const sync::Gate::Pass pass = core_.enter(kCall);
+      Arena& arena = arena_of(slot);
+      if (callbacks == 0) {
+        if (Block* block = obtain_holding(context, arena, request, false)) return give_out(*block);
+        deadline = sync::deadline_after(core_.options().out_of_memory_wait);
+      }
+      do {
+        if (Block* block = obtain_after_reclaim(context, arena, request)) return give_out(*block);
+      } while (may_wait && wait_for_pending(deadline));
+      if (!callback || callbacks == kCallbackRounds) throw_out_of_memory(bytes, slot);
+    }
+    if (callback(bytes)) continue;  // with no lock, context or pass held
+    const sync::Gate::Pass pass = core_.enter(kCall);
     throw_out_of_memory(bytes, slot);
   }
 }

@@ -124,6 +124,8 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
     }
   }
   if (best == nullptr) {
+    // Said before address space is reserved and described, which for an absurd size is a lot.
+    if (size > source_.limit.limit()) return no_room(size);
     Status added = add_heap(size + (alignment > geometry_.granule ? alignment : 0));
     if (!added.ok()) return added;
     best = heaps_.back()->first;
@@ -132,11 +134,18 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
   return fill_hole(*best, best_need);
 }
 
+Status Space::no_room(std::size_t bytes) const {
+  return Status(ErrorCode::OutOfMemory, "the memory limit of " + std::to_string(source_.limit.limit()) +
+                                            " bytes leaves no room for " + std::to_string(bytes) + " more");
+}
+
 Status Space::fill_hole(Block& hole, std::size_t bytes) {
-  map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), bytes, unit_);
-  if (!source_.limit.try_reserve(bytes)) {
-    return Status(ErrorCode::OutOfMemory, "the memory limit of " + std::to_string(source_.limit.limit()) +
-                                              " bytes leaves no room for " + std::to_string(bytes) + " more");
+  if (!source_.limit.try_reserve(bytes)) return no_room(bytes);
+  try {
+    map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), bytes, unit_);
+  } catch (...) {
+    source_.limit.give_back(bytes);
+    throw;
   }
   Status committed = source_.backend.commit(hole.data(), bytes);
   if (!committed.ok()) {

@@ -68,6 +68,7 @@ class Space {
 
   Status add_heap(std::size_t bytes);
   Status fill_hole(Block& hole, std::size_t bytes);
+  Status no_room(std::size_t bytes) const;
   void release_heap(std::size_t index) noexcept;
   /// Splits off the first bytes of a block that is in no tree; the rest is a new block to its right.
   Block& split(Block& block, std::size_t bytes) noexcept;

@@ -142,7 +142,7 @@ void ThreadCache::flush() noexcept {
   for (Unsent& unsent : unsent_) send_all(unsent);
   shared_.budget.give_back(portion_);
   portion_ = 0;
-  peak_share_.publish(shared_.peak);
+  publish_peak();
 }
 
 void ThreadCache::fold() noexcept {

@@ -117,11 +117,12 @@ class ThreadCache final : public ContextPart {
 
   /// Gives every cached and unsent block back to its arena.
   void flush() noexcept;
+  void publish_peak() noexcept { peak_share_.publish(shared_.peak); }
   void retire() noexcept override { flush(); }
   void fold() noexcept override;
 
   const Counters& counters() const noexcept { return counters_; }
-  std::size_t cached_bytes() const noexcept { return cached_.load() + unsent_bytes_.load(); }
+  std::size_t cached_bytes() const noexcept { return cached_.value() + unsent_bytes_.value(); }
 
  private:
   static constexpr int kArenas = 4;
@@ -132,7 +133,7 @@ class ThreadCache final : public ContextPart {
   };
 
   bool has_room(std::size_t bytes) noexcept {
-    return cached_.load() + bytes <= portion_ || grow_portion(bytes);
+    return cached_.value() + bytes <= portion_ || grow_portion(bytes);
   }
   bool grow_portion(std::size_t bytes) noexcept;
   ArenaCache& select(Arena& arena);

@@ -48,7 +48,7 @@ class BufferState final : public sync::RefCounted {
     // acquire: pairs with the release in set_status: who sees it completed sees what it did.
     return status_.load(std::memory_order_acquire);
   }
-  /// The last value of its segments and of those before it. Once committed.
+  /// The last value of its segments and of those before it. Only once the status is not recording.
   TimelinePoint end() const noexcept { return {queue_, last_value_}; }
 
   BufferState* next = nullptr;  ///< in the stream's queue of buffers
@@ -69,7 +69,7 @@ class BufferState final : public sync::RefCounted {
 
   // All that follows is guarded by the stream's mutex, but last_value_ and the jobs once handed over.
   Fifo<Segment> segments_;        // recorded; the stream takes them at commit
-  std::uint64_t last_value_ = 0;  // written at commit
+  std::uint64_t last_value_ = 0;  // written before the status says that it is not recorded any more
   Status failure_;                // the first of its segments'
   HandlerJob scheduled_, completed_;
   bool recorder_open_ = false;

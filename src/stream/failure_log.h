@@ -39,7 +39,8 @@ class FailureLog {
   /// Of a value that was reached.
   Status find(std::uint64_t value) const noexcept EXCLUDES(mutex_) {
     // relaxed: ordered by the load that said the value was reached (S4).
-    if (!any_.load(std::memory_order_relaxed)) [[likely]] return {};
+    if (!any_.load(std::memory_order_relaxed)) [[likely]]
+      return {};
     sync::LockGuard lock(mutex_);
     for (const Entry& entry : entries_) {
       if (entry.first <= value && value <= entry.last) return entry.status;

@@ -20,14 +20,16 @@ Status LeaseTable::acquire(bool may_wait, int* slot) {
   for (;;) {
     if (closed_) return Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
     if (take_free(slot)) return {};
-    const std::string all = "all " + std::to_string(holders_.size() - 1) + " streams of the pool are leased; ";
+    const std::string all =
+        "all " + std::to_string(holders_.size() - 1) + " streams of the pool are leased; ";
     if (policy_ == ExhaustionPolicy::share) {
       share(slot);
       return {};
     }
     if (policy_ == ExhaustionPolicy::fail) {
-      return Status(ErrorCode::PoolExhausted,
-                    all + "end a lease, raise DeviceOptions::streams or let DeviceOptions::exhaustion share them");
+      return Status(
+          ErrorCode::PoolExhausted,
+          all + "end a lease, raise DeviceOptions::streams or let DeviceOptions::exhaustion share them");
     }
     if (!may_wait) {
       return Status(ErrorCode::PoolExhausted,
@@ -36,10 +38,11 @@ Status LeaseTable::acquire(bool may_wait, int* slot) {
     if (!deadline) {
       returned_.wait(lock);
     } else if (!returned_.wait_until(lock, *deadline) && free_.empty() && !closed_) {
-      return Status(ErrorCode::TimedOut,
-                    all + "none was returned within " +
-                        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
-                        " ms (DeviceOptions::exhaustion_timeout)");
+      return Status(
+          ErrorCode::TimedOut,
+          all + "none was returned within " +
+              std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
+              " ms (DeviceOptions::exhaustion_timeout)");
     }
   }
 }

@@ -56,7 +56,7 @@ void StreamPool::end_lease(int slot) noexcept {
   Fifo<Segment> finished;
   {
     sync::LockGuard order(order_mutex_);
-    Aftermath after = state(slot).end_lease(order_);
+    Aftermath after = state(slot).end_lease(held_);
     finished.append(std::move(after.finished));
     if (after.settle) settle(slot, finished);
   }
@@ -99,7 +99,8 @@ void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
 void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   StreamState& waiter = state(stream.slot);
-  if (point.value == 0 || point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
+  if (point.value == 0) return waiter.check_no_recorder(stream.generation, call);
+  if (point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
     waiter.add_wait(stream.generation, point, call);
     return;
   }
@@ -107,7 +108,7 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
   // Announced first: if the point is submitted from here on, its submitter comes to the order mutex and
   // finds the wait, or finds that it was never added.
   if (state(point.queue).announce_wait(point.value)) {
-    waiter.add_held_wait(stream.generation, point, order_, call);
+    waiter.add_held_wait(stream.generation, point, held_, call);
   } else {
     waiter.add_wait(stream.generation, point, call);
   }
@@ -137,8 +138,8 @@ void StreamPool::add_handler(BufferState& buffer, HandlerKind kind, Handler&& ha
 // Committing and giving up
 
 template <typename Try>
-StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
-                                                 Try&& attempt) {
+StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Deadline deadline,
+                                                 const char* call, Try&& attempt) {
   const bool may_queue = core_.on_device_thread();
   for (;;) {
     {
@@ -150,16 +151,17 @@ StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Dead
       }
     }
     if (!stream.wait_for_room(deadline)) {
-      throw_timed_out("room to commit: too many command buffers of the stream are uncompleted", stream.slot(), call);
+      throw_timed_out("room to commit: too many command buffers of the stream are uncompleted", stream.slot(),
+                      call);
     }
   }
 }
 
 sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
   StreamState& stream = state(id.slot);
-  return commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
-           return stream.commit(id.generation, may_queue, call);
-         }).buffer;
+  return commit_when_room(stream, std::nullopt, call,
+                          [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); })
+      .buffer;
 }
 
 void StreamPool::commit(BufferState& buffer, const char* call) {
@@ -173,7 +175,7 @@ void StreamPool::abandon(BufferState& buffer, const char* call) {
   Fifo<Segment> finished;
   {
     sync::LockGuard order(order_mutex_);
-    Aftermath after = buffer.stream().abandon(buffer, order_, call);
+    Aftermath after = buffer.stream().abandon(buffer, held_, call);
     finished.append(std::move(after.finished));
     if (after.settle) settle(buffer.queue(), finished);
   }
@@ -196,8 +198,8 @@ void StreamPool::settle(int slot, Fifo<Segment>& finished) noexcept {
       if (!to_settle_[static_cast<std::size_t>(queue)]) continue;
       to_settle_[static_cast<std::size_t>(queue)] = false;
       const TimelinePoint reached{queue, timeline(queue).submitted()};
-      order_.erase_up_to(reached);
-      order_.for_each_waiter(reached, [&](QueueId waiter) NO_THREAD_SAFETY_ANALYSIS {
+      held_.erase_up_to(reached);
+      held_.for_each_waiter(reached, [&](QueueId waiter) NO_THREAD_SAFETY_ANALYSIS {
         Aftermath after = state(waiter).submit_released();
         finished.append(std::move(after.finished));
         if (!after.settle) return;
@@ -205,7 +207,7 @@ void StreamPool::settle(int slot, Fifo<Segment>& finished) noexcept {
         more = true;
       });
       // What was submitted since, its submitter comes here for: the flag is still set.
-      state(queue).set_in_order_graph(order_.has_waits_of(queue) || order_.is_awaited_after(reached));
+      state(queue).set_tells(held_.concerns(reached));
     }
   }
 }
@@ -221,9 +223,10 @@ void StreamPool::destroy(Fifo<Segment>& finished) noexcept {
 
 void StreamPool::refuse_wait_on_backend_thread(const char* call) const {
   if (!core_.backend().on_own_thread()) return;
-  throw_rule("wait-in-own-handler",
-             "a host task would wait on the thread that has to run what it waits for; order streams with events",
-             core_.error_context(call));
+  throw_rule(
+      "wait-in-own-handler",
+      "a host task would wait on the thread that has to run what it waits for; order streams with events",
+      core_.error_context(call));
 }
 
 void StreamPool::throw_timed_out(std::string what, int slot, const char* call) const {
@@ -235,7 +238,8 @@ void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
   StreamState& stream = state(id.slot);
   refuse_wait_on_backend_thread(call);
   if (HandlerScope::inside(core_) && stream.in_handler_of_unfinished()) {
-    throw_rule("wait-in-own-handler", "inside a handler of a command buffer the stream would wait for that very buffer",
+    throw_rule("wait-in-own-handler",
+               "inside a handler of a command buffer the stream would wait for that very buffer",
                core_.error_context(call, id.slot));
   }
   const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
@@ -263,12 +267,13 @@ void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* 
   if (!is_final(buffer.status())) {
     refuse_wait_on_backend_thread(call);
     if (!stream.wait_until_final(buffer, deadline)) {
-      throw_timed_out("command buffer " + std::to_string(buffer.sequence()) + ", which is " +
-                          to_string(buffer.status()),
-                      stream.slot(), call);
+      throw_timed_out(
+          "command buffer " + std::to_string(buffer.sequence()) + ", which is " + to_string(buffer.status()),
+          stream.slot(), call);
     }
   }
-  core_.backend().host_knows(buffer.end());
+  // One that was given up is final before its place in the order is reached.
+  if (is_completed(buffer.end())) core_.backend().host_knows(buffer.end());
   if (buffer.status() != BufferStatus::abandoned) stream.failure_of(buffer).throw_if_failed();
 }
 
@@ -276,11 +281,12 @@ void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* 
   if (!is_completed(point)) {
     refuse_wait_on_backend_thread(call);
     if (!state(point.queue).wait_until_completed(point.value, deadline)) {
-      throw_timed_out("an event, whose work is " +
-                          std::string(timeline(point.queue).submitted() >= point.value   ? "submitted"
-                                      : timeline(point.queue).committed() >= point.value ? "held for other work"
-                                                                                         : "not committed"),
-                      point.queue, call);
+      throw_timed_out(
+          "an event, whose work is " +
+              std::string(timeline(point.queue).submitted() >= point.value   ? "submitted"
+                          : timeline(point.queue).committed() >= point.value ? "held for other work"
+                                                                             : "not committed"),
+          point.queue, call);
     }
   }
   core_.backend().host_knows(point);
@@ -289,7 +295,8 @@ void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* 
 
 bool StreamPool::query(StreamId id, const char* call) {
   const StreamState& stream = state(id.slot);
-  if (stream.generation() != id.generation) [[unlikely]] check_handle(id, call);
+  if (stream.generation() != id.generation) [[unlikely]]
+    check_handle(id, call);
   const std::uint64_t value = stream.timeline().committed();
   if (stream.timeline().completed() < value) return false;
   core_.backend().host_knows({id.slot, value});
@@ -298,13 +305,15 @@ bool StreamPool::query(StreamId id, const char* call) {
 
 void StreamPool::synchronize(const char* call) {
   if (core_.on_device_thread()) {
-    throw_rule("wait-in-own-handler", "a handler or host task would wait for itself; wait for command buffers or events",
+    throw_rule("wait-in-own-handler",
+               "a handler or host task would wait for itself; wait for command buffers or events",
                core_.error_context(call));
   }
   std::vector<std::uint64_t> values;
   values.reserve(streams_.size());
   for (const auto& stream : streams_) {
-    values.push_back(commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value);
+    values.push_back(
+        commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value);
   }
   Status first;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
@@ -334,7 +343,8 @@ bool StreamPool::wait_until_completed(TimelinePoint point, sync::Deadline deadli
 }
 
 bool StreamPool::try_insert_wait(int slot, TimelinePoint point) {
-  assert(timeline(point.queue).submitted() >= point.value && "only submitted points can be waited for at once");
+  assert(timeline(point.queue).submitted() >= point.value &&
+         "only submitted points can be waited for at once");
   return state(slot).try_insert_wait(point);
 }
 
@@ -371,7 +381,7 @@ void StreamPool::begin_close(CloseMode mode) noexcept {
   {
     // What was only recorded ends here, and with it every wait that nobody could end any more (S5).
     sync::LockGuard order(order_mutex_);
-    for (const auto& stream : streams_) finished.append(stream->close(order_).finished);
+    for (const auto& stream : streams_) finished.append(stream->close(held_).finished);
     for (const auto& stream : streams_) settle(stream->slot(), finished);
   }
   destroy(finished);

@@ -13,8 +13,8 @@
 #include "device/status.h"
 #include "stream/command_buffer.h"
 #include "stream/dispatch.h"
+#include "stream/held_waits.h"
 #include "stream/lease.h"
-#include "stream/order_graph.h"
 #include "stream/stream_state.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
@@ -80,7 +80,8 @@ class StreamPool final : public Layer, public CompletionSink {
   static StreamId current(Context& context) {
     if (context.current_stream.slot < 0) [[likely]] {
       const StreamId own = own_part(context).stream_;
-      if (own.slot >= 0) [[likely]] return own;
+      if (own.slot >= 0) [[likely]]
+        return own;
     }
     return current_slow(context);
   }
@@ -160,7 +161,8 @@ class StreamPool final : public Layer, public CompletionSink {
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   StreamState& state_of(StreamId stream, const char* call) const;
   template <typename Try>
-  StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call, Try&& attempt);
+  StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
+                                       Try&& attempt);
   void tidy(StreamState& stream, Aftermath&& after) noexcept EXCLUDES(order_mutex_);
   void settle(int slot, Fifo<Segment>& finished) noexcept REQUIRES(order_mutex_);
   void destroy(Fifo<Segment>& finished) noexcept;
@@ -175,7 +177,7 @@ class StreamPool final : public Layer, public CompletionSink {
   std::vector<std::unique_ptr<StreamState>> streams_;
 
   sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
-  OrderGraph order_ GUARDED_BY(order_mutex_);
+  HeldWaits held_ GUARDED_BY(order_mutex_);
   std::vector<bool> to_settle_ GUARDED_BY(order_mutex_);  // scratch space of settle, by slot
 };
 

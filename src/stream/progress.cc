@@ -10,7 +10,8 @@ namespace {
 
 /// Waits under the lock until done() or the deadline; what done() says.
 template <typename Done>
-bool wait_until(sync::ConditionVariable& changed, sync::UniqueLock& lock, sync::Deadline deadline, Done&& done) {
+bool wait_until(sync::ConditionVariable& changed, sync::UniqueLock& lock, sync::Deadline deadline,
+                Done&& done) {
   while (!done()) {
     if (!deadline) {
       changed.wait(lock);
@@ -34,7 +35,7 @@ Aftermath StreamState::progress() noexcept {
   // Buffers without segments are done when those before them are.
   set_final_statuses(timeline_.completed());
   retire_buffers();
-  after.settle = submitted && in_order_graph_;
+  after.settle = submitted && tells_;
   return after;
 }
 
@@ -109,10 +110,12 @@ Status StreamState::may_run(std::uint64_t value) noexcept {
   return {};
 }
 
-Aftermath StreamState::completed(std::uint64_t value, const Status& status, sync::Clock::time_point when) noexcept {
+Aftermath StreamState::completed(std::uint64_t value, const Status& status,
+                                 sync::Clock::time_point when) noexcept {
   sync::LockGuard lock(mutex_);
   Fifo<Segment> finished;
-  assert(!running_.empty() && running_.front()->value() == value && "completions come once each and in order");
+  assert(!running_.empty() && running_.front()->value() == value &&
+         "completions come once each and in order");
   static_cast<void>(value);
   finish_front(status, when, finished);
   Aftermath after = progress();
@@ -144,9 +147,9 @@ void StreamState::set_final_statuses(std::uint64_t value) noexcept {
     if (!is_final(buffer->status())) {
       const Status& failure = buffer->failure_;
       if (!failure.ok() && first_failure_.ok()) first_failure_ = failure;
-      buffer->set_status(failure.ok()                                     ? BufferStatus::completed
+      buffer->set_status(failure.ok()                                  ? BufferStatus::completed
                          : failure.error().code() == ErrorCode::Closed ? BufferStatus::closed
-                                                                          : BufferStatus::failed);
+                                                                       : BufferStatus::failed);
     }
     if (buffer->counted_) {
       buffer->counted_ = false;

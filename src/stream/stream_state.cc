@@ -43,14 +43,17 @@ StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int fa
 
 StreamState::~StreamState() = default;
 
-ErrorContext StreamState::context(const char* call) const { return pool_.core().error_context(call, slot_); }
+ErrorContext StreamState::context(const char* call) const {
+  return pool_.core().error_context(call, slot_);
+}
 
 void StreamState::check_usable(std::uint32_t generation, const char* call) {
   if (closing_) pool_.core().throw_closed(call);
   // relaxed: written under the mutex that we hold.
   if (generation_.load(std::memory_order_relaxed) != generation) {
     throw_rule("stale-stream",
-               "the stream's lease has ended (its thread is gone, or its StreamLease was dropped) and the slot may be "
+               "the stream's lease has ended (its thread is gone, or its StreamLease was dropped) and the "
+               "slot may be "
                "somebody else's; take a new one with Device::stream or Device::lease",
                context(call));
   }
@@ -61,8 +64,9 @@ void StreamState::check_recording(const BufferState& buffer, const char* rule, c
   if (status == BufferStatus::recording) return;
   if (closing_ || status == BufferStatus::closed) pool_.core().throw_closed(call);
   if (status == BufferStatus::abandoned) {
-    throw_rule(rule, "the command buffer was abandoned, or the lease of its stream has ended; record into a new one",
-               context(call));
+    throw_rule(
+        rule, "the command buffer was abandoned, or the lease of its stream has ended; record into a new one",
+        context(call));
   }
   throw_rule(rule,
              std::string("the command buffer was committed before (it is ") + to_string(status) +
@@ -77,7 +81,8 @@ void StreamState::check_no_recorder(const char* rule, const char* call) {
 
 BufferState& StreamState::recording() {
   if (!current_) {
-    current_ = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, next_sequence_);
+    current_ =
+        sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, next_sequence_);
     ++next_sequence_;
   }
   return *current_;
@@ -168,7 +173,8 @@ void StreamState::add_to(HandlerJob& job, BufferState& buffer, Handler&& handler
   buffer.has_work_ = true;
 }
 
-void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call) {
+void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler,
+                              const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   BufferState& buffer = recording();
@@ -178,7 +184,8 @@ void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handle
 void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call) {
   sync::LockGuard lock(mutex_);
   const bool scheduled = kind == HandlerKind::scheduled;
-  check_recording(buffer, scheduled ? "scheduled-handler-after-commit" : "completed-handler-after-commit", call);
+  check_recording(buffer, scheduled ? "scheduled-handler-after-commit" : "completed-handler-after-commit",
+                  call);
   add_to(scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
 }
 
@@ -203,33 +210,31 @@ void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* cal
   }
 }
 
-void StreamState::add_wait(std::uint32_t generation, TimelinePoint point, const char* call) {
+void StreamState::check_no_recorder(std::uint32_t generation, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("event-inside-encoder", call);
-  if (point.value == 0) return;
-  Segment& segment = segment_for_wait(recording());
+}
+
+Segment& StreamState::segment_for_wait(std::uint32_t generation, const char* call) {
+  check_usable(generation, call);
+  check_no_recorder("event-inside-encoder", call);
+  return segment_for_wait(recording());
+}
+
+void StreamState::add_wait(std::uint32_t generation, TimelinePoint point, const char* call) {
+  sync::LockGuard lock(mutex_);
+  Segment& segment = segment_for_wait(generation, call);
   segment.depends.push_back(point);
   if (point.queue != slot_) merge(segment.submission.waits, point);
 }
 
-void StreamState::add_held_wait(std::uint32_t generation, TimelinePoint point, OrderGraph& order, const char* call) {
+void StreamState::add_held_wait(std::uint32_t generation, TimelinePoint point, HeldWaits& held,
+                                const char* call) {
   sync::LockGuard lock(mutex_);
-  check_usable(generation, call);
-  check_no_recorder("event-inside-encoder", call);
-  BufferState& buffer = recording();
-  const Segment* const last = buffer.segments_.back();
-  const bool reuses = last != nullptr && !last->ended && last->submission.operations.empty();
-  const TimelinePoint waiter{slot_, reuses ? last->value() : timeline_.last_used() + 1};
-  if (!order.add(waiter, point)) {  // S5
-    throw_rule("circular-wait",
-               "stream " + std::to_string(point.queue) +
-                   " would run the awaited work only after work of this stream that is not submitted yet, which would "
-                   "wait for it in turn; record the event before that wait, or commit one side first",
-               context(call));
-  }
-  in_order_graph_ = true;
-  Segment& segment = segment_for_wait(buffer);
+  Segment& segment = segment_for_wait(generation, call);
+  held.add({slot_, segment.value()}, point);
+  tells_ = true;
   segment.depends.push_back(point);
   merge(segment.submission.waits, point);
 }
@@ -267,10 +272,11 @@ StreamState::Commit StreamState::commit_current(bool may_queue, const char* call
   if (current_) {
     check_no_recorder("encoder-open-at-commit", call);
     if (current_->recorder_dropped_) {
-      throw_rule("encoder-dropped-open",
-                 "a Recorder of the command buffer was dropped without end(), so it may lack operations; give it up "
-                 "with Stream::command_buffer().abandon() and record again",
-                 context(call));
+      throw_rule(
+          "encoder-dropped-open",
+          "a Recorder of the command buffer was dropped without end(), so it may lack operations; give it up "
+          "with Stream::command_buffer().abandon() and record again",
+          context(call));
     }
     if (uncompleted_ >= max_uncompleted_ && !may_queue) {
       result.full = true;
@@ -278,10 +284,10 @@ StreamState::Commit StreamState::commit_current(bool may_queue, const char* call
     }
     current_->counted_ = true;
     ++uncompleted_;
-    current_->set_status(BufferStatus::committed);
     last_committed_ = current_;
     sync::add_single_writer(committed_count_, std::uint64_t{1});
     hand_over_current();
+    last_committed_->set_status(BufferStatus::committed);
     result.after = progress();
   }
   result.buffer = last_committed_;
@@ -299,9 +305,9 @@ void StreamState::hand_over_current() noexcept {
   if (next_scheduled_ == nullptr) next_scheduled_ = buffer;
 }
 
-void StreamState::give_up_current(OrderGraph& order, BufferStatus status, const Status& failure) noexcept {
+void StreamState::give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept {
   BufferState& buffer = *current_;
-  order.erase_after({slot_, timeline_.committed()});
+  held.erase_after({slot_, timeline_.committed()});
   for (Segment* segment = buffer.segments_.front(); segment != nullptr; segment = segment->next) {
     segment->failure = failure;
     segment->depends.clear();
@@ -310,32 +316,32 @@ void StreamState::give_up_current(OrderGraph& order, BufferStatus status, const 
   if (status == BufferStatus::closed) buffer.failure_ = failure;
   if (buffer.has_work_) sync::add_single_writer(abandoned_count_, std::uint64_t{1});
   buffer.recorder_open_ = false;
-  buffer.set_status(status);
   hand_over_current();
+  buffer.set_status(status);
   changed_.notify_all();
 }
 
-Aftermath StreamState::abandon(BufferState& buffer, OrderGraph& order, const char* call) {
+Aftermath StreamState::abandon(BufferState& buffer, HeldWaits& held, const char* call) {
   sync::LockGuard lock(mutex_);
   check_recording(buffer, "commit-once", call);
-  give_up_current(order, BufferStatus::abandoned, abandoned_failure_);
+  give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
   return progress();
 }
 
-Aftermath StreamState::end_lease(OrderGraph& order) noexcept {
+Aftermath StreamState::end_lease(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
   // relaxed: read again under the mutex where it matters (S8).
   generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (!current_) return {};
-  give_up_current(order, BufferStatus::abandoned, abandoned_failure_);
+  give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
   return progress();
 }
 
-Aftermath StreamState::close(OrderGraph& order) noexcept {
+Aftermath StreamState::close(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
   closing_ = true;
   last_committed_ = {};  // it keeps the core, which keeps this
-  if (current_) give_up_current(order, BufferStatus::closed, pool_.closed_failure());
+  if (current_) give_up_current(held, BufferStatus::closed, pool_.closed_failure());
   changed_.notify_all();
   return progress();
 }
@@ -343,7 +349,7 @@ Aftermath StreamState::close(OrderGraph& order) noexcept {
 bool StreamState::announce_wait(std::uint64_t value) noexcept {
   sync::LockGuard lock(mutex_);
   if (timeline_.submitted() >= value) return false;
-  in_order_graph_ = true;
+  tells_ = true;
   return true;
 }
 
@@ -352,9 +358,9 @@ Aftermath StreamState::submit_released() noexcept {
   return progress();
 }
 
-void StreamState::set_in_order_graph(bool in) noexcept {
+void StreamState::set_tells(bool tells) noexcept {
   sync::LockGuard lock(mutex_);
-  in_order_graph_ = in;
+  tells_ = tells;
 }
 
 Status StreamState::failure_of(const BufferState& buffer) {

@@ -11,7 +11,7 @@
 #include "stream/command_buffer.h"
 #include "stream/failure_log.h"
 #include "stream/fifo.h"
-#include "stream/order_graph.h"
+#include "stream/held_waits.h"
 #include "stream/segment.h"
 #include "stream/timeline.h"
 #include "sync/atomic.h"
@@ -31,8 +31,8 @@ struct Aftermath {
   Aftermath(Aftermath&&) noexcept = default;
   Aftermath& operator=(Aftermath&&) noexcept = default;
 
-  bool settle = false;       ///< others wait for what was submitted, or what was submitted waited for others
-  Fifo<Segment> finished;    ///< for the taker to delete: a backend may have left a user's functions in them
+  bool settle = false;     ///< others wait for what was submitted, or what was submitted waited for others
+  Fifo<Segment> finished;  ///< for the taker to delete: a backend may have left a user's functions in them
 };
 
 /// The queue of one slot of the pool, over all its leases.
@@ -75,10 +75,12 @@ class alignas(sync::kCacheLine) StreamState {
   void add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call)
       EXCLUDES(mutex_);
   void set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);
+  /// What a wait for nothing has to obey.
+  void check_no_recorder(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   /// For a point that was submitted, or one of this stream.
   void add_wait(std::uint32_t generation, TimelinePoint point, const char* call) EXCLUDES(mutex_);
   /// For a point that may not have been. The caller holds the order mutex and has announced the wait.
-  void add_held_wait(std::uint32_t generation, TimelinePoint point, OrderGraph& order, const char* call)
+  void add_held_wait(std::uint32_t generation, TimelinePoint point, HeldWaits& held, const char* call)
       EXCLUDES(mutex_);
   /// The memory layer's wait for a submitted point; false while a recorder is open or when closing.
   [[nodiscard]] bool try_insert_wait(TimelinePoint point) EXCLUDES(mutex_);
@@ -104,11 +106,11 @@ class alignas(sync::kCacheLine) StreamState {
   Commit commit_any(const char* call) EXCLUDES(mutex_);
 
   // Giving up the current buffer; the caller holds the order mutex.
-  Aftermath abandon(BufferState& buffer, OrderGraph& order, const char* call) EXCLUDES(mutex_);
+  Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
   /// The lease is over: handles of its generation are stale, what it recorded is abandoned.
-  Aftermath end_lease(OrderGraph& order) noexcept EXCLUDES(mutex_);
+  Aftermath end_lease(HeldWaits& held) noexcept EXCLUDES(mutex_);
   /// Nothing is recorded or committed from here on; what is being recorded is closed.
-  Aftermath close(OrderGraph& order) noexcept EXCLUDES(mutex_);
+  Aftermath close(HeldWaits& held) noexcept EXCLUDES(mutex_);
 
   // Order between streams; the caller holds the order mutex.
   /// From here on submitting tells, through Aftermath::settle. False if the value was submitted.
@@ -116,7 +118,7 @@ class alignas(sync::kCacheLine) StreamState {
   /// Submits what waits for nothing any more.
   Aftermath submit_released() noexcept EXCLUDES(mutex_);
   /// Whether submitting has to tell.
-  void set_in_order_graph(bool in) noexcept EXCLUDES(mutex_);
+  void set_tells(bool tells) noexcept EXCLUDES(mutex_);
 
   // What the backend says.
   Status may_run(std::uint64_t value) noexcept EXCLUDES(mutex_);
@@ -152,13 +154,14 @@ class alignas(sync::kCacheLine) StreamState {
   void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
   BufferState& recording() REQUIRES(mutex_);
   Segment& new_segment(BufferState& buffer) REQUIRES(mutex_);
+  Segment& segment_for_wait(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   Segment& segment_for_wait(BufferState& buffer) REQUIRES(mutex_);
   void add(BufferState& buffer, Operation&& operation) REQUIRES(mutex_);
   void add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) REQUIRES(mutex_);
 
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
   void hand_over_current() noexcept REQUIRES(mutex_);
-  void give_up_current(OrderGraph& order, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
+  void give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
 
   // Moving along what was handed over (progress.cc).
   Aftermath progress() noexcept REQUIRES(mutex_);
@@ -177,8 +180,8 @@ class alignas(sync::kCacheLine) StreamState {
   const int max_uncompleted_;
   const Status abandoned_failure_;  // what waiters of abandoned work get
 
-  Timeline timeline_;                           // written under mutex_
-  sync::atomic<std::uint32_t> generation_{1};   // written under mutex_
+  Timeline timeline_;                          // written under mutex_
+  sync::atomic<std::uint32_t> generation_{1};  // written under mutex_
   FailureLog failures_;
   sync::atomic<std::uint64_t> committed_count_{0}, abandoned_count_{0};  // written under mutex_
 
@@ -195,7 +198,7 @@ class alignas(sync::kCacheLine) StreamState {
   int started_ GUARDED_BY(mutex_) = 0;      // buffers with a segment submitted, not yet retired
   sync::Clock::time_point completed_at_ GUARDED_BY(mutex_){};  // when the timeline's completed was reached
   Status first_failure_ GUARDED_BY(mutex_);
-  bool in_order_graph_ GUARDED_BY(mutex_) = false;
+  bool tells_ GUARDED_BY(mutex_) = false;  // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;
 };
 

@@ -1,0 +1,221 @@
+// Leases: who gets which stream, when none is free, and what ends with them.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/expect_error.h"
+#include "support/fake_device.h"
+#include "support/threads.h"
+
+namespace millrace::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+StreamPool::Options with(ExhaustionPolicy policy, int streams = 3) {
+  StreamPool::Options options = FakeDevice::few_streams(streams);
+  options.exhaustion = policy;
+  options.exhaustion_timeout = 20ms;
+  return options;
+}
+
+TEST(Lease, EachAloneWhileThereAreFreeOnes) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 5));
+  std::set<int> slots;
+  std::vector<StreamLease> leases;
+  for (int i = 0; i < 4; ++i) {
+    leases.push_back(device.lease());
+    slots.insert(leases.back().stream().id());
+  }
+  EXPECT_EQ(slots, (std::set<int>{1, 2, 3, 4}));  // never the default stream
+  EXPECT_EQ(device.pool().stats().leased, 4);
+  leases.clear();
+  EXPECT_EQ(device.pool().stats().leased, 0);
+  EXPECT_EQ(device.pool().stats().leases, 4u);
+}
+
+TEST(Lease, AThreadKeepsItsOwnUntilItEnds) {
+  FakeDevice device;
+  Stream of_thread;
+  std::thread([&] {
+    of_thread = device.stream();
+    EXPECT_EQ(device.stream(), of_thread);
+    EXPECT_EQ(device.pool().stats().leased, 1);
+  }).join();
+  EXPECT_EQ(device.pool().stats().leased, 0);
+  expect_rule("stale-stream", [&] { of_thread.run("late", [] {}); });
+}
+
+TEST(Lease, ShareGivesThemInTurnAndCounts) {
+  FakeDevice device(with(ExhaustionPolicy::share));
+  StreamLease a = device.lease(), b = device.lease();
+  StreamLease c = device.lease(), d = device.lease();
+  EXPECT_NE(c.stream().id(), d.stream().id());
+  EXPECT_NE(c.stream().id(), 0);
+  EXPECT_EQ(device.pool().stats().shared_leases, 2u);
+  EXPECT_EQ(device.pool().stats().leased, 2);
+
+  // The handle stays valid, and what was recorded stays, while anybody holds the slot.
+  StreamLease& shared_with_a = c.stream().id() == a.stream().id() ? c : d;
+  EXPECT_EQ(shared_with_a.stream(), a.stream());
+  Stream stream = a.stream();
+  bool ran = false;
+  stream.run("kept", [&] { ran = true; });
+  a.reset();
+  stream.commit();
+  device.backend().step_all();
+  EXPECT_TRUE(ran);
+  shared_with_a.reset();
+  expect_rule("stale-stream", [&] { stream.commit(); });
+}
+
+TEST(Lease, ShareWithoutOthersGivesTheDefaultStream) {
+  FakeDevice device(with(ExhaustionPolicy::share, 1));
+  StreamLease a = device.lease(), b = device.lease();
+  EXPECT_EQ(a.stream().id(), 0);
+  EXPECT_EQ(a.stream(), device.default_stream());
+  a.reset();
+  b.stream().run("still valid", [] {});
+}
+
+TEST(Lease, FailThrows) {
+  FakeDevice device(with(ExhaustionPolicy::fail));
+  StreamLease a = device.lease(), b = device.lease();
+  expect_code(ErrorCode::PoolExhausted, [&] { device.lease(); });
+  expect_code(ErrorCode::PoolExhausted, [&] { device.stream(); });
+  b.reset();
+  EXPECT_NO_THROW(device.lease());
+}
+
+TEST(Lease, WaitTimesOutOrGetsTheNextReturned) {
+  FakeDevice device(with(ExhaustionPolicy::wait, 2));
+  StreamLease a = device.lease();
+  expect_code(ErrorCode::TimedOut, [&] { device.lease(); });
+
+  StreamPool::Options patient = with(ExhaustionPolicy::wait, 2);
+  patient.exhaustion_timeout = 60s;
+  FakeDevice other(patient);
+  StreamLease held = other.lease();
+  const int slot = held.stream().id();
+  std::thread waiter([&] { EXPECT_EQ(other.lease().stream().id(), slot); });
+  std::this_thread::sleep_for(10ms);
+  held.reset();
+  waiter.join();
+}
+
+TEST(Lease, IsNotWaitedForInAHandlerOrTask) {
+  StreamPool::Options patient = with(ExhaustionPolicy::wait, 2);
+  patient.exhaustion_timeout = 60s;
+  FakeDevice device(patient);
+  StreamLease held = device.lease();
+  std::optional<Error> in_handler, in_task;
+  Stream stream = held.stream();
+  stream.run("task", [&] { in_task = error_of([&] { device.lease(); }); });
+  stream.on_completed([&](const Completion&) { in_handler = error_of([&] { device.lease(); }); });
+  stream.commit();
+  device.backend().step_all();
+  device.pool().dispatcher().wait_until_idle(std::nullopt);
+  ASSERT_TRUE(in_handler && in_task);
+  EXPECT_EQ(in_handler->code(), ErrorCode::PoolExhausted);
+  EXPECT_EQ(in_task->code(), ErrorCode::PoolExhausted);
+}
+
+TEST(Lease, WaitersGetClosedWhenTheDeviceCloses) {
+  StreamPool::Options patient = with(ExhaustionPolicy::wait, 2);
+  patient.exhaustion_timeout = 60s;
+  FakeDevice device(patient);
+  StreamLease held = device.lease();
+  std::thread waiter([&] { expect_code(ErrorCode::Closed, [&] { device.lease(); }); });
+  std::thread thread_waiter([&] { expect_code(ErrorCode::Closed, [&] { device.stream(); }); });
+  std::this_thread::sleep_for(10ms);
+  device.close();
+  waiter.join();
+  thread_waiter.join();
+}
+
+TEST(Lease, MovesAndEndsOnce) {
+  FakeDevice device(with(ExhaustionPolicy::fail));
+  StreamLease a = device.lease();
+  StreamLease b = std::move(a);
+  a.reset();
+  EXPECT_EQ(device.pool().stats().leased, 1);
+  StreamLease c = device.lease();
+  c = std::move(b);
+  EXPECT_EQ(device.pool().stats().leased, 1);
+  std::thread([lease = std::move(c)] {}).join();  // a thread that never used the device
+  EXPECT_EQ(device.pool().stats().leased, 0);
+}
+
+TEST(Lease, MayOutliveTheDevice) {
+  StreamLease lease;
+  Stream stream;
+  {
+    FakeDevice device;
+    lease = device.lease();
+    stream = lease.stream();
+  }
+  expect_code(ErrorCode::Closed, [&] { stream.commit(); });
+  lease.reset();
+}
+
+TEST(Lease, AHandleOfAnEarlierLeaseIsNeverTheNextOnes) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 2));
+  std::vector<Stream> old;
+  for (int i = 0; i < 5; ++i) {
+    StreamLease lease = device.lease();
+    for (Stream& stream : old) expect_rule("stale-stream", [&] { stream.run("theirs", [] {}); });
+    old.push_back(lease.stream());
+  }
+}
+
+TEST(LeaseStress, AThousandThreadsInTurn) {
+  FakeDevice device(FakeDevice::few_streams(4));
+  device.run_freely(1);
+  std::atomic<int> ran{0};
+  for (int i = 0; i < 100; ++i) {
+    std::vector<std::thread> threads;
+    for (int k = 0; k < 10; ++k) {
+      threads.emplace_back([&] {
+        Stream stream = device.stream();
+        CommandBuffer mine = stream.command_buffer();
+        stream.run("count", [&] { ++ran; });
+        stream.wait();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(ran, 1000);
+  EXPECT_EQ(device.pool().stats().leased, 0);
+}
+
+TEST(LeaseStress, PoolClosedWhileThreadsExit) {
+  for (int round = 0; round < 10; ++round) {
+    FakeDevice device(FakeDevice::few_streams(4));
+    device.run_freely(1);
+    std::thread closer([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(200 * round));
+      device.close();
+    });
+    on_threads(8, [&](int) {
+      for (int i = 0; i < 10; ++i) {
+        std::thread([&] {
+          try {
+            device.stream().run("work", [] {});
+          } catch (const Error& error) {
+            EXPECT_TRUE(error.code() == ErrorCode::Closed || error.rule() == "stale-stream") << error.what();
+          }
+        }).join();
+      }
+    });
+    closer.join();
+  }
+}
+
+}  // namespace
+}  // namespace millrace::test
