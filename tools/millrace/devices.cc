@@ -1,0 +1,48 @@
+// millrace devices: what there is to run on.
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <millrace/device.h>
+
+#include "byte_size.h"
+#include "command.h"
+#include "devices.h"
+#include "json_output.h"
+#include "table.h"
+
+namespace millrace::tool {
+
+void print_devices() {
+  Table table({{"device"}, {"description"}, {"memory", Align::right}, {"workers", Align::right}});
+  for (const DeviceInfo& info : Device::available()) {
+    table.add(
+        {info.name, info.description, format_byte_size(info.memory_bytes), std::to_string(info.workers)});
+  }
+  table.print(stdout);
+}
+
+Command devices_command(CLI::App& parent) {
+  CLI::App* const app = parent.add_subcommand("devices", "List the devices that --device takes");
+  const auto json = std::make_shared<bool>(false);
+  app->add_flag("--json", *json, "Print JSON instead of a table");
+  return {app, [json] {
+            if (!*json) {
+              print_devices();
+              return kDone;
+            }
+            nlohmann::ordered_json devices = nlohmann::ordered_json::array();
+            for (const DeviceInfo& info : Device::available()) {
+              devices.push_back({{"name", info.name},
+                                 {"description", info.description},
+                                 {"memory_bytes", info.memory_bytes},
+                                 {"workers", info.workers},
+                                 {"host_tasks", info.host_tasks}});
+            }
+            JsonOutput("-").write({{"devices", devices}});
+            return kDone;
+          }};
+}
+
+}  // namespace millrace::tool

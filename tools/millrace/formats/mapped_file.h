@@ -1,0 +1,45 @@
+// A regular file's bytes as read-only memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace millrace::tool {
+
+/// Which version of a file was looked at; tells a file that was replaced or written to meanwhile.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+/// A whole file, mapped until the end of the scope. The pages come from disk as they are touched; a
+/// file that shrinks under the mapping raises SIGBUS on touch, as any mapping does.
+///
+/// Thread safety: bytes() from any thread; construct and destroy on one.
+class MappedFile {
+ public:
+  /// Throws FileFormatError unless path is a readable regular file that is not empty.
+  explicit MappedFile(const std::string& path);
+  /// The same, and the file must still be the one that was looked at before.
+  MappedFile(const std::string& path, const FileIdentity& expected);
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  const FileIdentity& identity() const noexcept { return identity_; }
+  /// Asks the system to read a range ahead.
+  void will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept;
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  FileIdentity identity_;
+};
+
+}  // namespace millrace::tool
