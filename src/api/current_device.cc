@@ -1,4 +1,3 @@
-#include <cassert>
 #include <new>
 
 #include <millrace/device.h>
@@ -52,14 +51,18 @@ DeviceGuard::DeviceGuard(const Device& device)
 }
 
 DeviceGuard::~DeviceGuard() {
-  if (forked()) return;
-  assert(thread_ == sync::this_thread_id() && "a guard ends on the thread that it was made on");
-  // The slot is there since set made it, so this allocates nothing.
-  if (thread_ == sync::this_thread_id()) ThreadContexts::set_current_device(original_);
+  if (thread_ != sync::this_thread_id() || forked()) return;
+  ThreadContexts::set_current_device(original_);  // the slot is there since set made it: this allocates nothing
 }
 
 void DeviceGuard::set(const Device& device) {
   refuse_in_forked_child("DeviceGuard::set");
+  if (thread_ != sync::this_thread_id()) {
+    throw_rule("guard-on-other-thread",
+               "the guard was made on another thread and changes what is current there; make "
+               "one on this thread",
+               {.call = "DeviceGuard::set", .device = {}, .rule = {}});
+  }
   if (!device.is_open()) {
     throw Error(ErrorCode::Closed, "a closed device can't be made current",
                 {.call = "DeviceGuard::set", .device = {}, .rule = {}});
