@@ -52,7 +52,8 @@ DeviceGuard::DeviceGuard(const Device& device)
 
 DeviceGuard::~DeviceGuard() {
   if (thread_ != sync::this_thread_id() || forked()) return;
-  ThreadContexts::set_current_device(original_);  // the slot is there since set made it: this allocates nothing
+  ThreadContexts::set_current_device(
+      original_);  // the slot is there since set made it: this allocates nothing
 }
 
 void DeviceGuard::set(const Device& device) {

@@ -37,7 +37,8 @@ struct Submission {
 class CompletionSink {
  public:
   /// Asked when a submission's turn has come and its waits are over, which is after completed has returned
-  /// for them and for the one before: a failure means it must not run and completes with that status. Called on the backend's threads, with no lock held.
+  /// for them and for the one before: a failure means it must not run and completes with that status. Called
+  /// on the backend's threads, with no lock held.
   virtual Status may_run(const Submission& submission) noexcept = 0;
   /// The queue has reached the value. Called once for each submission, in order per queue, on the
   /// backend's threads, with no lock held. May submit.
@@ -80,7 +81,8 @@ class Backend {
   /// means that it was not taken and is not reported.
   virtual Status submit(Submission submission) noexcept = 0;
 
-  /// A host thread has learned that the queue reached the value: later work is ordered after it. Also after stop.
+  /// A host thread has learned that the queue reached the value: later work is ordered after it. Also after
+  /// stop.
   virtual void host_knows(TimelinePoint point) noexcept = 0;
   /// Protect mode: nothing may touch the range until it is accessible again. Whole pages of it, that is;
   /// best effort. A backend without protection does nothing.

@@ -27,8 +27,15 @@ Space::~Space() {
   for (const auto& heap : heaps_) {
     for (Block* block = heap->first; block != nullptr; block = block->right) {
       if (block->state() == BlockState::hole) continue;
-      source_.backend.decommit(block->data(), block->size);
-      source_.limit.give_back(block->size);
+      // Single blocks are no whole granules; what lies between two holes is.
+      std::byte* const start = block->data();
+      std::size_t bytes = block->size;
+      while (block->right != nullptr && block->right->state() != BlockState::hole) {
+        block = block->right;
+        bytes += block->size;
+      }
+      source_.backend.decommit(start, bytes);
+      source_.limit.give_back(bytes);
     }
     source_.backend.release(heap->base, heap->bytes);
     source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic

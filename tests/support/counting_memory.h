@@ -57,7 +57,8 @@ class MemoryLedger {
     const std::lock_guard lock(mutex_);
     auto* address = static_cast<std::byte*>(at);
     for (std::size_t done = 0; done < bytes; done += granule) {
-      if (ranges_.erase(address + done) == 0) ADD_FAILURE() << "a granule was given back that was not committed";
+      if (ranges_.erase(address + done) == 0)
+        ADD_FAILURE() << "a granule was given back that was not committed";
     }
     bytes_ -= bytes;
   }
@@ -128,7 +129,9 @@ class CountedBackend final : public Backend {
   void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept override {
     inner_->set_accessible(address, bytes, accessible);
   }
-  std::vector<MissingDependency> missing_dependencies() const override { return inner_->missing_dependencies(); }
+  std::vector<MissingDependency> missing_dependencies() const override {
+    return inner_->missing_dependencies();
+  }
   bool on_own_thread() const noexcept override { return inner_->on_own_thread(); }
 
  private:
@@ -165,7 +168,9 @@ class AddressesOnly final : public Backend {
     ledger.committed(address, bytes, granule_);
     return {};
   }
-  void decommit(void* address, std::size_t bytes) noexcept override { ledger.decommitted(address, bytes, granule_); }
+  void decommit(void* address, std::size_t bytes) noexcept override {
+    ledger.decommitted(address, bytes, granule_);
+  }
   Status submit(Submission) noexcept override { return refused(); }
   void host_knows(TimelinePoint) noexcept override {}
   void set_accessible(void*, std::size_t, bool) noexcept override {}

@@ -23,7 +23,8 @@ template <typename Condition>
 /// Does the condition stay true for as long as it is worth waiting to see otherwise? A slow machine can
 /// only make this miss a failure.
 template <typename Condition>
-[[nodiscard]] bool remains(Condition&& condition, std::chrono::milliseconds time = std::chrono::milliseconds(30)) {
+[[nodiscard]] bool remains(Condition&& condition,
+                           std::chrono::milliseconds time = std::chrono::milliseconds(30)) {
   const auto deadline = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < deadline) {
     if (!condition()) return false;

@@ -1,0 +1,140 @@
+#include "memory/thread_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "unit/memory/arena_fixture.h"
+
+namespace millrace {
+namespace {
+
+class ThreadCacheTest : public ArenaFixture {
+ protected:
+  /// What Allocator::allocate and deallocate do for a small block of the cache's own arena.
+  Block& allocate(Arena& arena, std::size_t bytes) {
+    const BlockRequest wanted = request(bytes);
+    if (Block* block = cache_.pop(cache_.of(arena), wanted.size_class)) return *block;
+    BlockList blocks;
+    arena.refill(wanted, geometry_.refill_blocks, blocks);
+    if (blocks.empty()) {
+      EXPECT_TRUE(arena.grow(wanted).ok());
+      arena.refill(wanted, geometry_.refill_blocks, blocks);
+    }
+    Block* block = blocks.pop();
+    cache_.fill(cache_.of(arena), blocks);
+    cache_.hand_out(*block);
+    return *block;
+  }
+  void free(Block& block) {
+    cache_.count_free(block.size);
+    if (ArenaCache* own = cache_.find(block.arena)) {
+      block.set_state(BlockState::cached);
+      cache_.push(*own, block);
+    } else {
+      cache_.send(block);
+    }
+  }
+
+  CacheBudget budget_{4 * kMiB};
+  Peak peak_{kMiB};
+  sync::Mutex totals_mutex_;
+  Totals totals_;
+  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_}, 1};
+};
+
+TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
+  Block& a = allocate(arena_, 4 * kKiB);
+  Block& b = allocate(arena_, 4 * kKiB);
+  free(a);
+  free(b);
+  EXPECT_EQ(&allocate(arena_, 4 * kKiB), &b);
+  EXPECT_EQ(&allocate(arena_, 4 * kKiB), &a);
+  EXPECT_EQ(a.state(), BlockState::live);
+}
+
+TEST_F(ThreadCacheTest, CountsWhatItHolds) {
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(&allocate(arena_, 512 * (1 + i % 20)));
+  for (Block* block : blocks) free(*block);
+  EXPECT_EQ(cache_.cached_bytes(), bytes_in(arena_, BlockState::cached));
+  Totals totals;
+  cache_.counters().add_freed_to(totals);
+  cache_.counters().add_allocated_to(totals);
+  EXPECT_EQ(totals.allocations, 100u);
+  EXPECT_EQ(totals.frees, 100u);
+  EXPECT_EQ(totals.allocated_bytes, totals.freed_bytes);
+  cache_.flush();
+  EXPECT_EQ(cache_.cached_bytes(), 0u);
+  EXPECT_EQ(bytes_in(arena_, BlockState::cached), 0u);
+}
+
+TEST_F(ThreadCacheTest, AFullMagazineGivesHalfBack) {
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 40; ++i) blocks.push_back(&allocate(arena_, 4 * kKiB));
+  cache_.flush();
+  for (int i = 0; i < geometry_.magazine_blocks; ++i) free(*blocks[static_cast<std::size_t>(i)]);
+  EXPECT_EQ(cache_.cached_bytes(), static_cast<std::size_t>(geometry_.magazine_blocks) * 4 * kKiB);
+  free(*blocks[static_cast<std::size_t>(geometry_.magazine_blocks)]);
+  EXPECT_EQ(cache_.cached_bytes(), static_cast<std::size_t>(geometry_.magazine_blocks) / 2 * 4 * kKiB);
+}
+
+TEST_F(ThreadCacheTest, HoldsNoMoreThanItsPortion) {
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 120; ++i)
+    blocks.push_back(&allocate(arena_, 8 * kKiB * static_cast<std::size_t>(1 + i % 8)));
+  for (Block* block : blocks) {
+    free(*block);
+    ASSERT_LE(cache_.cached_bytes(), 2 * kMiB);
+  }
+  cache_.flush();
+  EXPECT_TRUE(budget_.try_take(4 * kMiB));  // all of it was given back
+  // With no budget left nothing is kept, and everything still works.
+  for (int i = 0; i < 20; ++i) free(allocate(arena_, 4 * kKiB));
+  EXPECT_EQ(cache_.cached_bytes(), 0u);
+}
+
+TEST_F(ThreadCacheTest, SendsBlocksOfOtherArenasInBatches) {
+  std::vector<Block*> blocks;
+  for (int i = 0; i < geometry_.unsent_blocks; ++i) {
+    blocks.push_back(&live(other_, 4 * kKiB));
+  }
+  for (int i = 0; i + 1 < geometry_.unsent_blocks; ++i) cache_.send(*blocks[static_cast<std::size_t>(i)]);
+  EXPECT_EQ(bytes_in(other_, BlockState::unsent),
+            static_cast<std::size_t>(geometry_.unsent_blocks - 1) * 4 * kKiB);
+  EXPECT_EQ(cache_.cached_bytes(), bytes_in(other_, BlockState::unsent));
+  cache_.send(*blocks.back());
+  EXPECT_EQ(bytes_in(other_, BlockState::unsent), 0u);
+  EXPECT_EQ(cache_.cached_bytes(), 0u);
+  EXPECT_EQ(bytes_in(other_, BlockState::remote),
+            static_cast<std::size_t>(geometry_.unsent_blocks) * 4 * kKiB);
+  cache_.send(live(other_, 4 * kKiB));
+  cache_.flush();
+  EXPECT_EQ(bytes_in(other_, BlockState::unsent), 0u);
+}
+
+TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
+  std::vector<std::unique_ptr<Arena>> arenas;
+  for (int i = 0; i < 8; ++i)
+    arenas.push_back(std::make_unique<Arena>(i % 4, geometry_, source_, map_, streams_));
+  std::size_t cached = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (const auto& arena : arenas) free(allocate(*arena, 4 * kKiB));
+  }
+  for (const auto& arena : arenas) cached += bytes_in(*arena, BlockState::cached);
+  EXPECT_EQ(cached, cache_.cached_bytes());
+  cache_.flush();
+  for (const auto& arena : arenas) EXPECT_EQ(bytes_in(*arena, BlockState::cached), 0u);
+}
+
+TEST_F(ThreadCacheTest, FoldsItsTotals) {
+  Block& block = allocate(arena_, 4 * kKiB);
+  free(block);
+  cache_.retire();
+  cache_.fold();
+  EXPECT_EQ(totals_.allocations, 1u);
+  EXPECT_EQ(totals_.freed_bytes, 4 * kKiB);
+}
+
+}  // namespace
+}  // namespace millrace
