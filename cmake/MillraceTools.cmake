@@ -22,6 +22,12 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
   target_link_libraries(millrace_tool
     PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
 
+  # Option parsing and printing gain nothing from more, and take half a minute a file with it; what is timed
+  # is in the library, but for the loops of the bench.
+  target_compile_options(millrace_tool PRIVATE $<$<CONFIG:Release>:-O1>)
+  set_source_files_properties(${millrace_tool_folder}/bench_alloc.cc PROPERTIES
+    COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
+
   # Linking mimalloc would replace malloc in the whole program, glibc's column included: the bench
   # loads it by name instead.
   if(MILLRACE_BENCH)
@@ -36,6 +42,7 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
     add_executable(millrace_program ${millrace_tool_folder}/main.cc)
     set_target_properties(millrace_program PROPERTIES OUTPUT_NAME millrace)
     target_link_libraries(millrace_program PRIVATE millrace_tool millrace_compile_strict)
+    target_compile_options(millrace_program PRIVATE $<$<CONFIG:Release>:-O1>)
     install(TARGETS millrace_program COMPONENT tools)
   endif()
 endif()

@@ -65,7 +65,7 @@ def declarations(code: str) -> Iterator[Declaration]:
                 continue
             depth -= 1
             # A function ends with its body; a type and an initialiser go on to the semicolon.
-            ends = depth == 0 and "(" in text and not TYPE.match(text)
+            ends = depth == 0 and "(" in text and text.count("(") == text.count(")") and not TYPE.match(text)
         elif depth == 0:
             ends = character == ";"
             if not text.strip():

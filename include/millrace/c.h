@@ -39,6 +39,7 @@ MILLRACE_API const char* millrace_last_rule(void);
 
 typedef struct millrace_device millrace_device;
 typedef struct millrace_event millrace_event;
+typedef struct millrace_lease millrace_lease;
 
 /* A value: copy it freely. Make it with one of the calls below. */
 typedef struct millrace_stream {
@@ -64,9 +65,11 @@ MILLRACE_API millrace_status millrace_device_trim(millrace_device* device, uint6
 
 /* The calling thread's stream. */
 MILLRACE_API millrace_status millrace_device_stream(millrace_device* device, millrace_stream* stream);
-/* One that lasts until millrace_stream_end, which takes no other stream. */
-MILLRACE_API millrace_status millrace_device_lease(millrace_device* device, millrace_stream* stream);
-MILLRACE_API millrace_status millrace_stream_end(millrace_stream stream);
+/* One that lasts until millrace_lease_end. */
+MILLRACE_API millrace_status millrace_device_lease(millrace_device* device, millrace_lease** lease,
+                                                   millrace_stream* stream);
+/* What was recorded and not committed is abandoned; committed work goes on. Null is ignored. */
+MILLRACE_API void millrace_lease_end(millrace_lease* lease);
 
 /* On the calling thread's stream. alignment 0: the default of 512 bytes. */
 MILLRACE_API millrace_status millrace_allocate(millrace_device* device, size_t bytes, size_t alignment,

@@ -44,7 +44,8 @@ struct DeviceOptions {
   bool exact_peaks = false;
   /// Host: a seed for random delays and a random order between streams. Finds missing waits.
   std::optional<std::uint64_t> chaos = std::nullopt;
-  /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable.
+  /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable. The later use
+  /// does not run: its command buffer fails with InvalidState, rule "missing-dependency".
   bool protect = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
   std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
@@ -59,7 +60,7 @@ struct MemoryStats {
   std::size_t pending = 0;    ///< freed, other streams' work may still use it
   std::size_t committed = 0;  ///< taken from the device
   std::size_t limit = 0;
-  std::size_t peak_live = 0;  ///< exact when calls are serialised, else low by at most peak_error
+  std::size_t peak_live = 0;  ///< exact while one thread uses the device, else within peak_error
   std::size_t peak_error = 0;
   std::size_t peak_committed = 0;  ///< exact
   std::uint64_t allocations = 0;   ///< calls so far
@@ -205,8 +206,8 @@ class MILLRACE_API Device {
   /// do not sum to what was committed. Exact only while no other thread allocates or frees.
   void check_accounting() const;
 
-  /// Commits every stream's current buffer, waits for all of it and for all handlers. Throws the
-  /// first failure. Rule "wait-in-own-handler" inside a handler.
+  /// Commits every stream's current buffer (but those that a recorder is open on), waits for all that was
+  /// committed and for all handlers. Throws the first failure. Rule "wait-in-own-handler" inside a handler.
   void synchronize();
 
  private:

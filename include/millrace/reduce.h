@@ -21,9 +21,10 @@ namespace millrace {
 /// Throws InvalidArgument (shapes, types, dims), InvalidState, Closed, ForkedProcess.
 /// Thread safety: as Stream.
 MILLRACE_API void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorView& output,
-                         std::span<const std::int64_t> dims = {});
+                         std::span<const std::int64_t> dims = {}, SourcePlace place = SourcePlace::here());
 
 /// Records one pass over input that writes a Statistics to output (device memory, 8-byte aligned).
-MILLRACE_API void statistics(Stream stream, const TensorView& input, Statistics* output);
+MILLRACE_API void statistics(Stream stream, const TensorView& input, Statistics* output,
+                             SourcePlace place = SourcePlace::here());
 
 }  // namespace millrace

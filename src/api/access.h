@@ -55,8 +55,6 @@ struct Access {
   static Stream make_stream(const Core& core, StreamId id) { return make_stream(core.id(), id); }
   static Stream make_stream(std::uint64_t device, StreamId id) { return {device, id.slot, id.generation}; }
   static StreamLease make_lease(Stream stream) { return StreamLease(stream); }
-  /// The lease goes on without its owner; make_lease gives it a new one.
-  static Stream release(StreamLease& lease) noexcept { return std::exchange(lease.stream_, Stream()); }
   static std::uint64_t device_of(const Stream& stream) noexcept { return stream.device_; }
   static StreamId id_of(const Stream& stream) noexcept { return {stream.slot_, stream.generation_}; }
 

@@ -18,6 +18,10 @@ struct millrace_event {
   millrace::Event event;
 };
 
+struct millrace_lease {
+  millrace::StreamLease lease;
+};
+
 namespace {
 
 using millrace::Device;
@@ -153,21 +157,19 @@ millrace_status millrace_device_stream(millrace_device* device, millrace_stream*
   return guarded([&] { required(stream, "stream") = c(required(device, "device").device.stream()); });
 }
 
-millrace_status millrace_device_lease(millrace_device* device, millrace_stream* stream) {
+millrace_status millrace_device_lease(millrace_device* device, millrace_lease** lease,
+                                      millrace_stream* stream) {
   return guarded([&] {
-    auto& out = required(stream, "stream");
-    millrace::StreamLease lease = required(device, "device").device.lease();
-    out = c(Access::release(lease));
+    auto& out = required(lease, "lease");
+    auto& out_stream = required(stream, "stream");
+    auto made = std::make_unique<millrace_lease>(millrace_lease{required(device, "device").device.lease()});
+    out_stream = c(made->lease.stream());
+    out = made.release();
   });
 }
 
-millrace_status millrace_stream_end(millrace_stream stream) {
-  return guarded([&] {
-    // The check tells a second end, which would take the stream from its next owner.
-    Access::streams_of(stream.device, "millrace_stream_end")
-        .check_handle({stream.slot, stream.generation}, "millrace_stream_end");
-    Access::make_lease(cpp(stream)).reset();
-  });
+void millrace_lease_end(millrace_lease* lease) {
+  delete lease;
 }
 
 millrace_status millrace_allocate(millrace_device* device, size_t bytes, size_t alignment, void** address) {

@@ -52,8 +52,8 @@ DeviceGuard::DeviceGuard(const Device& device)
 
 DeviceGuard::~DeviceGuard() {
   if (thread_ != sync::this_thread_id() || forked()) return;
-  ThreadContexts::set_current_device(
-      original_);  // the slot is there since set made it: this allocates nothing
+  // The slot is there since set made it, so this allocates nothing.
+  ThreadContexts::set_current_device(original_);
 }
 
 void DeviceGuard::set(const Device& device) {

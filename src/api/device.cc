@@ -108,8 +108,12 @@ void Device::deallocate(void* address) {
   if (address == nullptr || core_ == nullptr || forked()) return;
   Context* context = ThreadContexts::find(core_->id());
   if (context == nullptr) {
-    if (!core_->is_open()) return;
-    context = &context_on(core_, "Device::deallocate");
+    try {
+      context = &ThreadContexts::create(*core_);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::Closed) return;
+      throw;
+    }
   }
   Allocator::of(*core_).deallocate(*context, address, Allocator::OnMisuse::raise);
 }

@@ -19,12 +19,12 @@ void record(Stream stream, Operation operation, const char* call) {
 }  // namespace
 
 void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorView& output,
-            std::span<const std::int64_t> dims) {
-  record(stream, reduction_operation(op, input, output, dims), "reduce");
+            std::span<const std::int64_t> dims, SourcePlace place) {
+  record(stream, reduction_operation(op, input, output, dims, place), "reduce");
 }
 
-void statistics(Stream stream, const TensorView& input, Statistics* output) {
-  record(stream, statistics_operation(input, output), "statistics");
+void statistics(Stream stream, const TensorView& input, Statistics* output, SourcePlace place) {
+  record(stream, statistics_operation(input, output, place), "statistics");
 }
 
 }  // namespace millrace

@@ -24,9 +24,8 @@ Core::Core(std::string name, DeviceOptions options, std::unique_ptr<Backend> bac
       backend_(std::move(backend)) {}
 
 Core::~Core() {
-  // relaxed: dropping the last reference has ordered everything before.
-  if (state_.load(std::memory_order_relaxed) == State::closed && !forked()) return;
-  // A forked child, whose other threads were using all this when it was forked: leave it.
+  if (!forked()) return;
+  // The other threads of the parent were using all this at the fork: leave it as it is.
   for (auto& layer : layers_) static_cast<void>(layer.release());
   static_cast<void>(backend_.release());
 }
@@ -98,6 +97,9 @@ void Core::close(CloseMode mode) noexcept {
     for (std::size_t i = kLayerCount; i-- > 0;) layers_[i]->finish_close();
   }
   backend_->stop();
+  if (mode == CloseMode::exit) {
+    for (auto& layer : layers_) layer->end_exit();
+  }
   sync::LockGuard lock(closing_mutex_);
   // release: pairs with is_open.
   state_.store(State::closed, std::memory_order_release);

@@ -34,6 +34,8 @@ class Layer {
   virtual void begin_close(CloseMode /*mode*/) noexcept {}
   /// All contexts are retired (not in CloseMode::exit, which ends before).
   virtual void finish_close() noexcept {}
+  /// In CloseMode::exit, after the backend was stopped: what that still reported is waited for.
+  virtual void end_exit() noexcept {}
 };
 
 /// Lives until the last reference is dropped; open until the last handle is, or until close.

@@ -7,6 +7,7 @@
 
 #include "device/fork.h"
 #include "device/thread_contexts.h"
+#include "sync/thread.h"
 
 namespace millrace {
 
@@ -39,10 +40,7 @@ sync::Ref<Core> Registry::open(const std::string& name, const DeviceOptions& opt
       }
     }
   }
-  sync::Ref<Core> core = build(name, options);
-  sync::LockGuard lock(mutex_);
-  entries_.push_back({name, core});
-  return core;
+  return add(name, build(name, options));
 }
 
 sync::Ref<Core> Registry::create(const std::string& name, const DeviceOptions& options, Build build) {
@@ -51,9 +49,17 @@ sync::Ref<Core> Registry::create(const std::string& name, const DeviceOptions& o
     sync::LockGuard opening(opening_);
     prepare();
   }
-  sync::Ref<Core> core = build(name, options);
-  sync::LockGuard lock(mutex_);
-  entries_.push_back({std::string(), core});
+  return add(std::string(), build(name, options));
+}
+
+sync::Ref<Core> Registry::add(std::string name, sync::Ref<Core> core) {
+  try {
+    sync::LockGuard lock(mutex_);
+    entries_.push_back({std::move(name), core});
+  } catch (const std::bad_alloc&) {
+    core->close(CloseMode::drain);  // it runs already, and nobody will have a handle
+    throw;
+  }
   return core;
 }
 
@@ -77,9 +83,8 @@ void Registry::forget(Core& core) noexcept {
 }
 
 void Registry::close_later(sync::Ref<Core> core) noexcept {
-  sync::LockGuard lock(mutex_);
   try {
-    closers_.emplace_back([core = std::move(core)] { core->close(CloseMode::drain); });
+    sync::Thread([core = std::move(core)] { core->close(CloseMode::drain); }).detach();
   } catch (const std::system_error&) {
     // No thread to be had: it stays open until the process exits, which closes it.
   } catch (const std::bad_alloc&) {
@@ -92,18 +97,18 @@ void Registry::at_exit() noexcept {
 
 void Registry::close_all_for_exit() noexcept {
   std::vector<sync::Ref<Core>> open;
-  std::vector<sync::Thread> closers;
   {
     sync::LockGuard lock(mutex_);
     for (const Entry& entry : entries_) open.push_back(entry.core);
-    closers = std::exchange(closers_, {});
   }
   for (sync::Ref<Core>& core : open) {
     core->close(CloseMode::exit);
-    // Threads that still run may use it: it stays as it is.
-    static_cast<void>(core.release());
+    // Threads that still run may use it: it stays as it is, and reachable, also when they have let go.
+    sync::LockGuard lock(mutex_);
+    kept_.push_back(std::move(core));
   }
-  for (sync::Thread& closer : closers) closer.detach();
+  // Where this code is being unloaded rather than the process ended, threads must not come back to it.
+  ThreadContexts::close();
 }
 
 }  // namespace millrace

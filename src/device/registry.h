@@ -8,7 +8,6 @@
 #include "device/core.h"
 #include "sync/mutex.h"
 #include "sync/ref.h"
-#include "sync/thread.h"
 
 namespace millrace {
 
@@ -42,13 +41,14 @@ class Registry {
 
   Registry() = default;
   void prepare();
+  sync::Ref<Core> add(std::string name, sync::Ref<Core> core);
   static void at_exit() noexcept;
   void close_all_for_exit() noexcept;
 
   sync::Mutex opening_;  // held while a device is built, so that one name is not opened twice
   sync::Mutex mutex_;    // taken after opening_ and before nothing
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
-  std::vector<sync::Thread> closers_ GUARDED_BY(mutex_);
+  std::vector<sync::Ref<Core>> kept_ GUARDED_BY(mutex_);  // closed by the exit of the process
 };
 
 }  // namespace millrace

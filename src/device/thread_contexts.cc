@@ -70,13 +70,16 @@ Context& ThreadContexts::create(Core& core) {
 void ThreadContexts::drop_retired() noexcept {
   last_id_ = 0;
   last_ = nullptr;
-  std::erase_if(entries_, [](const Entry& entry) {
-    if (!entry.context->retired()) return false;
+  // Out of the list first: the last reference to a core runs a user's destructors, which look things up here.
+  const auto retired = std::partition(entries_.begin(), entries_.end(),
+                                      [](const Entry& entry) { return !entry.context->retired(); });
+  const std::vector<Entry> dropped(retired, entries_.end());
+  entries_.erase(retired, entries_.end());
+  for (const Entry& entry : dropped) {
     // The closing device retired it under the list's lock: once through that, it is done with it.
     entry.context->core().detach(*entry.context);
     delete entry.context;
-    return true;
-  });
+  }
 }
 
 std::uint64_t ThreadContexts::current_device() noexcept {

@@ -1,6 +1,7 @@
 #include "memory/allocator.h"
 
 #include <bit>
+#include <span>
 #include <string>
 
 #include "device/status.h"
@@ -48,6 +49,9 @@ Arena& Allocator::arena_of(int slot) {
 }
 
 std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
+  std::size_t threads = 1;
+  core_.with_contexts([&](std::span<Context* const> contexts) { threads += contexts.size(); });
+  sync::raise_to(most_threads_, threads);
   return std::make_unique<ThreadCache>(
       ThreadCache::Shared{geometry_, budget_, core_.options().thread_cache_bytes, peak_, totals_mutex_,
                           retired_totals_},
@@ -123,47 +127,57 @@ Block& Allocator::live_block(const void* address, const char* call, std::uint64_
 }
 
 void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) {
-  Context::Hold hold = context.hold();
+  const Context::Hold hold = context.hold();
   if (!hold) return;  // closed: the memory is gone, and so is the need to free it
   constexpr const char* kCall = "Device::deallocate";
   std::uint64_t word = 0;
   Block& block = live_block(address, kCall, word);
-  ThreadCache& cache = cache_of(context);
-  // A live block's size does not change; once it is free it is no longer ours to ask.
-  const std::size_t size = block.size;
-  bool freed = false;
-  if ((word & BlockWord::kMarks) != 0 || protect_) {
-    const BlockUse own{{block.arena->slot(), block.arena->timeline().last_used()}};
-    freed = block.arena->free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                                   protect_ ? &own : nullptr);
-    if (freed) cache.count_free(size);
-  } else {
-    ArenaCache* own = block.large ? nullptr : cache.find(block.arena);
-    const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
-    // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
-    freed = block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
-                                               std::memory_order_acquire, std::memory_order_relaxed);
-    if (freed) {
-      block.free_value = block.arena->timeline().last_used();
-      cache.count_free(size);
-      if (own != nullptr) {
-        cache.push(*own, block);
-      } else if (!block.large) {
-        cache.send(block);
-      } else if (cache.find(block.arena) != nullptr) {
-        block.arena->give(block);
-      } else {
-        BlockList one;
-        one.push(&block);
-        block.arena->give_remote(one);
-      }
+  const std::uint64_t meant = BlockWord::generation(word);
+  while (!try_free(cache_of(context), block, word, on_misuse)) {
+    // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
+    static_cast<void>(live_block(address, kCall, word));
+    if (BlockWord::generation(word) != meant) {
+      throw_rule("double-free",
+                 hex(address) + " was freed by another thread during the call; free each allocation once",
+                 core_.error_context(kCall));
     }
   }
-  if (!freed) {
-    throw_rule("double-free",
-               hex(address) + " is being freed by two threads at once; free each allocation once",
-               core_.error_context(kCall));
+}
+
+bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse) {
+  Arena& arena = *block.arena;
+  // A live block's size does not change; once it is free it is no longer ours to ask.
+  const std::size_t size = block.size;
+  if ((word & BlockWord::kMarks) != 0 || protect_) {
+    const BlockUse own{{arena.slot(), arena.timeline().last_used()}};
+    if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
+                         protect_ ? &own : nullptr)) {
+      return false;
+    }
+    cache.count_free(size);
+    return true;
   }
+  ArenaCache* own = block.large ? nullptr : cache.find(&arena);
+  const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
+  // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
+  if (!block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
+                                          std::memory_order_acquire, std::memory_order_relaxed)) {
+    return false;
+  }
+  block.free_value = arena.timeline().last_used();
+  cache.count_free(size);
+  if (own != nullptr) {
+    cache.push(*own, block);
+  } else if (!block.large) {
+    cache.send(block);
+  } else if (cache.find(&arena) != nullptr) {
+    arena.give(block);
+  } else {
+    BlockList one;
+    one.push(&block);
+    arena.give_remote(one);
+  }
+  return true;
 }
 
 bool Allocator::reached(const TimelinePoint& point) noexcept {

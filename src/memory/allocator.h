@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <millrace/device.h>
@@ -27,7 +28,7 @@ namespace millrace {
 ///   M1  At quiet points committed = live + cached + unsent + remote + pending + free, re-added from
 ///       the heaps by check_accounting.
 ///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
-///   O1  Nobody waits for another thread's context while out of memory, nor holds their own.
+///   O1  Out of memory, nobody waits for another thread's context while holding a lock or their own.
 ///
 /// Thread safety: all members from any thread; a context by its own thread.
 class Allocator final : public Layer, public ArenaHost, public UseChecker {
@@ -71,19 +72,27 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   Arena& arena_of(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
+  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse);
   void unhide(const Block& block) noexcept;
   /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
+  /// Sets or clears kDiscarded of the live block that word was read from; returns the word before. Throws
+  /// rule "use-after-free".
+  std::uint64_t change_mark(Block& block, std::uint64_t word, std::uint64_t discarded, const char* call);
 
   // slow.cc: what the fast path could not serve, and the out-of-memory procedure.
   void* allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request);
   Block* obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
   Block* obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
-  Block* obtain_after_reclaim(Context& context, Arena& arena, const BlockRequest& request);
+  struct Reclaimed {
+    Block* block = nullptr;               ///< live
+    bool skipped_a_cache = false;         ///< its thread was using it
+    std::optional<TimelinePoint> next{};  ///< reaching it frees something
+  };
+  Reclaimed reclaim(Context& context, Arena& arena, const BlockRequest& request);
   bool reuse_pending(Arena& arena, const BlockRequest& request);
   Block* borrow(Context& context, Arena& borrower, const BlockRequest& request);
-  bool wait_for_pending(sync::Deadline deadline);
-  void flush_other_caches(const Context& own) noexcept;
+  bool flush_other_caches(const Context& own) noexcept;
   std::size_t release_empty() noexcept;
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot);
 
@@ -113,6 +122,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   sync::Mutex totals_mutex_;
   Totals retired_totals_ GUARDED_BY(totals_mutex_);
   sync::atomic<std::uint64_t> out_of_memory_{0};
+  sync::atomic<std::size_t> most_threads_{0};  // since the peaks were reset
 
   sync::Mutex making_;  // makes arenas
   std::vector<std::unique_ptr<Arena>> owned_ GUARDED_BY(making_);

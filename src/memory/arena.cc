@@ -139,6 +139,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
   };
   if (!is_meant()) return false;
   if (!forgiving) refuse_uncovered_uses(block);
+  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);  // throws while nothing has changed
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
                                            std::memory_order_acquire, std::memory_order_acquire)) {
@@ -180,15 +181,18 @@ bool Arena::all_reached(const Block& block) {
 
 void Arena::link_pending(Block& block) {
   block.set_state(BlockState::pending);
-  pending_.push_back(&block);
+  block.next = pending_;
+  pending_ = &block;
   pending_bytes_.add(block.size);
 }
 
-void Arena::unlink_pending(Block& block) {
-  *std::find(pending_.begin(), pending_.end(), &block) = pending_.back();
-  pending_.pop_back();
+Block& Arena::unlink_pending(Block** link) {
+  Block& block = **link;
+  *link = block.next;
+  block.next = nullptr;
   pending_bytes_.subtract(block.size);
   block.set_state(BlockState::moving);
+  return block;
 }
 
 bool Arena::collect_pending() {
@@ -198,33 +202,32 @@ bool Arena::collect_pending() {
 }
 
 bool Arena::collect_pending_locked() {
-  const auto ended =
-      std::partition(pending_.begin(), pending_.end(),
-                     [&](const Block* block) NO_THREAD_SAFETY_ANALYSIS { return !all_reached(*block); });
-  const bool any = ended != pending_.end();
-  for (auto it = ended; it != pending_.end(); ++it) {
-    Block& block = **it;
-    pending_bytes_.subtract(block.size);
-    retire_uses(block);
+  bool any = false;
+  for (Block** link = &pending_; *link != nullptr;) {
+    if (all_reached(**link)) {
+      retire_uses(unlink_pending(link));
+      any = true;
+    } else {
+      link = &(*link)->next;
+    }
   }
-  pending_.erase(ended, pending_.end());
   return any;
 }
 
 Block* Arena::claim_pending(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
-  Block* best = nullptr;
-  for (Block* block : pending_) {
-    if (block->large != request.large || block->size < request.size) continue;
-    if (reinterpret_cast<std::uintptr_t>(block->data()) % request.alignment != 0) continue;
-    if (best != nullptr && best->size <= block->size) continue;
-    const bool submitted = std::all_of(block->uses.begin(), block->uses.end(), [&](const BlockUse& use) {
-      return use.point.queue != slot_ && use.point.value <= host_.timeline(use.point.queue).submitted();
+  Block** best = nullptr;
+  for (Block** link = &pending_; *link != nullptr; link = &(*link)->next) {
+    const Block& block = **link;
+    if (block.large != request.large || block.size < request.size) continue;
+    if (reinterpret_cast<std::uintptr_t>(block.data()) % request.alignment != 0) continue;
+    if (best != nullptr && (*best)->size <= block.size) continue;
+    const bool submitted = std::all_of(block.uses.begin(), block.uses.end(), [&](const BlockUse& use) {
+      return use.point.queue != slot_ && is_submitted(use.point);
     });
-    if (submitted) best = block;
+    if (submitted) best = link;
   }
-  if (best != nullptr) unlink_pending(*best);
-  return best;
+  return best == nullptr ? nullptr : &unlink_pending(best);
 }
 
 void Arena::put_back_pending(Block& block) {
@@ -243,15 +246,21 @@ std::size_t Arena::release_empty() {
 
 std::optional<TimelinePoint> Arena::next_to_finish() {
   sync::LockGuard lock(mutex_);
-  for (const Block* block : pending_) {
+  for (const Block* block = pending_; block != nullptr; block = block->next) {
     for (const BlockUse& use : block->uses) {
-      if (!host_.reached(use.point)) return use.point;
+      if (!host_.reached(use.point) && is_submitted(use.point)) return use.point;
     }
   }
   const std::uint64_t done = timeline_.completed();
-  const std::uint64_t busy = std::max(small_.busy_until(done), large_.busy_until(done));
-  if (busy == 0) return std::nullopt;
-  return TimelinePoint{slot_, busy};
+  const std::uint64_t submitted = timeline_.submitted();
+  const std::uint64_t small = small_.next_free_value(done, submitted);
+  const std::uint64_t large = large_.next_free_value(done, submitted);
+  if (small == 0 && large == 0) return std::nullopt;
+  return TimelinePoint{slot_, small == 0 ? large : large == 0 ? small : std::min(small, large)};
+}
+
+bool Arena::is_submitted(const TimelinePoint& point) const noexcept {
+  return point.value <= host_.timeline(point.queue).submitted();
 }
 
 bool Arena::in_use(const Block& block) {

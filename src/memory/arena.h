@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "memory/block.h"
 #include "memory/block_pool.h"
@@ -115,7 +114,8 @@ class Arena {
   bool all_reached(const Block& block) REQUIRES(mutex_);
   void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
   void retire_uses(Block& block) REQUIRES(mutex_);
-  void unlink_pending(Block& block) REQUIRES(mutex_);
+  Block& unlink_pending(Block** link) REQUIRES(mutex_);
+  bool is_submitted(const TimelinePoint& point) const noexcept;
   void link_pending(Block& block) REQUIRES(mutex_);
 
   const int slot_;
@@ -130,8 +130,8 @@ class Arena {
   Space large_ GUARDED_BY(mutex_);
   std::array<BlockList, SizeClass::kCount> bins_ GUARDED_BY(mutex_);
   std::size_t bins_bytes_ GUARDED_BY(mutex_) = 0;
-  std::vector<Block*> pending_ GUARDED_BY(mutex_);
-  ByteGauge pending_bytes_;  ///< written under mutex_
+  Block* pending_ GUARDED_BY(mutex_) = nullptr;  // linked through next
+  ByteGauge pending_bytes_;                      ///< written under mutex_
 };
 
 }  // namespace millrace

@@ -78,11 +78,15 @@ Block* PageMap::find_containing(std::uintptr_t address) const noexcept {
   const Granule* granule = find_granule(address);
   if (granule == nullptr) return nullptr;
   const auto contains = [&](const Block* block) {
-    // acquire: pairs with the release that made it live; the extent of a live block does not change.
-    // If it is freed and cut anew meanwhile, the caller's address was not of a live block.
-    if (BlockWord::state(block->word.load(std::memory_order_acquire)) != BlockState::live) return false;
-    const std::uintptr_t start = block->address.load(std::memory_order_relaxed);
-    return start <= address && address - start < block->extent.load(std::memory_order_relaxed);
+    // acquire: pairs with the release that made it live; the range of a live block does not change.
+    const std::uint64_t word = block->word.load(std::memory_order_acquire);
+    if (BlockWord::state(word) != BlockState::live) return false;
+    // acquire: so that the word is read again after both. A descriptor that was recycled between the
+    // loads has another generation (M6); one that was not had this range all along.
+    const std::uintptr_t start = block->address.load(std::memory_order_acquire);
+    const std::size_t extent = block->extent.load(std::memory_order_acquire);
+    if (block->word.load(std::memory_order_relaxed) != word) return false;
+    return start <= address && address - start < extent;
   };
   for (std::uintptr_t unit = (address & granule_mask_) >> granule->unit_shift;; --unit) {
     // acquire: pairs with the release in set_block.

@@ -11,8 +11,8 @@ namespace millrace {
 
 /// The shared half: what threads have published.
 ///
-/// Exact while one thread allocates and frees. With n threads low by at most (n - 1) quanta, since
-/// each may keep that much to itself; a quantum of 0 makes it exact always.
+/// Exact while one thread allocates and frees. With n threads off by at most n quanta in either direction,
+/// since each may keep that much to itself; a quantum of 0 makes it exact always.
 ///
 /// Thread safety: all members from any thread.
 class Peak {

@@ -1,16 +1,18 @@
 // What a thread's cache could not serve: refills, growth, and the out-of-memory procedure.
 #include <algorithm>
+#include <chrono>
 #include <span>
 #include <string>
 
-#include "device/handler_scope.h"
 #include "memory/allocator.h"
 #include "sync/thread.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kStealAttempts = 1000;  // each a yield: a context is held for microseconds
+constexpr std::chrono::microseconds kOperation{
+    50};  // a context is held for less, unless its thread is preempted
+constexpr int kSkips = 100;
 constexpr int kCallbackRounds = 64;
 
 }  // namespace
@@ -64,57 +66,70 @@ Block* Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequ
 
 void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request) {
   constexpr const char* kCall = "Device::allocate";
-  const bool may_wait = !core_.on_device_thread();
+  // Most of the time no context is held (O1): the pass keeps the arenas and their blocks there (D1). It is
+  // not held while anything is waited for, nor over the user's callback.
+  {
+    const sync::Gate::Pass pass = core_.enter(kCall);
+    if (Block* block = obtain_holding(context, arena_of(slot), request, false)) return give_out(*block);
+  }
   const auto& callback = core_.options().on_out_of_memory;
-  sync::Deadline deadline;
-  for (int callbacks = 0;; ++callbacks) {
+  const bool may_wait = !core_.on_device_thread();
+  const sync::Deadline deadline = sync::deadline_after(core_.options().out_of_memory_wait);
+  for (int callbacks = 0, skips = 0;;) {
+    Reclaimed reclaimed;
     {
-      // Most of the time no context is held (O1): the pass keeps the arenas and their blocks there (D1).
       const sync::Gate::Pass pass = core_.enter(kCall);
-      Arena& arena = arena_of(slot);
-      if (callbacks == 0) {
-        if (Block* block = obtain_holding(context, arena, request, false)) return give_out(*block);
-        deadline = sync::deadline_after(core_.options().out_of_memory_wait);
-      }
-      do {
-        if (Block* block = obtain_after_reclaim(context, arena, request)) return give_out(*block);
-      } while (may_wait && wait_for_pending(deadline));
-      if (!callback || callbacks == kCallbackRounds) throw_out_of_memory(bytes, slot);
+      reclaimed = reclaim(context, arena_of(slot), request);
+      if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
     }
-    if (callback(bytes)) continue;  // with no lock, context or pass held
+    if (reclaimed.skipped_a_cache && skips++ < kSkips) {
+      sync::sleep_for(kOperation);
+      continue;
+    }
+    if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
+    if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
     const sync::Gate::Pass pass = core_.enter(kCall);
     throw_out_of_memory(bytes, slot);
   }
 }
 
-Block* Allocator::obtain_after_reclaim(Context& context, Arena& arena, const BlockRequest& request) {
+Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const BlockRequest& request) {
   // Whoever waits here holds no context (O1), so the one inside can flush theirs.
   sync::LockGuard lock(reclaiming_);
-  if (Block* block = obtain_holding(context, arena, request, true)) return block;
+  Reclaimed result;
+  const auto try_again = [&](bool flush_first) {
+    result.block = obtain_holding(context, arena, request, flush_first);
+    return result.block != nullptr;
+  };
+  if (try_again(true)) return result;
+  // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
+  streams_.flush_insertions();
   for_each_arena([](Arena& each) { each.collect_pending(); });
-  flush_other_caches(context);
-  if (Block* block = obtain_holding(context, arena, request, false)) return block;
-  if (request.large) {
-    if (Block* block = borrow(context, arena, request)) return block;
-  }
+  result.skipped_a_cache = !flush_other_caches(context);
+  if (try_again(false)) return result;
+  if (request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
   release_empty();
-  if (Block* block = obtain_holding(context, arena, request, false)) return block;
-  return request.large ? nullptr : borrow(context, arena, request);
+  if (try_again(false)) return result;
+  if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
+  for_each_arena([&](Arena& each) {
+    if (!result.next) result.next = each.next_to_finish();
+  });
+  return result;
 }
 
-void Allocator::flush_other_caches(const Context& own) noexcept {
+bool Allocator::flush_other_caches(const Context& own) noexcept {
+  bool all = true;
   core_.with_contexts([&](std::span<Context* const> contexts) {
     for (Context* context : contexts) {
-      if (context == &own) continue;
-      for (int attempt = 0; attempt < kStealAttempts && !context->retired(); ++attempt) {
-        if (const Context::Hold stolen = context->try_steal()) {
-          cache_of(*context).flush();
-          break;
-        }
-        sync::yield();
+      if (context == &own || context->retired()) continue;
+      if (const Context::Hold stolen = context->try_steal()) {
+        cache_of(*context).flush();
+      } else {
+        all = false;
       }
     }
   });
+  return all;
 }
 
 Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
@@ -135,18 +150,6 @@ Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& 
   return block;
 }
 
-bool Allocator::wait_for_pending(sync::Deadline deadline) {
-  if (deadline && sync::now() >= *deadline) return false;
-  std::optional<TimelinePoint> point;
-  for_each_arena([&](Arena& arena) {
-    if (point) return;
-    const auto next = arena.next_to_finish();
-    // What nobody has committed yet will not end by waiting.
-    if (next && next->value <= streams_.timeline(next->queue).submitted()) point = next;
-  });
-  return point && streams_.wait_until_completed(*point, deadline);
-}
-
 std::size_t Allocator::release_empty() noexcept {
   std::size_t released = 0;
   for_each_arena([&](Arena& arena) { released += arena.release_empty(); });
@@ -154,6 +157,7 @@ std::size_t Allocator::release_empty() noexcept {
 }
 
 std::size_t Allocator::trim() {
+  streams_.flush_insertions();
   for_each_arena([](Arena& arena) { arena.collect_pending(); });
   core_.with_contexts([](std::span<Context* const> contexts) {
     for (Context* context : contexts) {
@@ -167,10 +171,7 @@ void Allocator::set_limit(std::size_t bytes) {
   if (limit_.try_set(bytes)) return;
   trim();
   if (limit_.try_set(bytes)) return;
-  throw Error(ErrorCode::OutOfMemory,
-              "a limit of " + std::to_string(bytes) + " bytes was asked for, but " +
-                  std::to_string(limit_.committed()) + " are committed and in use; free something first",
-              core_.error_context("Device::set_memory_limit"));
+  throw OutOfMemoryError(report(bytes), core_.error_context("Device::set_memory_limit"));
 }
 
 }  // namespace millrace

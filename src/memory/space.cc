@@ -124,7 +124,8 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
     const std::size_t needed = padding(start, alignment) + size;
     const std::size_t present = tail ? start.size : 0;
     const std::size_t need = round_up(needed - std::min(needed, present), geometry_.granule);
-    if (need == 0 || need > hole.size) continue;
+    if (need == 0) return {};  // what came back meanwhile is enough
+    if (need > hole.size) continue;
     if (best == nullptr || need < best_need) {
       best = &hole;
       best_need = need;
@@ -235,12 +236,13 @@ std::size_t Space::release_empty(std::uint64_t done) noexcept {
   return released;
 }
 
-std::uint64_t Space::busy_until(std::uint64_t done) const noexcept {
-  std::uint64_t latest = 0;
+std::uint64_t Space::next_free_value(std::uint64_t done, std::uint64_t submitted) const noexcept {
+  std::uint64_t next = 0;
   for (const Block& block : free_) {
-    if (block.free_value > done) latest = std::max(latest, block.free_value);
+    if (block.free_value <= done || block.free_value > submitted) continue;
+    next = next == 0 ? block.free_value : std::min(next, block.free_value);
   }
-  return latest;
+  return next;
 }
 
 }  // namespace millrace

@@ -45,8 +45,9 @@ class Space {
   std::size_t release_empty(std::uint64_t done) noexcept;
 
   std::size_t largest_free() const noexcept { return free_.empty() ? 0 : free_.rbegin()->size; }
-  /// The largest free_value among free blocks that is beyond done; 0 if there is none.
-  std::uint64_t busy_until(std::uint64_t done) const noexcept;
+  /// The smallest free_value among free blocks that is beyond done and at most submitted; 0 if there is
+  /// none.
+  std::uint64_t next_free_value(std::uint64_t done, std::uint64_t submitted) const noexcept;
 
   template <typename Visit>
   void for_each_block(Visit&& visit) const {

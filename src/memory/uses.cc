@@ -1,5 +1,6 @@
 // Uses of memory: by other streams, by recorded work, and none at all.
 #include <cstring>
+#include <string>
 
 #include "device/status.h"
 #include "memory/allocator.h"
@@ -18,35 +19,37 @@ void Allocator::record_use(const void* address, int slot, bool until_free, const
 }
 
 void Allocator::check(const Use& use, TimelinePoint at) {
-  Block* block = map_.find_containing(reinterpret_cast<std::uintptr_t>(use.address));
-  if (block == nullptr) {
-    if (!map_.covers(reinterpret_cast<std::uintptr_t>(use.address))) return;  // memory of somebody else's
-    throw_rule("use-after-free",
-               "recorded work uses memory of this device that is not allocated; free it later, or "
-               "allocate it before",
-               core_.error_context("recording", at.queue));
-  }
+  constexpr const char* kCall = "recording";
+  const auto address = reinterpret_cast<std::uintptr_t>(use.address);
+  Block* block = map_.find_containing(address);
+  if (block == nullptr && !map_.covers(address)) return;  // memory of somebody else's
   // acquire: pairs with the release in ThreadCache::hand_out.
-  const std::uint64_t word = block->word.load(std::memory_order_acquire);
-  if ((word & BlockWord::kDiscarded) != 0) {
-    throw_rule("purgeable-in-use",
-               "recorded work uses memory that was made discardable; call make_resident first",
-               core_.error_context("recording", at.queue));
+  const std::uint64_t word = block == nullptr ? 0 : block->word.load(std::memory_order_acquire);
+  if (block != nullptr && BlockWord::state(word) == BlockState::live) {
+    if ((word & BlockWord::kDiscarded) != 0) {
+      throw_rule("purgeable-in-use",
+                 "recorded work uses memory that was made discardable; call make_resident first",
+                 core_.error_context(kCall, at.queue));
+    }
+    const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(use.address) - block->data());
+    const std::size_t extent = block->extent.load(std::memory_order_relaxed);  // relaxed: of a live block
+    if (use.bytes > extent - offset) {
+      throw Error(ErrorCode::InvalidArgument,
+                  "an operation touches " + std::to_string(use.bytes) + " bytes at offset " +
+                      std::to_string(offset) + " of an allocation of " + std::to_string(extent) + " bytes",
+                  core_.error_context(kCall, at.queue));
+    }
+    if (at.queue == block->arena->slot()) {
+      // relaxed: written under this stream's mutex, which the caller holds.
+      block->own_use.store(at.value, std::memory_order_relaxed);
+      return;
+    }
+    if (block->arena->add_use(*block, BlockWord::generation(word), {.point = at, .declared = true})) return;
   }
-  const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(use.address) - block->data());
-  const std::size_t extent = block->extent.load(std::memory_order_relaxed);  // relaxed: of a live block
-  if (use.bytes > extent - offset) {
-    throw Error(ErrorCode::InvalidArgument,
-                "an operation touches " + std::to_string(use.bytes) + " bytes at offset " +
-                    std::to_string(offset) + " of an allocation of " + std::to_string(extent) + " bytes",
-                core_.error_context("recording", at.queue));
-  }
-  if (at.queue == block->arena->slot()) {
-    // relaxed: written under this stream's mutex, which the caller holds.
-    block->own_use.store(at.value, std::memory_order_relaxed);
-    return;
-  }
-  block->arena->add_use(*block, BlockWord::generation(word), {.point = at, .declared = true});
+  throw_rule(
+      "use-after-free",
+      "recorded work uses memory of this device that is not allocated; allocate it before, and free it later",
+      core_.error_context(kCall, at.queue));
 }
 
 void Allocator::make_discardable(void* address) {
@@ -57,18 +60,31 @@ void Allocator::make_discardable(void* address) {
     throw_rule("purgeable-in-use", "work that was not completed uses this memory; wait for it first",
                core_.error_context(kCall));
   }
-  // acq_rel: whoever sees the mark sees what was done before; pairs with the acquire in check.
-  block.word.fetch_or(BlockWord::kDiscarded, std::memory_order_acq_rel);
+  static_cast<void>(change_mark(block, word, BlockWord::kDiscarded, kCall));
   // Chaos takes the right to throw it away at once, so that a missing make_resident shows.
   if (core_.options().chaos && core_.backend().info().host_tasks) std::memset(address, 0xdd, block.size);
 }
 
 bool Allocator::make_resident(void* address) {
+  constexpr const char* kCall = "Device::make_resident";
   std::uint64_t word = 0;
-  Block& block = live_block(address, "Device::make_resident", word);
-  // acq_rel: as in make_discardable.
-  const std::uint64_t before = block.word.fetch_and(~BlockWord::kDiscarded, std::memory_order_acq_rel);
+  Block& block = live_block(address, kCall, word);
+  const std::uint64_t before = change_mark(block, word, 0, kCall);
   return (before & BlockWord::kDiscarded) == 0 || !core_.options().chaos;
+}
+
+std::uint64_t Allocator::change_mark(Block& block, std::uint64_t word, std::uint64_t discarded,
+                                     const char* call) {
+  const std::uint64_t meant = BlockWord::generation(word);
+  // acq_rel: whoever sees the mark sees what was done before; pairs with the acquire in check. Looked at
+  // again on failure: other marks may come, but a free means that this was not the caller's any more (M6).
+  while (!block.word.compare_exchange_weak(word, (word & ~BlockWord::kDiscarded) | discarded,
+                                           std::memory_order_acq_rel, std::memory_order_acquire)) {
+    if (BlockWord::state(word) == BlockState::live && BlockWord::generation(word) == meant) continue;
+    throw_rule("use-after-free", "the allocation was freed by another thread during the call; order the two",
+               core_.error_context(call));
+  }
+  return word;
 }
 
 }  // namespace millrace

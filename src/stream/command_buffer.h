@@ -34,8 +34,13 @@ namespace millrace::detail {
 /// under its mutex.
 class BufferState final : public sync::RefCounted {
  public:
-  BufferState(sync::Ref<Core> core, StreamState& stream, QueueId queue, std::uint64_t sequence)
-      : core_(std::move(core)), stream_(stream), queue_(queue), sequence_(sequence) {}
+  BufferState(sync::Ref<Core> core, StreamState& stream, QueueId queue, std::uint64_t sequence,
+              std::uint32_t generation)
+      : core_(std::move(core)),
+        stream_(stream),
+        queue_(queue),
+        sequence_(sequence),
+        generation_(generation) {}
   ~BufferState() override {
     while (!segments_.empty()) delete segments_.pop_front();
   }
@@ -65,6 +70,7 @@ class BufferState final : public sync::RefCounted {
   StreamState& stream_;  // in the core's layer, which lives as long as the core
   const QueueId queue_;
   const std::uint64_t sequence_;
+  const std::uint32_t generation_;  // of the lease that it was begun in
   sync::atomic<BufferStatus> status_{BufferStatus::recording};
 
   // All that follows is guarded by the stream's mutex, but last_value_ and the jobs once handed over.

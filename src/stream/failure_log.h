@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "device/status.h"
@@ -11,8 +12,10 @@
 
 namespace millrace {
 
-/// The failures of the newest failed command buffers of a stream; older ones are forgotten, and their
-/// values count as reached without failure.
+/// The failures of the newest failed command buffers of a stream. Of older ones only the range of their
+/// values is kept: from the lowest to the highest forgotten one every value counts as failed, for a reason
+/// that is not known any more, unless it has an entry. So no failed value is ever taken for a success; a
+/// value that did not fail may be taken for a failure, but only between two forgotten failures.
 ///
 /// Invariants (docs/concurrency/streams.md):
 ///   S4  The failure of a value is in the log before Timeline::completed says that it was reached.
@@ -20,7 +23,9 @@ namespace millrace {
 /// Thread safety: all members from any thread; add in order of values. The mutex is a leaf.
 class FailureLog {
  public:
-  explicit FailureLog(int kept) : entries_(static_cast<std::size_t>(kept)) {}
+  /// forgotten: what the values in the forgotten range get.
+  FailureLog(int kept, Status forgotten)
+      : forgotten_(std::move(forgotten)), entries_(static_cast<std::size_t>(kept)) {}
 
   /// Values of one command buffer (its sequence) share an entry.
   void add(std::uint64_t value, std::uint64_t sequence, const Status& status) noexcept EXCLUDES(mutex_) {
@@ -30,7 +35,12 @@ class FailureLog {
       newest->last = value;
       return;
     }
-    entries_[added_ % entries_.size()] = {value, value, sequence, status};
+    Entry& oldest = entries_[added_ % entries_.size()];
+    if (added_ >= entries_.size()) {
+      if (forgotten_last_ == 0) forgotten_first_ = oldest.first;
+      forgotten_last_ = oldest.last;
+    }
+    oldest = {value, value, sequence, status};
     ++added_;
     // relaxed: S4 has the caller publish it with the timeline.
     any_.store(true, std::memory_order_relaxed);
@@ -45,6 +55,7 @@ class FailureLog {
     for (const Entry& entry : entries_) {
       if (entry.first <= value && value <= entry.last) return entry.status;
     }
+    if (forgotten_first_ <= value && value <= forgotten_last_) return forgotten_;
     return {};
   }
 
@@ -55,10 +66,12 @@ class FailureLog {
     Status status;
   };
 
+  const Status forgotten_;
   sync::atomic<bool> any_{false};
   mutable sync::Mutex mutex_;
   std::vector<Entry> entries_ GUARDED_BY(mutex_);  // a ring
   std::size_t added_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t forgotten_first_ GUARDED_BY(mutex_) = 1, forgotten_last_ GUARDED_BY(mutex_) = 0;  // none
 };
 
 }  // namespace millrace

@@ -64,41 +64,51 @@ void StreamPool::end_lease(int slot) noexcept {
   leases_.add_free(slot);
 }
 
+StreamState& StreamPool::state_of(StreamId stream, const char* call) const {
+  if (stream.slot < 0 || stream.slot >= size()) [[unlikely]] {
+    throw Error(ErrorCode::InvalidArgument,
+                "the handle names stream " + std::to_string(stream.slot) + ", and the device has " +
+                    std::to_string(size()) + "; use one that this device gave",
+                core_.error_context(call));
+  }
+  return state(stream.slot);
+}
+
 void StreamPool::check_handle(StreamId stream, const char* call) {
-  state(stream.slot).check_handle(stream.generation, call);
+  state_of(stream, call).check_handle(stream.generation, call);
 }
 
 // Recording
 
 void StreamPool::record(StreamId stream, Operation&& operation, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  state(stream.slot).record(stream.generation, std::move(operation), call);
+  state_of(stream, call).record(stream.generation, std::move(operation), call);
 }
 
 sync::Ref<BufferState> StreamPool::current_buffer(StreamId stream, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  return state(stream.slot).current(stream.generation, call);
+  return state_of(stream, call).current(stream.generation, call);
 }
 
 sync::Ref<BufferState> StreamPool::open_recorder(StreamId stream, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  return state(stream.slot).open_recorder(stream.generation, call);
+  return state_of(stream, call).open_recorder(stream.generation, call);
 }
 
 void StreamPool::add_handler(StreamId stream, HandlerKind kind, Handler&& handler, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   dispatcher_.start();
-  state(stream.slot).add_handler(stream.generation, kind, std::move(handler), call);
+  state_of(stream, call).add_handler(stream.generation, kind, std::move(handler), call);
 }
 
 void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  state(stream.slot).set_mark(stream.generation, mark, call);
+  state_of(stream, call).set_mark(stream.generation, mark, call);
 }
 
 void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  StreamState& waiter = state(stream.slot);
+  StreamState& waiter = state_of(stream, call);
   if (point.value == 0) return waiter.check_no_recorder(stream.generation, call);
   if (point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
     waiter.add_wait(stream.generation, point, call);
@@ -158,7 +168,7 @@ StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Dead
 }
 
 sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
-  StreamState& stream = state(id.slot);
+  StreamState& stream = state_of(id, call);
   return commit_when_room(stream, std::nullopt, call,
                           [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); })
       .buffer;
@@ -235,7 +245,7 @@ void StreamPool::throw_timed_out(std::string what, int slot, const char* call) c
 }
 
 void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
-  StreamState& stream = state(id.slot);
+  StreamState& stream = state_of(id, call);
   refuse_wait_on_backend_thread(call);
   if (HandlerScope::inside(core_) && stream.in_handler_of_unfinished()) {
     throw_rule("wait-in-own-handler",
@@ -251,7 +261,7 @@ void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
                     id.slot, call);
   }
   core_.backend().host_knows({id.slot, value});
-  stream.take_first_failure().throw_if_failed();
+  stream.take_first_failure(id.generation).throw_if_failed();
 }
 
 void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* call) {
@@ -294,7 +304,7 @@ void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* 
 }
 
 bool StreamPool::query(StreamId id, const char* call) {
-  const StreamState& stream = state(id.slot);
+  const StreamState& stream = state_of(id, call);
   if (stream.generation() != id.generation) [[unlikely]]
     check_handle(id, call);
   const std::uint64_t value = stream.timeline().committed();
@@ -348,6 +358,10 @@ bool StreamPool::try_insert_wait(int slot, TimelinePoint point) {
   return state(slot).try_insert_wait(point);
 }
 
+void StreamPool::flush_insertions() {
+  for (const auto& stream : streams_) tidy(*stream, stream->flush_insertions());
+}
+
 StreamStats StreamPool::stats() const {
   StreamStats stats;
   leases_.add_stats(stats);
@@ -391,11 +405,21 @@ void StreamPool::begin_close(CloseMode mode) noexcept {
     dispatcher_.stop();
     return;
   }
-  bool idle = !core_.on_device_thread();
+  if (core_.on_device_thread()) return;
   const sync::Deadline deadline = sync::deadline_after(exit_wait_);
-  for (const auto& stream : streams_) idle = idle && stream->wait_until_empty(deadline);
-  idle = idle && dispatcher_.wait_until_idle(deadline);
-  if (idle) {
+  for (const auto& stream : streams_) {
+    if (!stream->wait_until_empty(deadline)) return;
+  }
+  handlers_stuck_ = !dispatcher_.wait_until_idle(deadline);
+}
+
+void StreamPool::end_exit() noexcept {
+  if (handlers_stuck_ || core_.on_device_thread()) return dispatcher_.leave_running();
+  // What the backend has not reported even now it may still report.
+  bool over = true;
+  for (const auto& stream : streams_) over = over && stream->wait_until_empty(sync::now());
+  const bool idle = dispatcher_.wait_until_idle(sync::deadline_after(exit_wait_));
+  if (over && idle) {
     dispatcher_.stop();
   } else {
     dispatcher_.leave_running();

@@ -137,6 +137,10 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Adds a wait for a submitted point to what is recorded in the stream from here on. It orders and does
   /// not inherit the point's failure. False if a recorder is open or the device is closing.
   bool try_insert_wait(int slot, TimelinePoint point);
+  /// Hands over inserted waits that nobody may ever commit, so that they end by themselves and memory
+  /// freed after them can be taken back: those of streams in whose current buffer nothing else is, which
+  /// stays recordable. Does not wait, enters no gate; no lock and no context is held by the caller.
+  void flush_insertions();
 
   StreamStats stats() const;
   Dispatcher& dispatcher() noexcept { return dispatcher_; }
@@ -149,6 +153,7 @@ class StreamPool final : public Layer, public CompletionSink {
   // Layer
   std::unique_ptr<ContextPart> make_part(Context& context) override;
   void begin_close(CloseMode mode) noexcept override;
+  void end_exit() noexcept override;
 
  private:
   friend class LeasePart;
@@ -159,6 +164,7 @@ class StreamPool final : public Layer, public CompletionSink {
   static StreamId current_slow(Context& context);
 
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
+  /// Of a stream that comes from outside. Throws InvalidArgument.
   StreamState& state_of(StreamId stream, const char* call) const;
   template <typename Try>
   StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
@@ -175,6 +181,7 @@ class StreamPool final : public Layer, public CompletionSink {
   LeaseTable leases_;
   Dispatcher dispatcher_;
   std::vector<std::unique_ptr<StreamState>> streams_;
+  bool handlers_stuck_ = false;  // the closing thread's alone
 
   sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
   HeldWaits held_ GUARDED_BY(order_mutex_);

@@ -43,7 +43,7 @@ bool StreamState::submit_ready() noexcept {
   bool submitted = false;
   while (!ready_.empty()) {
     Segment& segment = *ready_.front();
-    BufferState& buffer = segment.buffer;
+    BufferState& buffer = *segment.buffer;
     if (!buffer.started_ && started_ >= max_uncompleted_) break;
     if (!waits_are_submitted(segment)) break;
     ready_.pop_front();
@@ -102,7 +102,7 @@ Status StreamState::may_run(std::uint64_t value) noexcept {
   assert(segment != nullptr && "asked about a submission that is not running");
   if (segment == nullptr) return {};
   if (!segment->failure.ok()) return segment->failure;
-  if (!segment->buffer.failure_.ok()) return segment->buffer.failure_;  // upholds B4
+  if (!segment->buffer->failure_.ok()) return segment->buffer->failure_;  // upholds B4
   for (const TimelinePoint& point : segment->depends) {
     Status failure = pool_.status_of(point);
     if (!failure.ok()) return failure;
@@ -127,7 +127,7 @@ Aftermath StreamState::completed(std::uint64_t value, const Status& status,
 void StreamState::finish_front(const Status& status, sync::Clock::time_point when,
                                Fifo<Segment>& finished) noexcept {
   Segment& segment = *running_.pop_front();
-  BufferState& buffer = segment.buffer;
+  BufferState& buffer = *segment.buffer;
   if (!status.ok()) {
     failures_.add(segment.value(), buffer.sequence(), status);  // before set_completed: S4
     if (buffer.failure_.ok() && !is_final(buffer.status())) buffer.failure_ = status;
@@ -146,7 +146,7 @@ void StreamState::set_final_statuses(std::uint64_t value) noexcept {
        buffer = buffer->next) {
     if (!is_final(buffer->status())) {
       const Status& failure = buffer->failure_;
-      if (!failure.ok() && first_failure_.ok()) first_failure_ = failure;
+      if (!failure.ok()) note_failure(failure, buffer->generation_);
       buffer->set_status(failure.ok()                                  ? BufferStatus::completed
                          : failure.error().code() == ErrorCode::Closed ? BufferStatus::closed
                                                                        : BufferStatus::failed);
@@ -156,6 +156,13 @@ void StreamState::set_final_statuses(std::uint64_t value) noexcept {
       --uncompleted_;
     }
   }
+}
+
+void StreamState::note_failure(const Status& failure, std::uint32_t generation) noexcept {
+  // relaxed: written under the mutex that we hold.
+  const bool current = generation == generation_.load(std::memory_order_relaxed);
+  UntoldFailure& untold = current ? untold_failure_ : older_failure_;
+  if (untold.status.ok()) untold = {failure, generation};
 }
 
 void StreamState::retire_buffers() noexcept {

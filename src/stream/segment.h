@@ -36,7 +36,7 @@ class Mark {
 ///
 /// Thread safety: under the stream's mutex; once taken out of the stream, its taker's alone.
 struct Segment {
-  Segment(BufferState& owner, QueueId queue, std::uint64_t at, std::uint64_t sequence) : buffer(owner) {
+  Segment(BufferState& owner, QueueId queue, std::uint64_t at, std::uint64_t sequence) : buffer(&owner) {
     submission.queue = queue;
     submission.value = at;
     submission.sequence = sequence;
@@ -45,7 +45,7 @@ struct Segment {
   std::uint64_t value() const noexcept { return submission.value; }
 
   Segment* next = nullptr;
-  BufferState& buffer;  // the stream's reference keeps it until its last segment is done
+  BufferState* buffer;  // the stream's reference keeps it until its last segment is done
   Submission submission;
   /// What the caller waits for: the failure of one of these is the segment's. All but those of the same
   /// stream are in submission.waits too.

@@ -32,6 +32,14 @@ Status abandoned_failure(const Core& core, int slot) {
                 std::move(context));
 }
 
+Status forgotten_failure(const Core& core, int slot) {
+  return Status(
+      ErrorCode::WorkFailed,
+      "it waited for old work of a stream that has failed many times since; that work failed or ran "
+      "between work that did, and the errors are no longer kept; ask sooner",
+      core.error_context("", slot));
+}
+
 }  // namespace
 
 StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept)
@@ -39,7 +47,7 @@ StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int fa
       slot_(slot),
       max_uncompleted_(max_uncompleted),
       abandoned_failure_(abandoned_failure(pool.core(), slot)),
-      failures_(failures_kept) {}
+      failures_(failures_kept, forgotten_failure(pool.core(), slot)) {}
 
 StreamState::~StreamState() = default;
 
@@ -81,8 +89,9 @@ void StreamState::check_no_recorder(const char* rule, const char* call) {
 
 BufferState& StreamState::recording() {
   if (!current_) {
-    current_ =
-        sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, next_sequence_);
+    // relaxed: written under the mutex that we hold.
+    current_ = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_,
+                                           next_sequence_, generation_.load(std::memory_order_relaxed));
     ++next_sequence_;
   }
   return *current_;
@@ -264,7 +273,35 @@ StreamState::Commit StreamState::commit(BufferState& buffer, bool may_queue, con
 StreamState::Commit StreamState::commit_any(const char* call) {
   sync::LockGuard lock(mutex_);
   if (closing_) pool_.core().throw_closed(call);
+  if (current_ && (current_->recorder_open_ || current_->recorder_dropped_)) {
+    Commit result;
+    result.buffer = last_committed_;
+    result.value = timeline_.committed();
+    return result;
+  }
   return commit_current(false, call);
+}
+
+Aftermath StreamState::flush_insertions() {
+  sync::LockGuard lock(mutex_);
+  if (closing_ || !current_ || current_->segments_.empty()) return {};
+  BufferState& from = *current_;
+  if (from.has_work_ || from.recorder_open_ || from.recorder_dropped_) return {};
+  for (const Segment* segment = from.segments_.front(); segment != nullptr; segment = segment->next) {
+    if (!segment->depends.empty() || !segment->markings.empty()) return {};
+  }
+  // A buffer of our own carries them: somebody may hold the current one and record in it.
+  auto carrier = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_,
+                                             from.sequence_, from.generation_);
+  for (Segment* segment = from.segments_.front(); segment != nullptr; segment = segment->next) {
+    segment->buffer = carrier.get();
+  }
+  carrier->segments_ = std::move(from.segments_);
+  BufferState& carried = *carrier;
+  hand_over(std::move(carrier));
+  // Final at once: its failure, if the backend is lost, is nobody's to hear of.
+  carried.set_status(BufferStatus::abandoned);
+  return progress();
 }
 
 StreamState::Commit StreamState::commit_current(bool may_queue, const char* call) {
@@ -296,7 +333,11 @@ StreamState::Commit StreamState::commit_current(bool may_queue, const char* call
 }
 
 void StreamState::hand_over_current() noexcept {
-  BufferState* const buffer = current_.release();
+  hand_over(std::exchange(current_, {}));
+}
+
+void StreamState::hand_over(sync::Ref<BufferState> given) noexcept {
+  BufferState* const buffer = given.release();
   buffer->last_value_ = timeline_.last_used();
   timeline_.set_committed(buffer->last_value_);
   if (!buffer->segments_.empty()) buffer->segments_.back()->ended = true;
@@ -332,6 +373,9 @@ Aftermath StreamState::end_lease(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
   // relaxed: read again under the mutex where it matters (S8).
   generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  // The next holder must not hear of it.
+  UntoldFailure ended = std::exchange(untold_failure_, {});
+  if (older_failure_.status.ok()) older_failure_ = std::move(ended);
   if (!current_) return {};
   give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
   return progress();
@@ -368,9 +412,19 @@ Status StreamState::failure_of(const BufferState& buffer) {
   return buffer.failure_;
 }
 
+Status StreamState::take_first_failure(std::uint32_t generation) {
+  sync::LockGuard lock(mutex_);
+  for (UntoldFailure* untold : {&untold_failure_, &older_failure_}) {
+    if (untold->generation == generation && !untold->status.ok()) return std::exchange(*untold, {}).status;
+  }
+  return {};
+}
+
 Status StreamState::take_first_failure() {
   sync::LockGuard lock(mutex_);
-  return std::exchange(first_failure_, {});
+  Status older = std::exchange(older_failure_, {}).status;
+  Status newer = std::exchange(untold_failure_, {}).status;
+  return older.ok() ? newer : older;
 }
 
 bool StreamState::in_handler_of_unfinished() {

@@ -103,7 +103,11 @@ class alignas(sync::kCacheLine) StreamState {
   Commit commit(std::uint32_t generation, bool may_queue, const char* call) EXCLUDES(mutex_);
   Commit commit(BufferState& buffer, bool may_queue, const char* call) EXCLUDES(mutex_);
   /// The default stream's handles are always valid: its generation as seen by Device::synchronize.
+  /// A buffer with a recorder open, or dropped while it was, stays as it is.
   Commit commit_any(const char* call) EXCLUDES(mutex_);
+  /// Hands over the memory layer's waits of the current buffer if it has nothing else; the buffer itself
+  /// stays the current one.
+  Aftermath flush_insertions() EXCLUDES(mutex_);
 
   // Giving up the current buffer; the caller holds the order mutex.
   Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
@@ -133,7 +137,9 @@ class alignas(sync::kCacheLine) StreamState {
 
   /// Why a failed or closed buffer did not complete.
   Status failure_of(const BufferState& buffer) EXCLUDES(mutex_);
-  /// The first failure of a buffer since the last call.
+  /// The first failure, not told yet, of a buffer of that lease; at the next call the next one's.
+  Status take_first_failure(std::uint32_t generation) EXCLUDES(mutex_);
+  /// The same of any lease.
   Status take_first_failure() EXCLUDES(mutex_);
   /// Is the calling thread running a handler of a buffer that is not done?
   bool in_handler_of_unfinished() EXCLUDES(mutex_);
@@ -161,6 +167,7 @@ class alignas(sync::kCacheLine) StreamState {
 
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
   void hand_over_current() noexcept REQUIRES(mutex_);
+  void hand_over(sync::Ref<BufferState> given) noexcept REQUIRES(mutex_);
   void give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
 
   // Moving along what was handed over (progress.cc).
@@ -172,6 +179,7 @@ class alignas(sync::kCacheLine) StreamState {
   void finish_front(const Status& status, sync::Clock::time_point when, Fifo<Segment>& finished) noexcept
       REQUIRES(mutex_);
   void set_final_statuses(std::uint64_t value) noexcept REQUIRES(mutex_);
+  void note_failure(const Status& failure, std::uint32_t generation) noexcept REQUIRES(mutex_);
   void retire_buffers() noexcept REQUIRES(mutex_);
   void tell(BufferState& buffer, HandlerJob& job, BufferStatus status) noexcept REQUIRES(mutex_);
 
@@ -197,7 +205,12 @@ class alignas(sync::kCacheLine) StreamState {
   int uncompleted_ GUARDED_BY(mutex_) = 0;  // committed, not final
   int started_ GUARDED_BY(mutex_) = 0;      // buffers with a segment submitted, not yet retired
   sync::Clock::time_point completed_at_ GUARDED_BY(mutex_){};  // when the timeline's completed was reached
-  Status first_failure_ GUARDED_BY(mutex_);
+  struct UntoldFailure {
+    Status status;
+    std::uint32_t generation = 0;
+  };
+  UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now
+  UntoldFailure older_failure_ GUARDED_BY(mutex_);   // the first of those before
   bool tells_ GUARDED_BY(mutex_) = false;  // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;
 };

@@ -8,7 +8,7 @@
 
 namespace millrace::sync {
 
-/// The one way into something that can be closed: a device, an arena, a pool.
+/// The one way into something that can be closed: a device.
 ///
 /// Operations enter, work and leave; closing lets nobody in any more and returns when the last one
 /// has left. A gate closes once and stays closed.

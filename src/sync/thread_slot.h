@@ -5,6 +5,8 @@
 
 #include <new>
 
+#include "sync/atomic.h"
+
 namespace millrace::sync {
 
 /// One pointer a thread, null at first. When a thread ends with it set, the hook gets it, after the
@@ -17,8 +19,7 @@ namespace millrace::sync {
 /// Tag tells one slot from another: a slot is a set of static functions, since thread_local cannot
 /// be a member.
 ///
-/// Thread safety: get and set from any thread, each for itself; open and close from one thread at a
-/// time, before and after all others.
+/// Thread safety: get and set from any thread, each for itself; open before all others, close at any time.
 template <typename Tag, typename T>
 class ThreadSlot {
  public:
@@ -26,23 +27,23 @@ class ThreadSlot {
 
   /// Throws std::bad_alloc when the process has no thread-specific key left.
   static void open(ExitHook hook) {
-    if (is_open_) return;
+    // relaxed here and below: opening comes before all use, and a set that misses the closing is harmless.
+    if (is_open_.load(std::memory_order_relaxed)) return;
     hook_ = hook;
     if (pthread_key_create(&key_, &at_exit) != 0) throw std::bad_alloc();
-    is_open_ = true;
+    is_open_.store(true, std::memory_order_relaxed);
   }
   /// No hook runs from here on: for when the code that holds it is unloaded.
   static void close() noexcept {
-    if (!is_open_) return;
-    is_open_ = false;
-    pthread_key_delete(key_);
+    if (is_open_.exchange(false, std::memory_order_relaxed)) pthread_key_delete(key_);
   }
 
   static T* get() noexcept { return value_; }
   /// Also the only way to be called back: a slot that was never set has no hook. Throws
   /// std::bad_alloc where the system has no memory for that.
   static void set(T* value) {
-    if (is_open_ && pthread_setspecific(key_, value) != 0) throw std::bad_alloc();
+    if (is_open_.load(std::memory_order_relaxed) && pthread_setspecific(key_, value) != 0)
+      throw std::bad_alloc();
     value_ = value;
   }
   /// Forgets the value without the hook; allocates nothing.
@@ -59,7 +60,7 @@ class ThreadSlot {
   static inline thread_local constinit T* value_ = nullptr;
   static inline pthread_key_t key_{};
   static inline ExitHook hook_ = nullptr;
-  static inline bool is_open_ = false;
+  static inline constinit atomic<bool> is_open_{false};
 };
 
 }  // namespace millrace::sync

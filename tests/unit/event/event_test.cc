@@ -78,6 +78,27 @@ TEST_F(Events, FailedWorkReleasesItsWaiters) {
   EXPECT_TRUE(event.query());
 }
 
+TEST_F(Events, AFailureIsOneAlsoAfterManyMore) {
+  Event event = device_.event();
+  const auto fail = [] { throw std::runtime_error("as told"); };
+  stream_.run("fails", fail);
+  event.record(stream_);
+  stream_.commit();
+  for (int i = 0; i < 65; ++i) {
+    device_.backend().step_all();
+    stream_.run("fails", fail);
+    stream_.commit();
+  }
+  bool ran = false;
+  other_.wait_event(event);
+  other_.run("dependent", [&] { ran = true; });
+  CommandBuffer dependent = other_.commit();
+  device_.backend().step_all();
+  expect_code(ErrorCode::WorkFailed, [&] { event.wait(); });
+  EXPECT_EQ(dependent.status(), BufferStatus::failed);
+  EXPECT_FALSE(ran);
+}
+
 TEST_F(Events, AWaiterOfTheOldRecordIsNotFooledByTheNew) {
   Event event = device_.event();
   stream_.run("first", nothing);

@@ -189,9 +189,10 @@ TEST_F(SpaceTest, KeepsWhatWorkMayStillUse) {
   block->free_value = 7;
   space_.give(*block);
   EXPECT_EQ(space_.release_empty(6), 0u);
-  EXPECT_EQ(space_.busy_until(6), 7u);
+  EXPECT_EQ(space_.next_free_value(6, 7), 7u);
+  EXPECT_EQ(space_.next_free_value(6, 6), 0u);
   EXPECT_EQ(space_.take(512, 512, 6), nullptr);
-  EXPECT_EQ(space_.busy_until(7), 0u);
+  EXPECT_EQ(space_.next_free_value(7, 9), 0u);
   EXPECT_EQ(space_.release_empty(7), 2 * kGranule);
 }
 

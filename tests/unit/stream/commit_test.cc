@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "stream/failure_log.h"
 #include "support/expect_error.h"
 #include "support/fake_device.h"
 #include "support/threads.h"
@@ -224,7 +225,7 @@ TEST(Failure, WaitGivesTheFirst) {
   EXPECT_NE(error->message().find("first"), std::string::npos) << error->what();
 }
 
-TEST(Failure, OldOnesAreForgotten) {
+TEST(Failure, OldOnesLoseTheirReasonAndStayFailures) {
   StreamPool::Options options = FakeDevice::few_streams();
   options.failures_kept = 2;
   FakeDevice device(options);
@@ -236,9 +237,29 @@ TEST(Failure, OldOnesAreForgotten) {
     stream.commit();
   }
   device.backend().step_all();
-  EXPECT_TRUE(device.pool().status_of({stream.id(), base + 1}).ok());
-  EXPECT_FALSE(device.pool().status_of({stream.id(), base + 2}).ok());
-  EXPECT_FALSE(device.pool().status_of({stream.id(), base + 3}).ok());
+  const auto status_of = [&](std::uint64_t value) {
+    return device.pool().status_of({stream.id(), base + value});
+  };
+  EXPECT_NE(status_of(2).error().message().find("as told"), std::string::npos);
+  EXPECT_NE(status_of(3).error().message().find("as told"), std::string::npos);
+  ASSERT_FALSE(status_of(1).ok());
+  EXPECT_EQ(status_of(1).error().code(), ErrorCode::WorkFailed);
+  EXPECT_NE(status_of(1).error().message().find("no longer kept"), std::string::npos);
+
+  stream.run("works", nothing);
+  stream.commit();
+  device.backend().step_all();
+  EXPECT_TRUE(status_of(4).ok());  // after the newest failure
+}
+
+TEST(Failure, OnlyValuesBetweenForgottenFailuresAreInDoubt) {
+  FailureLog log(1, Status(ErrorCode::WorkFailed, "forgotten"));
+  const Status known(ErrorCode::WorkFailed, "known");
+  for (const std::uint64_t value : {3u, 6u, 9u}) log.add(value, value, known);
+  for (const std::uint64_t value : {1u, 2u, 7u, 8u, 10u}) EXPECT_TRUE(log.find(value).ok()) << value;
+  for (const std::uint64_t value : {3u, 4u, 5u, 6u})
+    EXPECT_EQ(log.find(value).error().message(), "forgotten");
+  EXPECT_EQ(log.find(9).error().message(), "known");
 }
 
 TEST(Failure, RefusedSubmissionsFailInOrder) {
@@ -328,6 +349,26 @@ TEST(Synchronize, CommitsAllAndThrowsTheFirstFailure) {
   expect_code(ErrorCode::WorkFailed, [&] { device.pool().synchronize("test"); });
   EXPECT_EQ(told, 1);
   device.pool().synchronize("test");
+}
+
+TEST(Synchronize, LeavesWhatARecorderIsOpenOn) {
+  FakeDevice device;
+  device.run_freely(1);
+  StreamLease a = device.lease(), b = device.lease(), c = device.lease();
+  std::atomic<int> ran{0};
+  const auto count = [&] { ++ran; };
+  a.stream().run("committed", count);
+  c.stream().run("committed", count);
+  Recorder open = b.stream().record();
+  open.run("being recorded", count);
+  device.pool().synchronize("test");
+  EXPECT_EQ(ran, 2);
+  EXPECT_EQ(b.stream().command_buffer().status(), BufferStatus::recording);
+  open.run("goes on", count).end();
+  { Recorder dropped = a.stream().record(); }
+  device.pool().synchronize("test");
+  EXPECT_EQ(ran, 4);
+  expect_rule("encoder-dropped-open", [&] { a.stream().commit(); });
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <optional>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -214,6 +216,58 @@ TEST(LeaseStress, PoolClosedWhileThreadsExit) {
       }
     });
     closer.join();
+  }
+}
+
+TEST(Lease, FailuresOfTheLastHolderAreNotTheNextOnes) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 2));
+  const auto commit_failing = [](Stream stream, const char* name) {
+    stream.run(name, [name] { throw std::runtime_error(name); });
+    stream.commit();
+  };
+  // One fails before the lease ends, one after.
+  std::thread([&] {
+    commit_failing(device.stream(), "early");
+    device.backend().step_all();
+    commit_failing(device.stream(), "late");
+  }).join();
+  StreamLease next = device.lease();
+  ASSERT_EQ(next.stream().id(), 1);
+  device.backend().step_all();
+  next.stream().wait();
+
+  commit_failing(next.stream(), "own");
+  device.backend().step_all();
+  const std::optional<Error> own = error_of([&] { next.stream().wait(); });
+  ASSERT_TRUE(own);
+  EXPECT_NE(own->message().find("own"), std::string::npos) << own->what();
+
+  const std::optional<Error> untold = error_of([&] { device.pool().synchronize("test"); });
+  ASSERT_TRUE(untold);
+  EXPECT_NE(untold->message().find("early"), std::string::npos) << untold->what();
+  device.pool().synchronize("test");
+}
+
+TEST(Lease, HandlesOfNoStreamAreRefused) {
+  FakeDevice device;
+  StreamPool& pool = device.pool();
+  for (const int slot : {-1, 4, 1 << 30}) {
+    const StreamId wrong{slot, 1};
+    const auto refused = [](auto&& call) { expect_code(ErrorCode::InvalidArgument, call); };
+    refused([&] { pool.check_handle(wrong, "test"); });
+    refused([&] { pool.record(wrong, Operation(), "test"); });
+    refused([&] { pool.current_buffer(wrong, "test"); });
+    refused([&] { pool.open_recorder(wrong, "test"); });
+    refused([&] {
+      pool.add_handler(
+          wrong, HandlerKind::completed, [](const Completion&) {}, "test");
+    });
+    refused([&] { pool.wait_for(wrong, {0, 0}, "test"); });
+    refused([&] { pool.commit(wrong, "test"); });
+    refused([&] { pool.wait(wrong, std::nullopt, "test"); });
+    refused([&] { pool.query(wrong, "test"); });
+    Event event = device.event();
+    refused([&] { pool.set_mark(wrong, device.events().slot(0), "test"); });
   }
 }
 

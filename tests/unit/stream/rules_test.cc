@@ -36,7 +36,6 @@ TEST_F(Rules, EncoderOpenAtCommit) {
   expect_rule("encoder-open-at-commit", [&] { stream_.commit(); });
   expect_rule("encoder-open-at-commit", [&] { stream_.command_buffer().commit(); });
   expect_rule("encoder-open-at-commit", [&] { stream_.wait(); });
-  expect_rule("encoder-open-at-commit", [&] { device_.pool().synchronize("test"); });
   open.end();
   EXPECT_TRUE(stream_.commit().valid());
 }
