@@ -196,6 +196,7 @@ class MILLRACE_API Device {
 
   MemoryStats memory() const;
   StreamStats streams() const;
+  /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;
   /// Gives every empty granule back to the device; returns the bytes.
   std::size_t trim();
@@ -251,6 +252,8 @@ class MILLRACE_API StreamGuard {
   StreamGuard(const StreamGuard&) = delete;
   StreamGuard& operator=(const StreamGuard&) = delete;
   void set(Stream stream);
+  /// What the end of the scope restores: an empty stream where no guard was in force, that is, the thread's
+  /// own.
   Stream original() const noexcept { return original_; }
   Stream current() const noexcept { return current_; }
 
