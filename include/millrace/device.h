@@ -252,8 +252,8 @@ class MILLRACE_API StreamGuard {
   StreamGuard(const StreamGuard&) = delete;
   StreamGuard& operator=(const StreamGuard&) = delete;
   void set(Stream stream);
-  /// What the end of the scope restores: an empty stream where no guard was in force, that is, the thread's
-  /// own.
+  /// What was current on the stream's device before: another guard's stream, the thread's own, or an empty
+  /// one where the thread had none yet.
   Stream original() const noexcept { return original_; }
   Stream current() const noexcept { return current_; }
 
