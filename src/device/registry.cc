@@ -107,8 +107,6 @@ void Registry::close_all_for_exit() noexcept {
     sync::LockGuard lock(mutex_);
     kept_.push_back(std::move(core));
   }
-  // Where this code is being unloaded rather than the process ended, threads must not come back to it.
-  ThreadContexts::close();
 }
 
 }  // namespace millrace

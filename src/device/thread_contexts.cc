@@ -25,9 +25,6 @@ void ThreadContexts::forget() noexcept {
 void ThreadContexts::open() {
   Slot::open(&ThreadContexts::thread_exit);
 }
-void ThreadContexts::close() noexcept {
-  Slot::close();
-}
 
 ThreadContexts& ThreadContexts::mine() {
   ThreadContexts* contexts = Slot::get();

@@ -35,7 +35,6 @@ class ThreadContexts {
 
   /// Without this no hook runs when a thread ends. Once, before the first device is opened.
   static void open();
-  static void close() noexcept;
 
  private:
   struct Entry {

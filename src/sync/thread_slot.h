@@ -19,7 +19,7 @@ namespace millrace::sync {
 /// Tag tells one slot from another: a slot is a set of static functions, since thread_local cannot
 /// be a member.
 ///
-/// Thread safety: get and set from any thread, each for itself; open before all others, close at any time.
+/// Thread safety: get and set from any thread, each for itself; open before all others.
 template <typename Tag, typename T>
 class ThreadSlot {
  public:
@@ -27,15 +27,11 @@ class ThreadSlot {
 
   /// Throws std::bad_alloc when the process has no thread-specific key left.
   static void open(ExitHook hook) {
-    // relaxed here and below: opening comes before all use, and a set that misses the closing is harmless.
+    // relaxed here and below: opening comes before all use.
     if (is_open_.load(std::memory_order_relaxed)) return;
     hook_ = hook;
     if (pthread_key_create(&key_, &at_exit) != 0) throw std::bad_alloc();
     is_open_.store(true, std::memory_order_relaxed);
-  }
-  /// No hook runs from here on: for when the code that holds it is unloaded.
-  static void close() noexcept {
-    if (is_open_.exchange(false, std::memory_order_relaxed)) pthread_key_delete(key_);
   }
 
   static T* get() noexcept { return value_; }

@@ -40,7 +40,6 @@ TEST(ThreadSlot, IsEachThreadsOwnAndHooksItsEnd) {
   });
   forgotten.join();
   EXPECT_EQ(hooked, 7);
-  Slot::close();
 }
 
 // The hook comes after the thread's C++ thread_local objects, which may use the slot until then.
@@ -67,7 +66,6 @@ TEST(ThreadSlot, HookRunsAfterThreadLocalsAndAgainWhenSetAgain) {
   thread.join();
   EXPECT_EQ(UserObject::seen_by_destructor, 1);
   EXPECT_EQ(hooked, 2);
-  Slot::close();
 }
 
 TEST(ThreadSlot, WithoutOpenThereIsNoHook) {
