@@ -1,5 +1,3 @@
-#include <new>
-
 #include <millrace/device.h>
 
 #include "api/access.h"

@@ -92,7 +92,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   Reclaimed reclaim(Context& context, Arena& arena, const BlockRequest& request);
   bool reuse_pending(Arena& arena, const BlockRequest& request);
   Block* borrow(Context& context, Arena& borrower, const BlockRequest& request);
-  bool flush_other_caches(const Context& own) noexcept;
+  /// False if one was in use and was skipped.
+  bool flush_caches(const Context* except) noexcept;
   std::size_t release_empty() noexcept;
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot);
 

@@ -105,7 +105,7 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
   streams_.flush_insertions();
   for_each_arena([](Arena& each) { each.collect_pending(); });
-  result.skipped_a_cache = !flush_other_caches(context);
+  result.skipped_a_cache = !flush_caches(&context);
   if (try_again(false)) return result;
   if (request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
   release_empty();
@@ -117,11 +117,11 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   return result;
 }
 
-bool Allocator::flush_other_caches(const Context& own) noexcept {
+bool Allocator::flush_caches(const Context* except) noexcept {
   bool all = true;
   core_.with_contexts([&](std::span<Context* const> contexts) {
     for (Context* context : contexts) {
-      if (context == &own || context->retired()) continue;
+      if (context == except || context->retired()) continue;
       if (const Context::Hold stolen = context->try_steal()) {
         cache_of(*context).flush();
       } else {
@@ -158,12 +158,7 @@ std::size_t Allocator::release_empty() noexcept {
 
 std::size_t Allocator::trim() {
   streams_.flush_insertions();
-  for_each_arena([](Arena& arena) { arena.collect_pending(); });
-  core_.with_contexts([](std::span<Context* const> contexts) {
-    for (Context* context : contexts) {
-      if (const Context::Hold stolen = context->try_steal()) cache_of(*context).flush();
-    }
-  });
+  static_cast<void>(flush_caches(nullptr));  // those in use keep what they have
   return release_empty();
 }
 
