@@ -25,13 +25,14 @@ Core& open_core(detail::Core* core, const char* call) {
   return *core;
 }
 
-/// Throws InvalidArgument for a stream of another device, rule "stale-stream".
+/// Throws InvalidArgument for a stream of another device, rule "stale-stream". Whether the device is open is
+/// for what uses the slot to say.
 int slot_on(Core& core, Stream stream, const char* call) {
   if (Access::device_of(stream) != core.id()) {
     throw Error(ErrorCode::InvalidArgument, "the stream belongs to another device, or to none",
                 core.error_context(call, stream.id()));
   }
-  StreamPool::of(core).check_handle(Access::id_of(stream), call);
+  StreamPool::of(core).check_lease(Access::id_of(stream), call);
   return stream.id();
 }
 
@@ -156,9 +157,7 @@ bool Device::make_resident(void* address) {
 
 Stream Device::stream() {
   Context& context = context_on(core_, "Device::stream");
-  const Context::Hold hold = context.hold();
-  if (!hold) core_->throw_closed("Device::stream");
-  return Access::make_stream(*core_, StreamPool::current(context));
+  return Access::make_stream(*core_, StreamPool::current(context, "Device::stream"));
 }
 
 Stream Device::default_stream() {

@@ -78,8 +78,9 @@ class Backend {
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
 
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure
-  /// means that it was not taken and is not reported.
-  virtual Status submit(Submission submission) noexcept = 0;
+  /// means that it was not taken and is not reported: it is as it was, so that the caller destroys a user's
+  /// functions where that is safe.
+  virtual Status submit(Submission&& submission) noexcept = 0;
 
   /// A host thread has learned that the queue reached the value: later work is ordered after it. Also after
   /// stop.

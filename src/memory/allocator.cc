@@ -89,9 +89,9 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
   {
     Context::Hold hold = context.hold();
     if (!hold) core_.throw_closed("Device::allocate");
-    if (slot == kCurrentSlot) slot = StreamPool::current_slot(context);
-    if (bytes <= geometry_.small_limit && alignment <= geometry_.small_unit && std::has_single_bit(alignment))
-        [[likely]] {
+    if (slot == kCurrentSlot) slot = StreamPool::current_if_leased(context).slot;
+    if (slot != kCurrentSlot && bytes <= geometry_.small_limit && alignment <= geometry_.small_unit &&
+        std::has_single_bit(alignment)) [[likely]] {
       const std::size_t units = (bytes + geometry_.small_unit - 1) / geometry_.small_unit;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
       ThreadCache& cache = cache_of(context);
@@ -100,7 +100,9 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
         return give_out(*block);
     }
   }
-  return allocate_slow(context, slot, bytes, request_for(bytes, alignment));
+  const BlockRequest request = request_for(bytes, alignment);
+  if (slot == kCurrentSlot) slot = StreamPool::current(context, "Device::allocate").slot;
+  return allocate_slow(context, slot, bytes, request);
 }
 
 void* Allocator::give_out(Block& block) noexcept {

@@ -142,6 +142,12 @@ Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& 
   });
   if (block == nullptr) return nullptr;
   Arena& lender = *block->arena;
+  try {
+    block->uses.reserve(1);  // so that nothing throws once the block is the caller's
+  } catch (const std::bad_alloc&) {
+    lender.give(*block);
+    throw;
+  }
   reached({lender.slot(), block->free_value});
   cache_of(context).hand_out(*block);
   // The lender's stream does not order what the borrower does with it: its free waits for that.

@@ -33,15 +33,23 @@ std::unique_ptr<ContextPart> StreamPool::make_part(Context& /*context*/) {
 
 // Which stream
 
-StreamId StreamPool::current_slow(Context& context) {
-  LeasePart& own = own_part(context);
-  const Context::CurrentStream guarded = context.current_stream;
-  if (guarded.slot >= 0) {
-    own.pool_.check_handle({guarded.slot, guarded.generation}, "using the current stream");
-    return {guarded.slot, guarded.generation};
+StreamId StreamPool::current(Context& context, const char* call) {
+  {
+    const Context::Hold hold = context.hold();
+    if (!hold) context.core().throw_closed(call);
+    const StreamId known = current_if_leased(context);
+    if (known.slot >= 0) return known;
   }
-  own.stream_ = own.pool_.lease("leasing the thread's stream");
-  return own.stream_;
+  LeasePart& own = own_part(context);
+  const StreamId taken = own.pool_.lease("leasing the thread's stream");
+  const Context::Hold hold = context.hold();
+  if (!hold) {
+    // Retired meanwhile, so nobody would end it.
+    own.pool_.end_lease(taken.slot);
+    context.core().throw_closed(call);
+  }
+  own.stream_ = taken;
+  return taken;
 }
 
 StreamId StreamPool::lease(const char* call) {
@@ -304,9 +312,8 @@ void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* 
 }
 
 bool StreamPool::query(StreamId id, const char* call) {
-  const StreamState& stream = state_of(id, call);
-  if (stream.generation() != id.generation) [[unlikely]]
-    check_handle(id, call);
+  check_lease(id, call);
+  const StreamState& stream = state(id.slot);
   const std::uint64_t value = stream.timeline().committed();
   if (stream.timeline().completed() < value) return false;
   core_.backend().host_knows({id.slot, value});

@@ -74,20 +74,22 @@ class StreamPool final : public Layer, public CompletionSink {
   Core& core() const noexcept { return core_; }
   int size() const noexcept { return static_cast<int>(streams_.size()); }
 
-  // Which stream. These three: whoever holds the context, on its own thread.
-  /// A guard's stream, or the thread's own lease, taken now if it has none. Throws as the exhaustion policy
-  /// says, Closed, and InvalidState, rule "stale-stream", for a guard whose stream's lease has ended.
-  static StreamId current(Context& context) {
-    if (context.current_stream.slot < 0) [[likely]] {
-      const StreamId own = own_part(context).stream_;
-      if (own.slot >= 0) [[likely]]
-        return own;
-    }
-    return current_slow(context);
+  // Which stream. These two: whoever holds the context, on its own thread.
+  /// A guard's stream, or the thread's own lease; slot -1 if it has none yet. Throws InvalidState, rule
+  /// "stale-stream", for a guard whose stream's lease has ended.
+  static StreamId current_if_leased(Context& context) {
+    const Context::CurrentStream guarded = context.current_stream;
+    if (guarded.slot < 0) [[likely]]
+      return leased(context);
+    const StreamId stream{guarded.slot, guarded.generation};
+    own_part(context).pool_.check_lease(stream, "using the current stream");
+    return stream;
   }
-  static int current_slot(Context& context) { return current(context).slot; }
   /// Slot -1 if the thread has no lease yet.
   static StreamId leased(Context& context) noexcept { return own_part(context).stream_; }
+  /// As current_if_leased, but takes the lease that is missing. Nobody holds the context: it is not held
+  /// either while a lease is waited for (O1). Throws as the exhaustion policy says, and Closed.
+  static StreamId current(Context& context, const char* call);
 
   StreamId default_stream() const noexcept { return {0, 1}; }
   /// For an object: end_lease gives it back.
@@ -95,6 +97,11 @@ class StreamPool final : public Layer, public CompletionSink {
   void end_lease(int slot) noexcept;
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
+  /// The same without a lock for a lease that lasts. The caller holds a context or a pass of the gate.
+  void check_lease(StreamId stream, const char* call) {
+    if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
+      check_handle(stream, call);
+  }
 
   // Recording. Rules as in millrace/stream.h.
   void record(StreamId stream, Operation&& operation, const char* call);
@@ -161,7 +168,6 @@ class StreamPool final : public Layer, public CompletionSink {
   static LeasePart& own_part(Context& context) noexcept {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   }
-  static StreamId current_slow(Context& context);
 
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   /// Of a stream that comes from outside. Throws InvalidArgument.

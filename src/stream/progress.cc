@@ -80,6 +80,8 @@ void StreamState::submit(Segment& segment) noexcept {
   if (!status.ok()) {
     segment.refused = true;
     if (segment.failure.ok()) segment.failure = std::move(status);
+    // What was not taken is destroyed with the segment, where no lock is held (H2).
+    if (recorded.operations.empty()) recorded.operations = std::move(submission.operations);
   }
   timeline_.set_submitted(segment.value());
 }

@@ -202,6 +202,30 @@ TEST(OutOfMemory, TakesBackWhatIdleThreadsCache) {
   });
 }
 
+TEST(OutOfMemory, TakesBackWhatAThreadCachesThatWaitsForALease) {
+  Device device = Device::create("host", {.memory_limit = kLimit,
+                                          .streams = 2,
+                                          .exhaustion = ExhaustionPolicy::wait,
+                                          .exhaustion_timeout = seconds(60),
+                                          .out_of_memory_wait = milliseconds(50)});
+  std::barrier cached(2);
+  on_threads(2, [&](int number) {
+    if (number == 0) {
+      StreamLease only = device.lease();
+      cached.arrive_and_wait();
+      cached.arrive_and_wait();
+      std::this_thread::sleep_for(milliseconds(20));  // so that the other thread waits, most of the time
+      EXPECT_NO_THROW(device.buffer(only.stream(), kLimit));
+      return;
+    }
+    cached.arrive_and_wait();
+    device.buffer(device.default_stream(), 512 * kKiB);
+    EXPECT_GT(device.memory().cached, 0u);
+    cached.arrive_and_wait();
+    device.buffer(kKiB);
+  });
+}
+
 TEST(OutOfMemory, TakesIdleMemoryOfOtherStreams) {
   const Watchdog watchdog("memory of other streams");
   Device device = Device::create("host", {.memory_limit = kLimit});

@@ -124,7 +124,7 @@ class CountedBackend final : public Backend {
     inner_->decommit(address, bytes);
     ledger_->decommitted(address, bytes, granule());
   }
-  Status submit(Submission submission) noexcept override { return inner_->submit(std::move(submission)); }
+  Status submit(Submission&& submission) noexcept override { return inner_->submit(std::move(submission)); }
   void host_knows(TimelinePoint point) noexcept override { inner_->host_knows(point); }
   void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept override {
     inner_->set_accessible(address, bytes, accessible);
@@ -171,7 +171,7 @@ class AddressesOnly final : public Backend {
   void decommit(void* address, std::size_t bytes) noexcept override {
     ledger.decommitted(address, bytes, granule_);
   }
-  Status submit(Submission) noexcept override { return refused(); }
+  Status submit(Submission&&) noexcept override { return refused(); }
   void host_knows(TimelinePoint) noexcept override {}
   void set_accessible(void*, std::size_t, bool) noexcept override {}
   std::vector<MissingDependency> missing_dependencies() const override { return {}; }

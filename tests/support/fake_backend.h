@@ -119,7 +119,7 @@ class FakeBackend final : public Backend {
   void release(void*, std::size_t) noexcept override {}
   Status commit(void*, std::size_t) noexcept override { return unsupported(); }
   void decommit(void*, std::size_t) noexcept override {}
-  Status submit(Submission submission) noexcept override {
+  Status submit(Submission&& submission) noexcept override {
     const std::lock_guard lock(mutex_);
     if (refusing_) return Status(ErrorCode::DeviceLost, "the fake device was told to be lost");
     Queue& queue = queues_[index(submission.queue)];

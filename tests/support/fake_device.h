@@ -48,9 +48,7 @@ class FakeDevice {
   /// What Device::stream, lease, event and default_stream give.
   Stream stream() {
     Context& context = detail::Access::context_of(core_->id(), "test");
-    const Context::Hold hold = context.hold();
-    if (!hold) core_->throw_closed("test");
-    return detail::Access::make_stream(*core_, StreamPool::current(context));
+    return detail::Access::make_stream(*core_, StreamPool::current(context, "test"));
   }
   StreamLease lease() {
     return detail::Access::make_lease(detail::Access::make_stream(*core_, pool().lease("test")));

@@ -9,8 +9,10 @@
 #include <barrier>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -100,20 +102,24 @@ template <typename Allocator>
 class Pairs {
  public:
   Pairs(const Allocator& allocator, std::vector<std::size_t> sizes)
-      : allocator_(allocator), sizes_(std::move(sizes)) {
-    for (void*& block : live_) block = allocator_.allocate(next_size());
-  }
+      : allocator_(allocator), sizes_(std::move(sizes)) {}
   Pairs(const Pairs&) = delete;
   Pairs& operator=(const Pairs&) = delete;
   ~Pairs() {
-    for (void* const block : live_) allocator_.release(block);
+    for (void* const block : live_) {
+      if (block != nullptr) allocator_.release(block);
+    }
   }
 
+  void warm_up() {
+    for (void*& block : live_) block = allocator_.allocate(next_size());
+    for (std::size_t done = 0; done < kSizes; done += kPairsPerLook) run();
+  }
   void run() {
     for (std::size_t i = 0; i < kPairsPerLook; ++i) {
       state_ = state_ * 1664525U + 1013904223U;
       void*& block = live_[state_ >> 26U];
-      allocator_.release(block);
+      allocator_.release(std::exchange(block, nullptr));
       block = allocator_.allocate(next_size());
     }
   }
@@ -138,23 +144,36 @@ double measure(const Allocator& allocator, const Case& c, int threads, std::chro
   std::barrier begin(threads, [&start]() noexcept { start = Clock::now(); });
   std::barrier end(threads);
   Clock::time_point stop;
+  std::mutex failing;
+  std::exception_ptr failure;  // the first of any worker; out of memory, say
+  const auto attempt = [&](auto&& work) {
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard lock(failing);
+      if (!failure) failure = std::current_exception();
+    }
+  };
   std::vector<std::thread> workers;
   for (int i = 0; i < threads; ++i) {
     workers.emplace_back([&, i] {
       Pairs<Allocator> mine(allocator, draw_sizes(c, static_cast<std::uint64_t>(i)));
-      for (std::size_t warm = 0; warm < kSizes / kPairsPerLook; ++warm) mine.run();
+      attempt([&] { mine.warm_up(); });
       begin.arrive_and_wait();
       std::uint64_t done = 0;
-      while (Clock::now() - start < duration) {
-        mine.run();
-        done += kPairsPerLook;
-      }
+      attempt([&] {
+        while (Clock::now() - start < duration) {
+          mine.run();
+          done += kPairsPerLook;
+        }
+      });
       pairs.fetch_add(done, std::memory_order_relaxed);
       end.arrive_and_wait();
       if (i == 0) stop = Clock::now();
     });
   }
   for (std::thread& worker : workers) worker.join();
+  if (failure) std::rethrow_exception(failure);
   const int cores = std::min(threads, static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U)));
   const double nanoseconds = std::chrono::duration<double, std::nano>(stop - start).count();
   return nanoseconds * cores / static_cast<double>(pairs.load(std::memory_order_relaxed));

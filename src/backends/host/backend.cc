@@ -106,7 +106,7 @@ void HostBackend::forget(void* address, std::size_t bytes) noexcept {
   }
 }
 
-Status HostBackend::submit(Submission submission) noexcept {
+Status HostBackend::submit(Submission&& submission) noexcept {
   const auto exists = [&](QueueId queue) { return queue >= 0 && queue < queues_->size(); };
   bool all_exist = exists(submission.queue);
   for (const TimelinePoint& wait : submission.waits) all_exist = all_exist && exists(wait.queue);

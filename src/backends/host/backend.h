@@ -34,7 +34,7 @@ class HostBackend final : public Backend {
   Status commit(void* address, std::size_t bytes) noexcept override;
   void decommit(void* address, std::size_t bytes) noexcept override;
 
-  Status submit(Submission submission) noexcept override;
+  Status submit(Submission&& submission) noexcept override;
   void host_knows(TimelinePoint point) noexcept override;
   void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept override;
   std::vector<MissingDependency> missing_dependencies() const override;

@@ -106,21 +106,19 @@ std::vector<std::uint64_t> Queues::reported() const {
   return values;
 }
 
-Status Queues::submit(Submission submission, Status refused) noexcept {
+Status Queues::submit(Submission&& submission, Status refused) noexcept {
   try {
-    const auto queue = static_cast<std::size_t>(submission.queue);
-    auto item = std::make_unique<Item>(Item{std::move(submission), std::move(refused)});
-    const Submission& mine = item->submission;
+    auto item = std::make_unique<Item>();
     sync::LockGuard lock(mutex_);
     if (stopping_) return stopped_status_;
-    Strand& strand = strands_[queue];
-    if (mine.value <= strand.submitted) {
+    Strand& strand = strands_[static_cast<std::size_t>(submission.queue)];
+    if (submission.value <= strand.submitted) {
       return Status(ErrorCode::InvalidArgument,
-                    "submission of value " + std::to_string(mine.value) + " after value " +
+                    "submission of value " + std::to_string(submission.value) + " after value " +
                         std::to_string(strand.submitted) + "; values of a queue must grow",
                     on_device(device_, strand.id));
     }
-    for (const TimelinePoint& wait : mine.waits) {
+    for (const TimelinePoint& wait : submission.waits) {
       const Strand& other = strands_[static_cast<std::size_t>(wait.queue)];
       if (wait.value <= other.submitted) continue;
       return Status(ErrorCode::InvalidArgument,
@@ -129,9 +127,11 @@ Status Queues::submit(Submission submission, Status refused) noexcept {
                         " was submitted; submit what it waits for first",
                     on_device(device_, strand.id));
     }
-    const std::uint64_t value = mine.value;
     strand.pending.push_back(std::move(item));
-    strand.submitted = value;
+    Item& taken = *strand.pending.back();
+    taken.submission = std::move(submission);
+    taken.refused = std::move(refused);
+    strand.submitted = taken.submission.value;
     if (!strand.busy) {
       advance(strand);
       wake_workers(0);

@@ -48,7 +48,8 @@ class Queues final : public sync::RefCounted {
   /// On failure no thread is left.
   Status start();
   /// refused: a failure with which the submission completes when its turn comes, without running.
-  Status submit(Submission submission, Status refused) noexcept;
+  /// A submission that is not taken stays as it was.
+  Status submit(Submission&& submission, Status refused) noexcept;
   void cancel() noexcept;
   /// False if operations may still be running: after cancel they get kGrace to end, then their threads
   /// are left to themselves and what is not yet reported is reported from here.

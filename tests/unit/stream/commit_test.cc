@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "stream/failure_log.h"
@@ -278,6 +280,24 @@ TEST(Failure, RefusedSubmissionsFailInOrder) {
   stream.run("lost too", nothing);
   EXPECT_EQ(stream.commit().status(), BufferStatus::failed);
   expect_code(ErrorCode::DeviceLost, [&] { stream.wait(); });
+}
+
+TEST(Failure, WhatARefusedSubmissionHoldsIsDestroyedOutsideTheStream) {
+  FakeDevice device;
+  StreamLease lease = device.lease();
+  Stream stream = lease.stream();
+  bool destroyed = false;
+  // Its deleter uses the stream, which would hang if the stream's mutex were held.
+  std::shared_ptr<int> held(new int, [&](int* object) {
+    delete object;
+    stream.run("from the deleter", nothing);
+    destroyed = true;
+  });
+  stream.run("lost", [held = std::exchange(held, {})] {});
+  device.backend().refuse_submissions(true);
+  const Watchdog watchdog("destroying what a refused submission holds");
+  EXPECT_EQ(stream.commit().status(), BufferStatus::failed);
+  EXPECT_TRUE(destroyed);
 }
 
 TEST(Abandon, NothingRunsAndTheNextBufferGoesOn) {
