@@ -2,6 +2,7 @@
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Boost REQUIRED)
+find_package(hwy REQUIRED)
 
 # What the core's own sources see. fmt and Boost.Intrusive are used header-only, so that the static
 # library asks its users for neither.
@@ -22,7 +23,7 @@ function(millrace_layer name)
   list(TRANSFORM arg_DEPENDS PREPEND millrace_ OUTPUT_VARIABLE depends)
 
   set(target millrace_${name})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${arg_FOLDER}/*.cc)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${arg_FOLDER}/*.cc)
   if(sources)
     add_library(${target} OBJECT ${sources})
     target_link_libraries(${target} PUBLIC millrace_internal ${depends} PRIVATE millrace_compile_strict)
@@ -43,8 +44,10 @@ millrace_layer(reduce DEPENDS sync device stream event memory)
 millrace_layer(backend_host FOLDER backends/host DEPENDS sync device)
 millrace_layer(api DEPENDS sync device stream event memory reduce backend_host)
 
-# The kernels are written to be vectorised, also in builds that ask for debug information.
-file(GLOB millrace_kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backends/host/reduce_kernels*.cc)
+# The loops of reductions are compiled for several instruction sets and chosen between when the program runs.
+# They are written to be vectorised, also in builds that ask for debug information.
+target_link_libraries(millrace_backend_host PRIVATE hwy::hwy)
+file(GLOB millrace_kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backends/host/reduce/*.cc)
 set_source_files_properties(${millrace_kernels} PROPERTIES
   COMPILE_OPTIONS "$<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-O3>")
 
@@ -61,7 +64,7 @@ function(millrace_library target kind)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
-  target_link_libraries(${target} PUBLIC Threads::Threads)
+  target_link_libraries(${target} PUBLIC Threads::Threads PRIVATE hwy::hwy)
 endfunction()
 
 millrace_library(millrace STATIC)

@@ -19,12 +19,13 @@ void record(Stream stream, Operation operation, const char* call) {
 }  // namespace
 
 void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorView& output,
-            std::span<const std::int64_t> dims, SourcePlace place) {
-  record(stream, reduction_operation(op, input, output, dims, place), "reduce");
+            std::span<const std::int64_t> dims, const ReduceOptions& options, SourcePlace place) {
+  record(stream, reduction_operation(op, input, output, dims, options, place), "reduce");
 }
 
-void statistics(Stream stream, const TensorView& input, Statistics* output, SourcePlace place) {
-  record(stream, statistics_operation(input, output, place), "statistics");
+void statistics(Stream stream, const TensorView& input, Statistics* output,
+                std::span<const std::int64_t> dims, SourcePlace place) {
+  record(stream, statistics_operation(input, output, dims, place), "statistics");
 }
 
 }  // namespace millrace

@@ -29,14 +29,19 @@ struct TaskWork {
   HostTask task;
 };
 
-/// A reduction that the reduce layer has checked and normalised. Strides count elements.
+/// A reduction that the reduce layer has checked and normalised. Strides count elements, those of the output
+/// results.
 ///
 /// The result at (i...) of kept is the reduction over all (j...) of reduced of the input at
 /// i*kept_strides + j*reduced_strides. Dimensions of size 1 are gone and neighbours that walk memory
-/// as one are merged; reduced is ordered with the smallest absolute stride last. Either list may be
-/// empty, which means one element. No size is zero unless count says so.
+/// as one are merged; reduced is ordered with the smallest absolute stride last, but for argmin and argmax,
+/// whose positions count through reduced as it is: there it has the order of the input's dimensions, and
+/// strides of either sign. Either list may be empty, which means one element. No size is zero unless count
+/// says so.
 struct ReduceWork {
+  bool statistics = false;  ///< the results are Statistics; op and output_dtype do not count
   ReduceOp op = ReduceOp::sum;
+  double correction = 0;  ///< var and std
   DType input_dtype = DType::f32;
   DType output_dtype = DType::f32;
   const void* input = nullptr;
@@ -47,14 +52,7 @@ struct ReduceWork {
   std::int64_t reduced_count = 1;  ///< 0: the result is the operation's value for nothing
 };
 
-struct StatisticsWork {
-  DType dtype = DType::f32;
-  const void* input = nullptr;
-  Dims shape, strides;
-  Statistics* output = nullptr;
-};
-
-using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork, StatisticsWork>;
+using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork>;
 
 struct Operation {
   Work work;

@@ -18,13 +18,39 @@ const char* to_string(ReduceOp op) noexcept {
     case ReduceOp::prod: return "prod";
     case ReduceOp::min: return "min";
     case ReduceOp::max: return "max";
+    case ReduceOp::argmin: return "argmin";
+    case ReduceOp::argmax: return "argmax";
+    case ReduceOp::any: return "any";
+    case ReduceOp::all: return "all";
+    case ReduceOp::var: return "var";
+    case ReduceOp::std: return "std";
+    case ReduceOp::norm: return "norm";
+    case ReduceOp::count_zero: return "count_zero";
+    case ReduceOp::count_nan: return "count_nan";
+    case ReduceOp::count_inf: return "count_inf";
   }
   return "unknown";
 }
 
 DType result_dtype(ReduceOp op, DType input) noexcept {
-  if (is_floating(input) || op == ReduceOp::min || op == ReduceOp::max) return input;
-  return op == ReduceOp::mean ? DType::f64 : DType::i64;
+  switch (op) {
+    case ReduceOp::min:
+    case ReduceOp::max: return input;
+    case ReduceOp::sum:
+    case ReduceOp::prod: return is_floating(input) ? input : DType::i64;
+    case ReduceOp::mean:
+    case ReduceOp::var:
+    case ReduceOp::std:
+    case ReduceOp::norm: return is_floating(input) ? input : DType::f64;
+    case ReduceOp::any:
+    case ReduceOp::all: return DType::boolean;
+    case ReduceOp::argmin:
+    case ReduceOp::argmax:
+    case ReduceOp::count_zero:
+    case ReduceOp::count_nan:
+    case ReduceOp::count_inf: return DType::i64;
+  }
+  return DType::i64;
 }
 
 std::bitset<kMaxDims> select_dims(const Dims& shape, std::span<const std::int64_t> dims) {

@@ -12,8 +12,13 @@
 namespace millrace {
 
 Registry& Registry::get() noexcept {
-  static Registry* const registry = new Registry;  // never destroyed, see above
-  return *registry;
+  // In a union it is never destroyed, see above, and needs no memory that there might not be.
+  static union Kept {
+    Kept() : registry() {}
+    ~Kept() {}
+    Registry registry;
+  } kept;
+  return kept.registry;
 }
 
 void Registry::prepare() {

@@ -12,21 +12,20 @@
 
 namespace millrace {
 
-/// The checked and normalised form of a reduction; see ReduceWork. Besides what ReduceWork promises:
-/// no stride of the input is negative, kept dimensions are ordered as the reduced ones are but with
-/// those of stride zero first, and an empty list of sizes stands for a count of zero too.
+/// A reduction as something to submit: with its name and the memory it touches. Besides what ReduceWork
+/// promises: no stride of the input is negative but where positions count, kept dimensions are ordered as the
+/// reduced ones are but with those of stride zero first, and an empty list of sizes stands for a count of
+/// zero too.
 ///
 /// Throws InvalidArgument: shapes, strides or dims that contradict each other, a type that is not
-/// result_dtype's, a null or misaligned address, an output that overlaps the input or itself, min or
-/// max of nothing.
-ReduceWork plan_reduction(ReduceOp op, const TensorView& input, const TensorView& output,
-                          std::span<const std::int64_t> dims);
-
-/// The same as something to submit: with its name and the memory it touches.
+/// result_dtype's, a correction that is no number, a null or misaligned address, an output that overlaps the
+/// input or itself, an extreme of nothing.
 Operation reduction_operation(ReduceOp op, const TensorView& input, const TensorView& output,
-                              std::span<const std::int64_t> dims, SourcePlace place = {});
+                              std::span<const std::int64_t> dims, const ReduceOptions& options = {},
+                              SourcePlace place = {});
 
-/// One pass over input; output is 8-byte aligned. Throws InvalidArgument as plan_reduction does.
-Operation statistics_operation(const TensorView& input, Statistics* output, SourcePlace place = {});
+/// One pass over input; output is 8-byte aligned. Throws InvalidArgument as reduction_operation does.
+Operation statistics_operation(const TensorView& input, Statistics* output,
+                               std::span<const std::int64_t> dims = {}, SourcePlace place = {});
 
 }  // namespace millrace

@@ -90,6 +90,10 @@ void LoopNest::normalise(Zeros zeros) {
     if (a.stride != b.stride) return a.stride > b.stride;
     return std::abs(a.other_stride) > std::abs(b.other_stride);
   });
+  merge();
+}
+
+void LoopNest::merge() {
   const int count = size_;
   size_ = 0;
   for (int i = 0; i < count; ++i) {

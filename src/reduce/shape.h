@@ -45,6 +45,8 @@ class LoopNest {
   /// Largest stride first; zero strides as told. Neighbours that walk both tensors as
   /// one loop would are merged. After make_strides_positive.
   void normalise(Zeros zeros);
+  /// The second half of normalise: merges neighbours and keeps the order.
+  void merge();
 
   int size() const noexcept { return size_; }
   const Loop& operator[](int i) const noexcept { return loops_[static_cast<std::size_t>(i)]; }

@@ -81,6 +81,7 @@ void StreamState::submit(Segment& segment) noexcept {
     segment.refused = true;
     if (segment.failure.ok()) segment.failure = std::move(status);
     // What was not taken is destroyed with the segment, where no lock is held (H2).
+    // NOLINTNEXTLINE(bugprone-use-after-move): it is as it was.
     if (recorded.operations.empty()) recorded.operations = std::move(submission.operations);
   }
   timeline_.set_submitted(segment.value());

@@ -55,7 +55,11 @@ class Ref {
   }
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   // Two operators, not one that takes a value: clang 14 does not destroy that in templates (`ref = {}`).
-  Ref& operator=(const Ref& other) noexcept { return *this = Ref(other); }
+  Ref& operator=(const Ref& other) noexcept {
+    Ref taken(other);
+    std::swap(object_, taken.object_);
+    return *this;
+  }
   Ref& operator=(Ref&& other) noexcept {
     Ref taken(std::move(other));
     std::swap(object_, taken.object_);

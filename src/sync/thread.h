@@ -39,7 +39,7 @@ class Thread {
  public:
   Thread() = default;
   template <typename F>
-  explicit Thread(F&& body) : thread_(std::forward<F>(body)) {}
+  explicit Thread(F body) : thread_(std::move(body)) {}
   Thread(Thread&&) = default;
   Thread& operator=(Thread&&) = default;
 

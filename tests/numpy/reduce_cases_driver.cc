@@ -7,10 +7,10 @@
 #include <exception>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include <millrace/device.h>
@@ -18,8 +18,8 @@
 #include <millrace/reduce.h>
 #include <millrace/stream.h>
 
-#include "backends/host/reduce_kernels.h"
 #include "reduce/plan.h"
+#include "support/run_directly.h"
 
 namespace millrace::test {
 namespace {
@@ -31,10 +31,13 @@ struct Case {
   TensorView input_view;   // data is null: the offset below says where it is
   TensorView output_view;  // the same
   Dims dims;
+  ReduceOptions options;
   std::size_t input_offset = 0;  // of the view's first element in input, in bytes
   std::size_t output_offset = 0;
   std::vector<std::byte> input;
   std::vector<std::byte> output;  // what the memory around the results holds before; it must stay
+
+  std::span<const std::int64_t> dims_span() const { return {dims.begin(), dims.end()}; }
 };
 
 /// Puts the result into the case's output. Throws Error.
@@ -44,7 +47,7 @@ class CaseRunner {
   virtual void run(Case& one) = 0;
 };
 
-constexpr std::uint8_t kStatisticsOp = 5;
+constexpr std::uint8_t kStatisticsOp = kReduceOpCount;
 
 template <typename T>
 T read(std::istream& in) {
@@ -86,6 +89,7 @@ Case read_case(std::istream& in) {
   one.output_offset = read<std::uint64_t>(in);
   const auto input_bytes = read<std::uint64_t>(in);
   const auto output_bytes = read<std::uint64_t>(in);
+  one.options.correction = read<double>(in);
   one.input = read_bytes(in, input_bytes);
   one.output = read_bytes(in, output_bytes);
   return one;
@@ -112,10 +116,10 @@ class DeviceRunner final : public CaseRunner {
     std::byte* const result = output.as<std::byte>() + one.output_offset;
     try {
       if (one.is_statistics) {
-        statistics(stream, one.input_view, reinterpret_cast<Statistics*>(result));
+        statistics(stream, one.input_view, reinterpret_cast<Statistics*>(result), one.dims_span());
       } else {
         one.output_view.data = result;
-        reduce(stream, one.op, one.input_view, one.output_view, {one.dims.begin(), one.dims.end()});
+        reduce(stream, one.op, one.input_view, one.output_view, one.dims_span(), one.options);
       }
     } catch (...) {
       stream.wait();  // the copies read what the caller is about to free
@@ -126,24 +130,21 @@ class DeviceRunner final : public CaseRunner {
   }
 
  private:
-  Device device_ = Device::create("host");
+  Device device_ = Device::create("host", {.workers = 4});
 };
 
-/// Planner and kernels alone, on the calling thread: tells their mistakes from those of the runtime.
+/// Planner and loops alone, on the calling thread: tells their mistakes from those of the runtime.
 class DirectRunner final : public CaseRunner {
  public:
   void run(Case& one) override {
     one.input_view.data = one.input.data() + one.input_offset;
     void* output = one.output.data() + one.output_offset;
     if (one.is_statistics) {
-      const Operation operation = statistics_operation(one.input_view, static_cast<Statistics*>(output));
-      host::run_statistics(std::get<StatisticsWork>(operation.work));
+      run_directly(statistics_operation(one.input_view, static_cast<Statistics*>(output), one.dims_span()));
       return;
     }
     one.output_view.data = output;
-    const Operation operation =
-        reduction_operation(one.op, one.input_view, one.output_view, {one.dims.begin(), one.dims.end()});
-    host::run_reduce(std::get<ReduceWork>(operation.work));
+    run_directly(reduction_operation(one.op, one.input_view, one.output_view, one.dims_span(), one.options));
   }
 };
 

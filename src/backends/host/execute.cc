@@ -3,12 +3,14 @@
 #include <cstring>
 #include <exception>
 
-#include "backends/host/reduce_kernels.h"
+#include "backends/host/reduce/engine.h"
 
 namespace millrace::host {
 namespace {
 
 struct Run {
+  Workers& workers;
+
   void operator()(const CopyWork& work) const {
     if (work.bytes != 0) std::memmove(work.to, work.from, work.bytes);
   }
@@ -16,8 +18,7 @@ struct Run {
     if (work.bytes != 0) std::memset(work.to, work.value, work.bytes);
   }
   void operator()(const TaskWork& work) const { work.task(); }
-  void operator()(const ReduceWork& work) const { run_reduce(work); }
-  void operator()(const StatisticsWork& work) const { run_statistics(work); }
+  void operator()(const ReduceWork& work) const { run_reduce(work, workers); }
 };
 
 Status failed(const Operation& operation, const char* why, const std::string& device, int stream) {
@@ -27,9 +28,13 @@ Status failed(const Operation& operation, const char* why, const std::string& de
 
 }  // namespace
 
-Status execute(const Operation& operation, const std::string& device, int stream) {
+void run_reduce(const ReduceWork& work, Workers& workers) {
+  if (work.kept_count != 0) Engine(work).run(workers);
+}
+
+Status execute(const Operation& operation, Workers& workers, const std::string& device, int stream) {
   try {
-    std::visit(Run{}, operation.work);
+    std::visit(Run{workers}, operation.work);
     return {};
   } catch (const std::exception& error) {
     return failed(operation, error.what(), device, stream);

@@ -196,11 +196,13 @@ Queues::Strand& Queues::take_ready(std::size_t position) {
 
 void Queues::wake_workers(std::size_t helpers) {
   helpers += waking_ + (spinning_ ? 1 : 0);
-  for (; sleeping_ > 0 && helpers < ready_count_; ++helpers) {
-    --sleeping_;
-    ++waking_;
-    idle_.notify_one();
-  }
+  for (; sleeping_ > 0 && helpers < ready_count_; ++helpers) wake_one();
+}
+
+void Queues::wake_one() {
+  --sleeping_;
+  ++waking_;
+  idle_.notify_one();
 }
 
 void Queues::wake_all() {
@@ -214,17 +216,24 @@ void Queues::spin() {
   mutex_.unlock();
   const sync::Clock::time_point end = sync::now() + kSpin;
   // relaxed: a hint; the caller looks again under the mutex.
-  while (ready_hint_.load(std::memory_order_relaxed) == 0 && sync::now() < end) sync::yield();
+  while (ready_hint_.load(std::memory_order_relaxed) == 0 && !spread_hint_.load(std::memory_order_relaxed) &&
+         sync::now() < end) {
+    sync::yield();
+  }
   mutex_.lock();
   spinning_ = false;
 }
 
-Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, Chaos& chaos) {
+Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, int index, Chaos& chaos) {
   while (ready_count_ == 0) {
+    if (spreads_ != nullptr) {
+      help(index);
+      continue;
+    }
     if (stopping_) return nullptr;
     if (!spinning_) {
       spin();
-      if (ready_count_ > 0 || stopping_) continue;
+      if (ready_count_ > 0 || spreads_ != nullptr || stopping_) continue;
     }
     ++sleeping_;
     while (waking_ == 0) idle_.wait(lock);
@@ -233,15 +242,73 @@ Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, Chaos& chaos) {
   return &take_ready(chaos.pick(ready_count_));
 }
 
+class Queues::Crew final : public Workers {
+ public:
+  Crew(Queues& queues, int index) noexcept : queues_(queues), index_(index) {}
+  int count() const noexcept override { return static_cast<int>(queues_.workers_.size()); }
+  void for_each(std::int64_t units, Body body, void* context) noexcept override {
+    Spread spread{body, context, units};
+    queues_.spread(spread, index_);
+  }
+
+ private:
+  Queues& queues_;
+  const int index_;
+};
+
+void Queues::spread(Spread& spread, int index) noexcept {
+  {
+    sync::LockGuard lock(mutex_);
+    spread.next_spread = spreads_;
+    spreads_ = &spread;
+    spread_hint_.store(true, std::memory_order_relaxed);  // relaxed: see spin
+    for (std::int64_t wanted = spread.units - 1; wanted > 0 && sleeping_ > 0; --wanted) wake_one();
+  }
+  // relaxed: units are independent; the mutex hands over what helpers did.
+  for (std::int64_t unit = spread.next.fetch_add(1, std::memory_order_relaxed); unit < spread.units;
+       unit = spread.next.fetch_add(1, std::memory_order_relaxed)) {
+    spread.body(spread.context, unit, index);
+  }
+  // Helpers are in the middle of their last unit at most: this waits for nothing but running code.
+  sync::UniqueLock lock(mutex_);
+  unlist(spread);
+  while (spread.helpers > 0) helped_.wait(lock);
+}
+
+void Queues::help(int index) {
+  Spread& spread = *spreads_;
+  ++spread.helpers;
+  mutex_.unlock();
+  // relaxed both: a hint, and independent units.
+  while (ready_hint_.load(std::memory_order_relaxed) == 0) {
+    const std::int64_t unit = spread.next.fetch_add(1, std::memory_order_relaxed);
+    if (unit >= spread.units) break;
+    spread.body(spread.context, unit, index);
+  }
+  mutex_.lock();
+  if (spread.next.load(std::memory_order_relaxed) >= spread.units) unlist(spread);
+  if (--spread.helpers == 0) helped_.notify_all();
+}
+
+void Queues::unlist(Spread& spread) {
+  for (Spread** place = &spreads_; *place != nullptr; place = &(*place)->next_spread) {
+    if (*place != &spread) continue;
+    *place = spread.next_spread;
+    break;
+  }
+  spread_hint_.store(spreads_ != nullptr, std::memory_order_relaxed);  // relaxed: see spin
+}
+
 void Queues::work(int index) noexcept {
   OwnQueues::set(this);
   char name[16];  // what the system allows
   std::snprintf(name, sizeof name, "millrace-%d", index);
   pthread_setname_np(pthread_self(), name);
   Chaos chaos(chaos_, index);
+  Crew crew(*this, index);
 
   sync::UniqueLock lock(mutex_);
-  while (Strand* strand = next_strand(lock, chaos)) {
+  while (Strand* strand = next_strand(lock, index, chaos)) {
     strand->current = std::move(strand->pending.front());
     strand->pending.pop_front();
     const TimelinePoint point{strand->id, strand->current->submission.value};
@@ -250,7 +317,7 @@ void Queues::work(int index) noexcept {
     strand->phase.store(Phase::running, std::memory_order_relaxed);
     lock.unlock();
 
-    const Status status = run(*strand->current, chaos);
+    const Status status = run(*strand->current, crew, chaos);
     const sync::Clock::time_point finished = sync::now();
     Phase expected = Phase::running;
     // acq_rel: decides with the exchange in report_rest who reports the point (Q2).
@@ -276,7 +343,7 @@ void Queues::work(int index) noexcept {
   ended_.notify_all();
 }
 
-Status Queues::run(const Item& item, Chaos& chaos) noexcept {
+Status Queues::run(const Item& item, Workers& crew, Chaos& chaos) noexcept {
   if (cancelled()) return cancelled_status_;
   if (!item.refused.ok()) return item.refused;
   if (Status verdict = sink_.may_run(item.submission); !verdict.ok()) return verdict;
@@ -284,7 +351,8 @@ Status Queues::run(const Item& item, Chaos& chaos) noexcept {
     for (const Operation& operation : item.submission.operations) {
       chaos.delay();
       if (cancelled()) return cancelled_status_;
-      if (Status status = execute(operation, device_, item.submission.queue); !status.ok()) return status;
+      if (Status status = execute(operation, crew, device_, item.submission.queue); !status.ok())
+        return status;
     }
     return {};
   } catch (const std::bad_alloc&) {  // while the failure was being described

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/host/chaos.h"
+#include "backends/host/workers.h"
 #include "device/backend.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
@@ -34,7 +35,8 @@ namespace millrace::host {
 ///   Q2  Every submission accepted is reported exactly once, in the order of its queue.
 ///   Q3  No lock is held while the sink or an operation runs or is destroyed.
 ///   Q4  If strands are ready, then so many workers as there are strands, or all workers, are awake or
-///       being woken.
+///       being woken. Those that help with a spread operation look for strands before each unit.
+///   Q5  A spread operation ends after each of its units was done once, and nobody touches it after that.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
 /// last. Workers hold a reference, so those that stop gave up on find everything they touch alive.
@@ -93,12 +95,28 @@ class Queues final : public sync::RefCounted {
     bool ended = false;   // guarded by mutex_
   };
 
+  /// The units of an operation that idle workers help with; on the stack of the worker that runs it.
+  struct Spread {
+    const Workers::Body body;
+    void* const context;
+    const std::int64_t units;
+    sync::atomic<std::int64_t> next{0};  // unit to be done; past the last one there is none left
+    int helpers = 0;                     // inside; guarded by mutex_
+    Spread* next_spread = nullptr;       // guarded by mutex_
+  };
+  /// All workers, as one of them sees them: with its index.
+  class Crew;
+
   void work(int index) noexcept;
-  Status run(const Item& item, Chaos& chaos) noexcept;
+  Status run(const Item& item, Workers& crew, Chaos& chaos) noexcept;
+  void spread(Spread& spread, int index) noexcept;
+  /// Does units of a spread operation until there are none, or a strand is ready.
+  void help(int index) REQUIRES(mutex_);
+  void unlist(Spread& spread) REQUIRES(mutex_);
   bool cancelled() const noexcept;
 
   /// Blocks until a strand is ready; null when the worker is to end.
-  Strand* next_strand(sync::UniqueLock& lock, Chaos& chaos) REQUIRES(mutex_);
+  Strand* next_strand(sync::UniqueLock& lock, int index, Chaos& chaos) REQUIRES(mutex_);
   /// Looks out for work for a while, with the mutex unlocked: cheaper than to sleep and be woken.
   void spin() REQUIRES(mutex_);
   /// Parks the strand, makes it ready or leaves it idle, as its first submission asks.
@@ -108,6 +126,7 @@ class Queues final : public sync::RefCounted {
   Strand& take_ready(std::size_t position) REQUIRES(mutex_);
   /// Keeps Q4; helpers: callers that will take a ready strand themselves right away.
   void wake_workers(std::size_t helpers) REQUIRES(mutex_);
+  void wake_one() REQUIRES(mutex_);
   void wake_all() REQUIRES(mutex_);
   std::size_t running_workers() const REQUIRES(mutex_);
   void report_rest() noexcept;
@@ -120,18 +139,21 @@ class Queues final : public sync::RefCounted {
   const Status cancelled_status_, stopped_status_, no_memory_status_;
 
   sync::atomic<bool> cancelled_{false};
-  sync::atomic<std::size_t> ready_hint_{0};  // ready_count_, for the spinner
+  sync::atomic<std::size_t> ready_hint_{0};  // ready_count_, for the spinner and for helpers
+  sync::atomic<bool> spread_hint_{false};    // spreads_ is not empty, for the spinner
   mutable sync::Mutex mutex_;
-  sync::ConditionVariable idle_;   // waking_ > 0
-  sync::ConditionVariable ended_;  // a worker ended
+  sync::ConditionVariable idle_;    // waking_ > 0
+  sync::ConditionVariable ended_;   // a worker ended
+  sync::ConditionVariable helped_;  // a spread operation has no helpers any more
   std::vector<Strand> strands_ GUARDED_BY(mutex_);
   std::vector<Worker> workers_;
   Strand* ready_head_ GUARDED_BY(mutex_) = nullptr;
   Strand* ready_tail_ GUARDED_BY(mutex_) = nullptr;
   std::size_t ready_count_ GUARDED_BY(mutex_) = 0;
-  std::size_t sleeping_ GUARDED_BY(mutex_) = 0;  // workers that nobody has woken yet
-  std::size_t waking_ GUARDED_BY(mutex_) = 0;    // woken, not yet running
-  bool spinning_ GUARDED_BY(mutex_) = false;     // one worker is about to look again
+  Spread* spreads_ GUARDED_BY(mutex_) = nullptr;  // with units left, as far as is known
+  std::size_t sleeping_ GUARDED_BY(mutex_) = 0;   // workers that nobody has woken yet
+  std::size_t waking_ GUARDED_BY(mutex_) = 0;     // woken, not yet running
+  bool spinning_ GUARDED_BY(mutex_) = false;      // one worker is about to look again
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // stop reports the rest; workers touch nothing more
 };

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "backends/host/reduce_kernels_element.h"
+#include "backends/host/reduce/element.h"
 
 namespace millrace::host {
 namespace {

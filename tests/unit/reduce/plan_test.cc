@@ -19,6 +19,11 @@ namespace {
 using testing::HasSubstr;
 using Numbers = std::vector<std::int64_t>;
 
+ReduceWork plan_reduction(ReduceOp op, const TensorView& input, const TensorView& output,
+                          const Numbers& dims) {
+  return std::get<ReduceWork>(reduction_operation(op, input, output, dims).work);
+}
+
 class Plan : public testing::Test {
  protected:
   TensorView in(const Dims& shape, const Dims& strides, DType dtype = DType::f32) {
@@ -139,7 +144,7 @@ TEST_F(Plan, AnOutputOverTheInputOrItselfIsRefused) {
 
 TEST_F(Plan, TheOperationSaysWhatMemoryItTouches) {
   const Operation operation = reduction_operation(ReduceOp::mean, in(Dims{3, 7}, Dims{-7, 1}), out(Dims{3}),
-                                                  Numbers{1}, SourcePlace{"file.cc", 12});
+                                                  Numbers{1}, {}, SourcePlace{"file.cc", 12});
   EXPECT_EQ(operation.name, "mean");
   EXPECT_EQ(operation.place.line, 12);
   ASSERT_EQ(operation.uses.size(), 2U);
@@ -156,9 +161,10 @@ TEST_F(Plan, TheOperationSaysWhatMemoryItTouches) {
 TEST_F(Plan, StatisticsAreCheckedTheSameWay) {
   alignas(8) Statistics result;
   const Operation operation = statistics_operation(in(Dims{3, 7}, Dims{-7, 1}), &result);
-  const auto& work = std::get<StatisticsWork>(operation.work);
-  EXPECT_EQ(work.shape, Dims{21});
-  EXPECT_EQ(work.strides, Dims{1});
+  const auto& work = std::get<ReduceWork>(operation.work);
+  EXPECT_TRUE(work.statistics);
+  EXPECT_EQ(work.reduced, Dims{21});
+  EXPECT_EQ(work.reduced_strides, Dims{1});
   ASSERT_EQ(operation.uses.size(), 2U);
   EXPECT_EQ(operation.uses[1].bytes, sizeof(Statistics));
   EXPECT_THROW((void)statistics_operation(in(Dims{3}), nullptr), Error);

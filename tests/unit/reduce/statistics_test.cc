@@ -6,13 +6,12 @@
 #include <cstdint>
 #include <limits>
 #include <random>
-#include <variant>
 #include <vector>
 
 #include <millrace/reduction.h>
 
-#include "backends/host/reduce_kernels.h"
 #include "reduce/plan.h"
+#include "support/run_directly.h"
 
 namespace millrace {
 namespace {
@@ -22,8 +21,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 Statistics of(TensorView view) {
   Statistics result;
-  const Operation operation = statistics_operation(view, &result);
-  host::run_statistics(std::get<StatisticsWork>(operation.work));
+  test::run_directly(statistics_operation(view, &result));
   return result;
 }
 

@@ -175,6 +175,7 @@ bool floating_matches(const ReduceCase& c, const Accumulated& a, double got, dou
       break;
     case ReduceOp::min: *wanted = a.low; break;
     case ReduceOp::max: *wanted = a.high; break;
+    default: break;  // random_reduce_case draws no other
   }
   if (a.nan) *wanted = std::numeric_limits<double>::quiet_NaN();
   if (std::isnan(*wanted)) return std::isnan(got);

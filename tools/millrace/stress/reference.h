@@ -30,8 +30,8 @@ struct ReduceCase {
   std::string describe() const;
 };
 
-/// Any operation, type, shape up to four dimensions (row-major or transposed) and set of dimensions;
-/// values small enough that no floating result overflows, now and then a NaN.
+/// sum, mean, prod, min or max, any type, shape up to four dimensions (row-major or transposed) and set of
+/// dimensions; values small enough that no floating result overflows, now and then a NaN.
 ReduceCase random_reduce_case(Random& random);
 
 /// Compares the device's output with the reference; says the first element that differs. Integers,

@@ -1,6 +1,4 @@
-// NumPy's rules by hand, and the errors of long sums, through planner and kernels.
-#include "backends/host/reduce_kernels.h"
-
+// NumPy's rules by hand, and the errors of long sums, through planner and loops.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,8 +9,9 @@
 #include <variant>
 #include <vector>
 
-#include "backends/host/reduce_kernels_element.h"
+#include "backends/host/reduce/element.h"
 #include "reduce/plan.h"
+#include "support/run_directly.h"
 
 namespace millrace {
 namespace {
@@ -38,8 +37,8 @@ std::vector<Result> reduced(ReduceOp op, std::vector<T> values, const Dims& shap
                             const std::vector<std::int64_t>& dims, DType dtype = dtype_of<T>()) {
   const Dims result = result_shape(shape, dims, false);
   std::vector<Result> output(static_cast<std::size_t>(element_count(result)));
-  host::run_reduce(plan_reduction(op, contiguous(values.data(), dtype, shape),
-                                  contiguous(output.data(), result_dtype(op, dtype), result), dims));
+  test::run_directly(reduction_operation(op, contiguous(values.data(), dtype, shape),
+                                         contiguous(output.data(), result_dtype(op, dtype), result), dims));
   return output;
 }
 

@@ -1,0 +1,310 @@
+// The loops of a fold, compiled once for each instruction set: included several times.
+#if defined(MILLRACE_HOST_REDUCE_FOLD_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef MILLRACE_HOST_REDUCE_FOLD_INL_H
+#undef MILLRACE_HOST_REDUCE_FOLD_INL_H
+#else
+#define MILLRACE_HOST_REDUCE_FOLD_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "backends/host/reduce/folds.h"
+#include "backends/host/reduce/reducer.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::host::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// As many leaves as Element::load would give for the elements there.
+template <DType kType, class D>
+HWY_INLINE hn::Vec<D> load_vector(D d, const typename Element<kType>::Stored* from) {
+  if constexpr (kType == DType::bf16) {
+    const hn::Rebind<hwy::bfloat16_t, D> narrow;
+    return hn::PromoteTo(d, hn::LoadU(narrow, reinterpret_cast<const hwy::bfloat16_t*>(from)));
+  } else if constexpr (kType == DType::f16) {
+    const hn::Rebind<hwy::float16_t, D> narrow;
+    return hn::PromoteTo(d, hn::LoadU(narrow, reinterpret_cast<const hwy::float16_t*>(from)));
+  } else {
+    return hn::LoadU(d, from);
+  }
+}
+
+// The folds' combine and load for vectors.
+
+template <DType kType, typename Wide, class V>
+HWY_INLINE V combine(SumFold<kType, Wide> /*fold*/, V a, V b) {
+  return hn::Add(a, b);
+}
+template <DType kType, class V>
+HWY_INLINE V combine(SquareFold<kType> /*fold*/, V a, V b) {
+  return hn::Add(a, b);
+}
+template <DType kType, class V>
+HWY_INLINE V combine(ProdFold<kType> /*fold*/, V a, V b) {
+  return hn::Mul(a, b);
+}
+template <DType kType, bool kIsMin, class V>
+HWY_INLINE V combine(ExtremeFold<kType, kIsMin> /*fold*/, V a, V b) {
+  const auto better = kIsMin ? hn::Lt(b, a) : hn::Gt(b, a);
+  return hn::IfThenElse(hn::Or(better, hn::IsNaN(b)), b, a);
+}
+template <class Fold, class V>
+HWY_INLINE V loaded(Fold /*fold*/, V v) {
+  return v;
+}
+template <DType kType, class V>
+HWY_INLINE V loaded(SquareFold<kType> /*fold*/, V v) {
+  return hn::Mul(v, v);
+}
+
+/// Leaves that are combined element by element, in vectors where Highway has them for the type.
+template <class Fold, DType kType>
+class Loops {
+  using Stored = typename Fold::Stored;
+  using Leaf = typename Fold::Leaf;
+  using Accumulator = typename Fold::Accumulator;
+
+#if HWY_TARGET == HWY_SCALAR
+  static constexpr bool kHasVectors = false;
+#else
+  static constexpr bool kHasVectors = Fold::kIsVector;
+#endif
+  // For types without vectors: chains side by side, which the compiler turns into vectors.
+  static constexpr std::int64_t kChains = 16;
+  static constexpr std::int64_t kTile = kTileBytes / static_cast<std::int64_t>(sizeof(Accumulator));
+
+ public:
+  static void run(const void* elements, std::int64_t n, void* accumulator) {
+    *static_cast<Accumulator*>(accumulator) =
+        static_cast<Accumulator>(reduce(static_cast<const Stored*>(elements), n));
+  }
+
+  static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
+                   void* accumulators) {
+    const auto* from = static_cast<const Stored*>(elements);
+    auto* to = static_cast<Accumulator*>(accumulators);
+    std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (kHasVectors) {
+      const hn::ScalableTag<Leaf> d;
+      const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+      // Longer ones gain nothing from being combined side by side.
+      if (n % lanes == 0 && n <= 8 * lanes) {
+        for (; i + lanes <= count; i += lanes) {
+          hn::StoreU(tree<hn::MaxLanes(d)>(d, from + i * stride, n, stride), d, to + i);
+        }
+      }
+    }
+#endif
+    for (; i < count; ++i) to[i] = static_cast<Accumulator>(reduce(from + i * stride, n));
+  }
+
+  static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
+                   void* accumulators) {
+    const auto* from = static_cast<const Stored*>(elements);
+    auto* to = static_cast<Accumulator*>(accumulators);
+    if constexpr (std::is_same_v<Leaf, Accumulator>) {
+      combine_rows(from, columns, count, stride, to);
+    } else {
+      std::array<Leaf, static_cast<std::size_t>(kTile)> leaves;
+      combine_rows(from, columns, count, stride, leaves.data());
+      for (std::int64_t c = 0; c < columns; ++c) {
+        to[c] = static_cast<Accumulator>(leaves[static_cast<std::size_t>(c)]);
+      }
+    }
+  }
+
+  static void merge(void* into, const void* from, std::int64_t count) {
+    auto* const HWY_RESTRICT a = static_cast<Accumulator*>(into);
+    const auto* const HWY_RESTRICT b = static_cast<const Accumulator*>(from);
+    for (std::int64_t i = 0; i < count; ++i) a[i] = Fold::combine(a[i], b[i]);
+  }
+
+  static void clear(void* accumulator) {
+    *static_cast<Accumulator*>(accumulator) = Fold::template identity<Accumulator>();
+  }
+
+ private:
+  static Leaf reduce(const Stored* HWY_RESTRICT from, std::int64_t n) {
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (kHasVectors) return reduce_vectors(from, n);
+#endif
+    Leaf total = Fold::template identity<Leaf>();
+    std::int64_t i = 0;
+    if (n >= kChains) {
+      std::array<Leaf, static_cast<std::size_t>(kChains)> chains;
+      chains.fill(total);
+      for (; i + kChains <= n; i += kChains) {
+        for (std::int64_t k = 0; k < kChains; ++k) {
+          Leaf& chain = chains[static_cast<std::size_t>(k)];
+          chain = Fold::combine(chain, Fold::load(from[i + k]));
+        }
+      }
+      total = halve(chains.data(), kChains);
+    }
+    for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
+    return total;
+  }
+
+  /// Combines values as a tree; their number is a power of two.
+  static Leaf halve(Leaf* values, std::int64_t n) {
+    for (std::int64_t width = n / 2; width > 0; width /= 2) {
+      for (std::int64_t k = 0; k < width; ++k) values[k] = Fold::combine(values[k], values[k + width]);
+    }
+    return values[0];
+  }
+
+  static void combine_rows(const Stored* from, std::int64_t columns, std::int64_t count, std::int64_t stride,
+                           Leaf* HWY_RESTRICT to) {
+    // Four at once, so that the accumulators are read and written once for all of them.
+    std::int64_t row = count % 4;
+    if (row == 0) {
+      first_rows<4>(from, columns, stride, to);
+      row = 4;
+    } else if (row == 1) {
+      first_rows<1>(from, columns, stride, to);
+    } else if (row == 2) {
+      first_rows<2>(from, columns, stride, to);
+    } else {
+      first_rows<3>(from, columns, stride, to);
+    }
+    for (; row < count; row += 4) four_rows(from + row * stride, columns, stride, to);
+  }
+
+  template <int kRows>
+  static void first_rows(const Stored* from, std::int64_t columns, std::int64_t stride,
+                         Leaf* HWY_RESTRICT to) {
+    std::int64_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (kHasVectors) {
+      const hn::ScalableTag<Leaf> d;
+      const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+      for (; c + lanes <= columns; c += lanes) {
+        auto v = load(d, from + c);
+        for (int k = 1; k < kRows; ++k) v = combine(Fold{}, v, load(d, from + k * stride + c));
+        hn::StoreU(v, d, to + c);
+      }
+    }
+#endif
+    for (; c < columns; ++c) {
+      Leaf value = Fold::load(from[c]);
+      for (int k = 1; k < kRows; ++k) value = Fold::combine(value, Fold::load(from[k * stride + c]));
+      to[c] = value;
+    }
+  }
+
+  static void four_rows(const Stored* HWY_RESTRICT row0, std::int64_t columns, std::int64_t stride,
+                        Leaf* HWY_RESTRICT to) {
+    const Stored* HWY_RESTRICT row1 = row0 + stride;
+    const Stored* HWY_RESTRICT row2 = row1 + stride;
+    const Stored* HWY_RESTRICT row3 = row2 + stride;
+    std::int64_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (kHasVectors) {
+      const hn::ScalableTag<Leaf> d;
+      const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+      for (; c + lanes <= columns; c += lanes) {
+        const auto a = combine(Fold{}, load(d, row0 + c), load(d, row1 + c));
+        const auto b = combine(Fold{}, load(d, row2 + c), load(d, row3 + c));
+        hn::StoreU(combine(Fold{}, hn::LoadU(d, to + c), combine(Fold{}, a, b)), d, to + c);
+      }
+    }
+#endif
+    for (; c < columns; ++c) {
+      const Leaf a = Fold::combine(Fold::load(row0[c]), Fold::load(row1[c]));
+      const Leaf b = Fold::combine(Fold::load(row2[c]), Fold::load(row3[c]));
+      to[c] = Fold::combine(to[c], Fold::combine(a, b));
+    }
+  }
+
+#if HWY_TARGET != HWY_SCALAR
+  template <class D>
+  static HWY_INLINE hn::Vec<D> load(D d, const Stored* from) {
+    return loaded(Fold{}, load_vector<kType>(d, from));
+  }
+
+  static Leaf reduce_vectors(const Stored* HWY_RESTRICT from, std::int64_t n) {
+    const hn::ScalableTag<Leaf> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    Leaf total = Fold::template identity<Leaf>();
+    std::int64_t i = 0;
+    if (n >= lanes) {
+      auto v = load(d, from);
+      i = lanes;
+      if (n >= 4 * lanes) {
+        // Independent chains hide the latency of an addition.
+        auto v1 = load(d, from + lanes);
+        auto v2 = load(d, from + 2 * lanes);
+        auto v3 = load(d, from + 3 * lanes);
+        for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
+          v = combine(Fold{}, v, load(d, from + i));
+          v1 = combine(Fold{}, v1, load(d, from + i + lanes));
+          v2 = combine(Fold{}, v2, load(d, from + i + 2 * lanes));
+          v3 = combine(Fold{}, v3, load(d, from + i + 3 * lanes));
+        }
+        v = combine(Fold{}, combine(Fold{}, v, v1), combine(Fold{}, v2, v3));
+      }
+      for (; i + lanes <= n; i += lanes) v = combine(Fold{}, v, load(d, from + i));
+      HWY_ALIGN std::array<Leaf, hn::MaxLanes(d)> values;
+      hn::StoreU(v, d, values.data());
+      total = halve(values.data(), lanes);
+    }
+    for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
+    return total;
+  }
+
+  /// kRows rows of n elements, n a multiple of the lanes: lane i becomes the combination of row i once kRows
+  /// is the number of lanes. Each level folds pairs of neighbours of two vectors into one.
+  template <std::size_t kRows, class D>
+  static HWY_INLINE hn::Vec<D> tree(D d, const Stored* from, std::int64_t n, std::int64_t stride) {
+    if constexpr (kRows == 1) {
+      auto v = load(d, from);
+      for (auto i = static_cast<std::int64_t>(hn::Lanes(d)); i < n;
+           i += static_cast<std::int64_t>(hn::Lanes(d))) {
+        v = combine(Fold{}, v, load(d, from + i));
+      }
+      return v;
+    } else {
+      const auto a = tree<kRows / 2>(d, from, n, stride);
+      const auto b = tree<kRows / 2>(d, from + static_cast<std::int64_t>(kRows / 2) * stride, n, stride);
+      return combine(Fold{}, hn::ConcatEven(d, b, a), hn::ConcatOdd(d, b, a));
+    }
+  }
+#endif
+};
+
+/// The table of a fold whose results are written by Finish::finish(accumulator, work).
+template <class Fold, DType kType, class Finish>
+struct FoldReducer {
+  static void finish(const void* accumulators, std::int64_t count, void* results, std::int64_t stride,
+                     const ReduceWork& work) {
+    const auto* from = static_cast<const typename Fold::Accumulator*>(accumulators);
+    auto* to = static_cast<typename Finish::Result*>(results);
+    for (std::int64_t i = 0; i < count; ++i) to[i * stride] = Finish::finish(from[i], work);
+  }
+
+  using L = Loops<Fold, kType>;
+  static constexpr Reducer kTable{
+      .element_bytes = sizeof(typename Fold::Stored),
+      .accumulator_bytes = sizeof(typename Fold::Accumulator),
+      .result_bytes = sizeof(typename Finish::Result),
+      .run = &L::run,
+      .runs = &L::runs,
+      .rows = &L::rows,
+      .merge = &L::merge,
+      .shift = nullptr,
+      .clear = &L::clear,
+      .finish = &finish,
+  };
+};
+
+}  // namespace millrace::host::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,243 @@
+// Sums, squares, extremes and zeros of a block in one pass, compiled once for each instruction set.
+#if defined(MILLRACE_HOST_REDUCE_SCAN_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef MILLRACE_HOST_REDUCE_SCAN_INL_H
+#undef MILLRACE_HOST_REDUCE_SCAN_INL_H
+#else
+#define MILLRACE_HOST_REDUCE_SCAN_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "backends/host/reduce/element.h"
+#include "backends/host/reduce/fold-inl.h"
+#include "backends/host/reduce/reducer.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::host::HWY_NAMESPACE {
+
+/// The sums are of distances from shift, which is close to the mean: squares of the values themselves would
+/// cancel where the mean is large.
+struct Scan {
+  double shift = 0;
+  double sum = 0;
+  double squares = 0;
+  double min = 0;
+  double max = 0;
+  std::int64_t zeros = 0;
+  bool in_float = false;  ///< the sums were made in float
+
+  /// Nothing overflowed, no element was NaN or infinite, and no square fell below what float holds.
+  bool is_good() const noexcept {
+    if (!std::isfinite(sum) || !std::isfinite(squares)) return false;
+    return !in_float || max == min || max - min > 1e-15;
+  }
+  double mean(std::int64_t n) const noexcept { return shift + sum / static_cast<double>(n); }
+  double total(std::int64_t n) const noexcept { return shift * static_cast<double>(n) + sum; }
+  /// The sum of squared distances from the mean.
+  double m2(std::int64_t n) const noexcept {
+    return std::max(squares - sum * sum / static_cast<double>(n), 0.0);
+  }
+};
+
+/// A number close to the mean of values between low and high, with so few digits that distances from it stay
+/// as exact as their spread allows: those of small integers are integers.
+template <typename T>
+HWY_INLINE T shift_for(T mean, T low, T high) {
+  const T range = high - low;
+  if (!std::isfinite(mean) || !std::isfinite(range)) return 0;
+  if (range == 0) return mean;
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr int kMantissa = std::numeric_limits<T>::digits - 1;
+  // The power of two below.
+  const T unit = std::bit_cast<T>(std::bit_cast<Bits>(range / 4) >> kMantissa << kMantissa);
+  const T shift = std::nearbyint(mean / unit) * unit;
+  return unit > 0 && std::isfinite(shift) ? shift : mean;
+}
+
+#if HWY_TARGET == HWY_SCALAR
+
+/// Of 0 < n <= kRun elements.
+template <DType kType>
+Scan scan(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t n) {
+  const auto load = [from](std::int64_t i) { return static_cast<double>(Element<kType>::load(from[i])); };
+  Scan result;
+  result.min = std::numeric_limits<double>::infinity();
+  result.max = -result.min;
+  double first = 0;
+  const std::int64_t sample = std::min<std::int64_t>(n, 16);
+  for (std::int64_t i = 0; i < sample; ++i) {
+    first += load(i);
+    result.min = std::min(result.min, load(i));
+    result.max = std::max(result.max, load(i));
+  }
+  result.shift = shift_for(first / static_cast<double>(sample), result.min, result.max);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double value = load(i);
+    const double distance = value - result.shift;
+    result.sum += distance;
+    result.squares += distance * distance;
+    result.min = std::min(result.min, value);
+    result.max = std::max(result.max, value);
+    result.zeros += value == 0 ? 1 : 0;
+  }
+  return result;
+}
+
+#else
+
+/// Sums of distances and of their squares, in the type that elements are loaded as.
+template <class D>
+class NarrowSums {
+  using V = hn::Vec<D>;
+
+ public:
+  NarrowSums(D d, double shift) : d_(d), shift_(hn::Set(d, static_cast<hn::TFromD<D>>(shift))) {}
+  template <int kChain>
+  HWY_INLINE void add(V v) {
+    const V distance = hn::Sub(v, shift_);
+    V& sum = kChain == 0 ? sum0_ : kChain == 1 ? sum1_ : kChain == 2 ? sum2_ : sum3_;
+    V& square = kChain == 0 ? square0_ : kChain == 1 ? square1_ : kChain == 2 ? square2_ : square3_;
+    sum = hn::Add(sum, distance);
+    square = hn::MulAdd(distance, distance, square);
+  }
+  void put(Scan& scan) const {
+    scan.sum = lanes_of(hn::Add(hn::Add(sum0_, sum1_), hn::Add(sum2_, sum3_)));
+    scan.squares = lanes_of(hn::Add(hn::Add(square0_, square1_), hn::Add(square2_, square3_)));
+  }
+
+ private:
+  double lanes_of(V v) const {
+    HWY_ALIGN hn::TFromD<D> values[hn::MaxLanes(D())];
+    hn::Store(v, d_, values);
+    double sum = 0;
+    for (std::size_t i = 0; i < hn::Lanes(d_); ++i) sum += static_cast<double>(values[i]);
+    return sum;
+  }
+
+  const D d_;
+  const V shift_;
+  V sum0_ = hn::Zero(d_), sum1_ = sum0_, sum2_ = sum0_, sum3_ = sum0_;
+  V square0_ = sum0_, square1_ = sum0_, square2_ = sum0_, square3_ = sum0_;
+};
+
+/// The same of floats in double.
+template <class D>
+class WideSums {
+  using Wide = hn::RepartitionToWide<D>;
+
+ public:
+  WideSums(D /*d*/, double shift) : sums_(Wide(), shift) {}
+  template <int kChain>
+  HWY_INLINE void add(hn::Vec<D> v) {
+    const hn::Half<D> half;
+    sums_.template add<kChain % 2 * 2>(hn::PromoteTo(Wide(), hn::LowerHalf(half, v)));
+    sums_.template add<kChain % 2 * 2 + 1>(hn::PromoteTo(Wide(), hn::UpperHalf(half, v)));
+  }
+  void put(Scan& scan) const { sums_.put(scan); }
+
+ private:
+  NarrowSums<Wide> sums_;
+};
+
+/// Of 0 < n <= kRun elements of a floating type.
+template <DType kType>
+Scan scan_floats(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t n) {
+  using T = typename Element<kType>::Value;
+  const hn::ScalableTag<T> d;
+  using D = std::remove_const_t<decltype(d)>;
+  using V = hn::Vec<D>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V infinity = hn::Set(d, std::numeric_limits<T>::infinity());
+  V low0 = infinity, low1 = infinity, high0 = hn::Neg(infinity), high1 = high0;
+  Scan result;
+  result.in_float = kType == DType::f16 || kType == DType::bf16;
+
+  // The mean of the first few is as good a shift as the mean of all: it is off by a part of the spread.
+  if (n >= lanes) {
+    const V first = load_vector<kType>(d, from);
+    result.shift = static_cast<double>(
+        shift_for(static_cast<T>(hn::GetLane(hn::SumOfLanes(d, first)) / static_cast<T>(lanes)),
+                  hn::GetLane(hn::MinOfLanes(d, first)), hn::GetLane(hn::MaxOfLanes(d, first))));
+  } else {
+    T sum = 0, low = Element<kType>::load(from[0]), high = low;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const T value = Element<kType>::load(from[i]);
+      sum += value;
+      low = std::min(low, value);
+      high = std::max(high, value);
+    }
+    result.shift = static_cast<double>(shift_for(sum / static_cast<T>(n), low, high));
+  }
+
+  // Types that float holds with digits to spare are summed in it, the others in double.
+  using Sums = std::conditional_t<kType == DType::f32, WideSums<D>, NarrowSums<D>>;
+  Sums sums(d, result.shift);
+  const V zero = hn::Zero(d);
+  std::size_t zeros = 0;
+  std::int64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    const V v0 = load_vector<kType>(d, from + i);
+    const V v1 = load_vector<kType>(d, from + i + lanes);
+    const V v2 = load_vector<kType>(d, from + i + 2 * lanes);
+    const V v3 = load_vector<kType>(d, from + i + 3 * lanes);
+    sums.template add<0>(v0);
+    sums.template add<1>(v1);
+    sums.template add<2>(v2);
+    sums.template add<3>(v3);
+    low0 = hn::Min(low0, hn::Min(v0, v1));
+    low1 = hn::Min(low1, hn::Min(v2, v3));
+    high0 = hn::Max(high0, hn::Max(v0, v1));
+    high1 = hn::Max(high1, hn::Max(v2, v3));
+    zeros += hn::CountTrue(d, hn::Eq(v0, zero)) + hn::CountTrue(d, hn::Eq(v1, zero)) +
+             hn::CountTrue(d, hn::Eq(v2, zero)) + hn::CountTrue(d, hn::Eq(v3, zero));
+  }
+  for (; i + lanes <= n; i += lanes) {
+    const V v = load_vector<kType>(d, from + i);
+    sums.template add<0>(v);
+    low0 = hn::Min(low0, v);
+    high0 = hn::Max(high0, v);
+    zeros += hn::CountTrue(d, hn::Eq(v, zero));
+  }
+  sums.put(result);
+  result.min = static_cast<double>(hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1))));
+  result.max = static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1))));
+  for (; i < n; ++i) {
+    const auto value = static_cast<double>(Element<kType>::load(from[i]));
+    const double distance = value - result.shift;
+    result.sum += distance;
+    result.squares += distance * distance;
+    result.min = std::min(result.min, value);
+    result.max = std::max(result.max, value);
+    zeros += value == 0 ? 1 : 0;
+  }
+  result.zeros = static_cast<std::int64_t>(zeros);
+  return result;
+}
+
+/// Of 0 < n <= kRun elements.
+template <DType kType>
+Scan scan(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t n) {
+  if constexpr (is_floating(kType)) {
+    return scan_floats<kType>(from, n);
+  } else {
+    if (n <= 0) __builtin_unreachable();  // or the compiler warns of values that nobody wrote
+    double values[kRun];
+    for (std::int64_t i = 0; i < n; ++i) values[i] = static_cast<double>(Element<kType>::load(from[i]));
+    return scan_floats<DType::f64>(values, n);
+  }
+}
+
+#endif
+
+}  // namespace millrace::host::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
