@@ -112,7 +112,7 @@ void Engine::cut() {
   if (places_ < kEnoughUnits && saturating(place_bytes, places_) > kSpreadBytes) {
     const std::int64_t pieces = std::clamp<std::int64_t>(place_bytes / kPieceBytes, 1, kMostPieces);
     // Whole folded rows, and groups of rows, so that pieces end where those do.
-    const std::int64_t unit = !rows_.empty ? kGroup * fold_ : 1;
+    const std::int64_t unit = !rows_.empty ? reducer_.group * fold_ : 1;
     piece_ = ceil_div(ceil_div(steps_, pieces), unit) * unit;
   } else {
     piece_ = steps_;
@@ -129,8 +129,9 @@ void Engine::cut() {
     if (fold_ > 1) rest_bytes_ = aligned(Cascade::scratch_bytes(tile, rows_.elements()));
   }
   nest_bytes_ = aligned(Cascade::scratch_bytes(reducer_.accumulator_bytes, parts()));
-  gathered_bytes_ = aligned(static_cast<std::size_t>(std::max(kRun, gathers_columns ? kGroup * tile_ : 0)) *
-                            reducer_.element_bytes);
+  gathered_bytes_ =
+      aligned(static_cast<std::size_t>(std::max(kRun, gathers_columns ? reducer_.group * tile_ : 0)) *
+              reducer_.element_bytes);
   scratch_bytes_ = cascade_bytes_ + rest_bytes_ + nest_bytes_ + tile_bytes_ + gathered_bytes_;
 }
 
@@ -292,8 +293,8 @@ void Engine::combine_rows(const std::byte* from, std::int64_t columns, std::int6
     }
     return;
   }
-  for (std::int64_t r = 0; r < count; r += kGroup) {
-    const std::int64_t n = std::min(kGroup, count - r);
+  for (std::int64_t r = 0; r < count; r += reducer_.group) {
+    const std::int64_t n = std::min(reducer_.group, count - r);
     const std::byte* rows = at(from, r * row_stride);
     std::int64_t rows_stride = row_stride;
     if (stride != 1) {

@@ -289,11 +289,14 @@ struct FoldReducer {
     for (std::int64_t i = 0; i < count; ++i) to[i * stride] = Finish::finish(from[i], work);
   }
 
+  // Chains of additions as short as in NumPy's pairwise sum.
+  static constexpr std::int64_t kGroup = 32;
   using L = Loops<Fold, kType>;
   static constexpr Reducer kTable{
       .element_bytes = sizeof(typename Fold::Stored),
       .accumulator_bytes = sizeof(typename Fold::Accumulator),
       .result_bytes = sizeof(typename Finish::Result),
+      .group = kGroup,
       .run = &L::run,
       .runs = &L::runs,
       .rows = &L::rows,

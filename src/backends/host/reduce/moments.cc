@@ -33,6 +33,8 @@ class MomentLoops {
   using Stored = typename Element<kType>::Stored;
   using Result = std::conditional_t<is_floating(kType), Stored, double>;
 
+  // Summed in double, so that longer chains do no harm; merging costs a division.
+  static constexpr std::int64_t kGroup = 256;
   static constexpr std::int64_t kTile = kTileBytes / static_cast<std::int64_t>(sizeof(Moments));
 
  public:
@@ -129,6 +131,7 @@ class MomentLoops {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Moments),
       .result_bytes = sizeof(Result),
+      .group = kGroup,
       .run = &run,
       .runs = &runs,
       .rows = &rows,

@@ -30,6 +30,7 @@ class Positions {
     std::int64_t position;
   };
 
+  static constexpr std::int64_t kGroup = 256;
   static constexpr std::int64_t kTile = kTileBytes / static_cast<std::int64_t>(sizeof(Place));
 
   // Better than what came before: a NaN is, unless that was one.
@@ -126,6 +127,7 @@ class Positions {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Place),
       .result_bytes = sizeof(std::int64_t),
+      .group = kGroup,
       .run = &run,
       .runs = &runs,
       .rows = &rows,

@@ -14,8 +14,6 @@ namespace millrace::host {
 /// The most elements that are combined in one go. Short enough that chains of additions stay as short as
 /// those of NumPy's pairwise sum, and that a buffer of them stays in the first-level cache.
 inline constexpr std::int64_t kRun = 2048;
-/// The most rows.
-inline constexpr std::int64_t kGroup = 32;
 /// The most bytes of accumulators, and so columns, that a call of rows or runs gets.
 inline constexpr std::int64_t kTileBytes = 8192;
 
@@ -30,12 +28,14 @@ struct Reducer {
   std::size_t element_bytes;
   std::size_t accumulator_bytes;
   std::size_t result_bytes;
+  /// The most rows that are combined in one go; at most kRun.
+  std::int64_t group;
   /// One accumulator of 0 < n <= kRun dense elements.
   void (*run)(const void* elements, std::int64_t n, void* accumulator);
   /// count accumulators, of n dense elements each that begin stride elements apart; n as for run.
   void (*runs)(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
                void* accumulators);
-  /// columns accumulators: each of 0 < count <= kGroup elements that are stride apart. Columns are dense.
+  /// columns accumulators: each of 0 < count <= group elements that are stride apart. Columns are dense.
   void (*rows)(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
                void* accumulators);
   void (*merge)(void* into, const void* from, std::int64_t count);

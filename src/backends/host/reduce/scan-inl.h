@@ -47,19 +47,29 @@ struct Scan {
   }
 };
 
-/// A number close to the mean of values between low and high, with so few digits that distances from it stay
-/// as exact as their spread allows: those of small integers are integers.
+/// A number close to the mean of some values, with so few digits that distances from it stay as exact as
+/// their spread allows: those of small integers are integers.
 template <typename T>
-HWY_INLINE T shift_for(T mean, T low, T high) {
-  const T range = high - low;
+HWY_INLINE T shift_for(T a, T b, T c, T d) {
+  const T mean = ((a + b) + (c + d)) / 4;
+  const T range = std::max(std::max(a, b), std::max(c, d)) - std::min(std::min(a, b), std::min(c, d));
   if (!std::isfinite(mean) || !std::isfinite(range)) return 0;
   if (range == 0) return mean;
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   constexpr int kMantissa = std::numeric_limits<T>::digits - 1;
   // The power of two below.
   const T unit = std::bit_cast<T>(std::bit_cast<Bits>(range / 4) >> kMantissa << kMantissa);
-  const T shift = std::nearbyint(mean / unit) * unit;
+  // To an integer, or to what is too large to have another digit.
+  constexpr T kRound = T{3} * (std::uint64_t{1} << (kMantissa - 1));
+  const T shift = ((mean / unit + kRound) - kRound) * unit;
   return unit > 0 && std::isfinite(shift) ? shift : mean;
+}
+
+/// A few elements of a block tell where its mean is about: it is off by a part of the spread.
+template <DType kType, typename T>
+HWY_INLINE T shift_of(const typename Element<kType>::Stored* from, std::int64_t n) {
+  const auto at = [&](std::int64_t i) { return static_cast<T>(Element<kType>::load(from[i])); };
+  return shift_for(at(0), at(n / 4), at(n / 2), at(3 * n / 4));
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -71,14 +81,7 @@ Scan scan(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t
   Scan result;
   result.min = std::numeric_limits<double>::infinity();
   result.max = -result.min;
-  double first = 0;
-  const std::int64_t sample = std::min<std::int64_t>(n, 16);
-  for (std::int64_t i = 0; i < sample; ++i) {
-    first += load(i);
-    result.min = std::min(result.min, load(i));
-    result.max = std::max(result.max, load(i));
-  }
-  result.shift = shift_for(first / static_cast<double>(sample), result.min, result.max);
+  result.shift = shift_of<kType, double>(from, n);
   for (std::int64_t i = 0; i < n; ++i) {
     const double value = load(i);
     const double distance = value - result.shift;
@@ -115,11 +118,14 @@ class NarrowSums {
 
  private:
   double lanes_of(V v) const {
-    HWY_ALIGN hn::TFromD<D> values[hn::MaxLanes(D())];
-    hn::Store(v, d_, values);
-    double sum = 0;
-    for (std::size_t i = 0; i < hn::Lanes(d_); ++i) sum += static_cast<double>(values[i]);
-    return sum;
+    if constexpr (sizeof(hn::TFromD<D>) == sizeof(double)) {
+      return hn::GetLane(hn::SumOfLanes(d_, v));
+    } else {
+      const hn::RepartitionToWide<D> wide;
+      const hn::Half<D> half;
+      const auto low = hn::PromoteTo(wide, hn::LowerHalf(half, v));
+      return hn::GetLane(hn::SumOfLanes(wide, hn::Add(low, hn::PromoteTo(wide, hn::UpperHalf(half, v)))));
+    }
   }
 
   const D d_;
@@ -160,22 +166,7 @@ Scan scan_floats(const typename Element<kType>::Stored* HWY_RESTRICT from, std::
   Scan result;
   result.in_float = kType == DType::f16 || kType == DType::bf16;
 
-  // The mean of the first few is as good a shift as the mean of all: it is off by a part of the spread.
-  if (n >= lanes) {
-    const V first = load_vector<kType>(d, from);
-    result.shift = static_cast<double>(
-        shift_for(static_cast<T>(hn::GetLane(hn::SumOfLanes(d, first)) / static_cast<T>(lanes)),
-                  hn::GetLane(hn::MinOfLanes(d, first)), hn::GetLane(hn::MaxOfLanes(d, first))));
-  } else {
-    T sum = 0, low = Element<kType>::load(from[0]), high = low;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const T value = Element<kType>::load(from[i]);
-      sum += value;
-      low = std::min(low, value);
-      high = std::max(high, value);
-    }
-    result.shift = static_cast<double>(shift_for(sum / static_cast<T>(n), low, high));
-  }
+  result.shift = static_cast<double>(shift_of<kType, T>(from, n));
 
   // Types that float holds with digits to spare are summed in it, the others in double.
   using Sums = std::conditional_t<kType == DType::f32, WideSums<D>, NarrowSums<D>>;

@@ -7,7 +7,6 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -50,9 +49,8 @@ template <DType kType>
 class StatisticsLoops {
   using Stored = typename Element<kType>::Stored;
 
-  static constexpr std::int64_t kTile = kTileBytes / static_cast<std::int64_t>(sizeof(Statistics));
-  template <typename T>
-  using Row = std::array<T, static_cast<std::size_t>(kTile)>;
+  // Summed in double, so that longer chains do no harm; merging costs a division.
+  static constexpr std::int64_t kGroup = 256;
 
   static double value_of(Stored stored) { return static_cast<double>(Element<kType>::load(stored)); }
 
@@ -74,6 +72,60 @@ class StatisticsLoops {
     return result;
   }
 
+#if HWY_TARGET != HWY_SCALAR
+  using D = hn::ScalableTag<double>;
+  using V = hn::Vec<D>;
+
+  static HWY_INLINE V load(D d, const Stored* from) {
+    if constexpr (kType == DType::f64) {
+      return hn::LoadU(d, from);
+    } else {
+      return hn::PromoteTo(d, load_vector<kType>(hn::Rebind<float, D>(), from));
+    }
+  }
+
+  /// Each lane a column. Twice over the rows, of which the second time the cache has what it holds.
+  static void vector_of_columns(const Stored* from, std::int64_t count, std::int64_t stride, Statistics* to) {
+    const D d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1.0), infinity = hn::Set(d, kInfinity);
+    V finite = zero, nans = zero, zeros = zero, sum = zero, low = infinity, high = hn::Neg(infinity);
+    for (std::int64_t row = 0; row < count; ++row) {
+      const V v = load(d, from + row * stride);
+      const auto is_finite = hn::Lt(hn::Abs(v), infinity);
+      finite = hn::Add(finite, hn::IfThenElseZero(is_finite, one));
+      nans = hn::Add(nans, hn::IfThenElseZero(hn::IsNaN(v), one));
+      zeros = hn::Add(zeros, hn::IfThenElseZero(hn::Eq(v, zero), one));
+      sum = hn::Add(sum, hn::IfThenElseZero(is_finite, v));
+      low = hn::Min(low, hn::IfThenElse(is_finite, v, infinity));
+      high = hn::Max(high, hn::IfThenElse(is_finite, v, hn::Neg(infinity)));
+    }
+    const V mean = hn::Div(sum, hn::Max(finite, one));
+    V m2 = zero;
+    for (std::int64_t row = 0; row < count; ++row) {
+      const V v = load(d, from + row * stride);
+      const V distance = hn::IfThenElseZero(hn::Lt(hn::Abs(v), infinity), hn::Sub(v, mean));
+      m2 = hn::MulAdd(distance, distance, m2);
+    }
+    HWY_ALIGN double lanes[8][hn::MaxLanes(D())];
+    int i = 0;
+    for (const V v : {finite, nans, zeros, sum, mean, m2, low, high}) hn::Store(v, d, lanes[i++]);
+    for (std::size_t c = 0; c < hn::Lanes(d); ++c) {
+      Statistics& result = to[c] = nothing();
+      result.count = count;
+      result.nan = static_cast<std::int64_t>(lanes[1][c]);
+      result.inf = count - static_cast<std::int64_t>(lanes[0][c]) - result.nan;
+      result.zeros = static_cast<std::int64_t>(lanes[2][c]);
+      if (lanes[0][c] == 0) continue;
+      result.sum = lanes[3][c];
+      result.mean = lanes[4][c];
+      result.m2 = lanes[5][c];
+      result.min = lanes[6][c];
+      result.max = lanes[7][c];
+      result.absmax = std::max(std::abs(result.min), std::abs(result.max));
+    }
+  }
+#endif
+
  public:
   static void run(const void* elements, std::int64_t n, void* accumulator) {
     const auto* from = static_cast<const Stored*>(elements);
@@ -88,51 +140,21 @@ class StatisticsLoops {
     for (std::int64_t i = 0; i < count; ++i) run(from + i * stride, n, to + i);
   }
 
-  // Twice over the rows, of which the second time the cache has what it holds.
   static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
                    void* accumulators) {
-    const auto* HWY_RESTRICT from = static_cast<const Stored*>(elements);
-    Row<double> sums{}, m2s{}, means{}, lows, highs;
-    Row<std::int64_t> finite{}, nans{}, zeros{};
-    lows.fill(kInfinity);
-    highs.fill(-kInfinity);
-    const auto width = static_cast<std::size_t>(columns);
-    for (std::int64_t row = 0; row < count; ++row) {
-      for (std::size_t c = 0; c < width; ++c) {
-        const double value = value_of(from[row * stride + static_cast<std::int64_t>(c)]);
-        const bool is_finite = value - value == 0;
-        finite[c] += is_finite ? 1 : 0;
-        nans[c] += value != value ? 1 : 0;
-        zeros[c] += value == 0 ? 1 : 0;
-        sums[c] += is_finite ? value : 0;
-        lows[c] = std::min(lows[c], is_finite ? value : kInfinity);
-        highs[c] = std::max(highs[c], is_finite ? value : -kInfinity);
-      }
-    }
-    for (std::size_t c = 0; c < width; ++c) {
-      means[c] = finite[c] == 0 ? 0 : sums[c] / static_cast<double>(finite[c]);
-    }
-    for (std::int64_t row = 0; row < count; ++row) {
-      for (std::size_t c = 0; c < width; ++c) {
-        const double value = value_of(from[row * stride + static_cast<std::int64_t>(c)]);
-        const double distance = value - value == 0 ? value - means[c] : 0;
-        m2s[c] += distance * distance;
-      }
-    }
+    const auto* from = static_cast<const Stored*>(elements);
     auto* to = static_cast<Statistics*>(accumulators);
-    for (std::size_t c = 0; c < width; ++c) {
-      Statistics& result = to[c] = nothing();
-      result.count = count;
-      result.nan = nans[c];
-      result.inf = count - finite[c] - nans[c];
-      result.zeros = zeros[c];
-      if (finite[c] == 0) continue;
-      result.sum = sums[c];
-      result.mean = means[c];
-      result.m2 = m2s[c];
-      result.min = lows[c];
-      result.max = highs[c];
-      result.absmax = std::max(std::abs(lows[c]), std::abs(highs[c]));
+    std::int64_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (is_floating(kType)) {
+      const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<double>()));
+      for (; c + lanes <= columns; c += lanes) vector_of_columns(from + c, count, stride, to + c);
+    }
+#endif
+    Stored column[kGroup];
+    for (; c < columns; ++c) {
+      for (std::int64_t row = 0; row < count; ++row) column[row] = from[row * stride + c];
+      run(column, count, to + c);
     }
   }
 
@@ -142,7 +164,9 @@ class StatisticsLoops {
     for (std::int64_t i = 0; i < count; ++i) a[i] = combine(a[i], b[i]);
   }
 
-  static void clear(void* accumulator) { *static_cast<Statistics*>(accumulator) = nothing(); }
+  static void clear(void* accumulator) {
+    *static_cast<Statistics*>(accumulator) = nothing();
+  }
 
   static void finish(const void* accumulators, std::int64_t count, void* results, std::int64_t stride,
                      const ReduceWork& /*work*/) {
@@ -155,6 +179,7 @@ class StatisticsLoops {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Statistics),
       .result_bytes = sizeof(Statistics),
+      .group = kGroup,
       .run = &run,
       .runs = &runs,
       .rows = &rows,
