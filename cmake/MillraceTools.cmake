@@ -13,8 +13,10 @@ if(millrace_format_sources)
     PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE millrace_compile_strict)
 endif()
 
-file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS ${millrace_tool_folder}/*.cc)
-list(FILTER millrace_tool_sources EXCLUDE REGEX "/main\\.cc$|/formats/")
+file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
+  RELATIVE ${millrace_tool_folder} ${millrace_tool_folder}/*.cc)
+list(FILTER millrace_tool_sources EXCLUDE REGEX "^main\\.cc$|^formats/")
+list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)
   find_package(CLI11 REQUIRED)
   find_package(spdlog REQUIRED)
