@@ -2,6 +2,7 @@
 # libraries so that tests and fuzzers can link them.
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(ZLIB REQUIRED)
 
 set(millrace_tool_folder ${PROJECT_SOURCE_DIR}/tools/millrace)
 
@@ -10,7 +11,7 @@ if(millrace_format_sources)
   add_library(millrace_tool_formats STATIC ${millrace_format_sources})
   target_include_directories(millrace_tool_formats PUBLIC ${millrace_tool_folder})
   target_link_libraries(millrace_tool_formats
-    PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE millrace_compile_strict)
+    PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE ZLIB::ZLIB millrace_compile_strict)
 endif()
 
 file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
