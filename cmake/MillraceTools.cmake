@@ -2,6 +2,7 @@
 # libraries so that tests and fuzzers can link them.
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(ZLIB REQUIRED)
 
 set(millrace_tool_folder ${PROJECT_SOURCE_DIR}/tools/millrace)
 
@@ -10,11 +11,13 @@ if(millrace_format_sources)
   add_library(millrace_tool_formats STATIC ${millrace_format_sources})
   target_include_directories(millrace_tool_formats PUBLIC ${millrace_tool_folder})
   target_link_libraries(millrace_tool_formats
-    PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE millrace_compile_strict)
+    PUBLIC millrace nlohmann_json::nlohmann_json fmt::fmt PRIVATE ZLIB::ZLIB millrace_compile_strict)
 endif()
 
-file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS ${millrace_tool_folder}/*.cc)
-list(FILTER millrace_tool_sources EXCLUDE REGEX "/main\\.cc$|/formats/")
+file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
+  RELATIVE ${millrace_tool_folder} ${millrace_tool_folder}/*.cc)
+list(FILTER millrace_tool_sources EXCLUDE REGEX "^main\\.cc$|^formats/")
+list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)
   find_package(CLI11 REQUIRED)
   find_package(spdlog REQUIRED)

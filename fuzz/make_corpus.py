@@ -4,6 +4,8 @@ import io
 import json
 import pathlib
 import struct
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -60,8 +62,82 @@ NPY = {
 }
 
 
+INDEX = {
+    "two": {"metadata": {"total_size": 8}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}},
+    "folder": {"weight_map": {"a": "./sub//m.safetensors"}},
+    "escapes": b'{"weight_map":{"\\u00e9\\n\\"":"m\\u00e9.safetensors"}}',
+    "metadata": {"weight_map": {"a": "m.safetensors"}, "metadata": {"x": [1, {"y": [None, True, -2.5]}]}, "f": "pt"},
+    "dots": {"weight_map": {"a": "../m.safetensors"}},
+    "absolute": {"weight_map": {"a": "/m.safetensors"}},
+    "zero": b'{"weight_map":{"a":"\\u0000.safetensors"}}',
+    "twice": b'{"weight_map":{"a":"m.safetensors","a":"m.safetensors"}}',
+    "kinds": {"weight_map": {"a": 1}},
+    "array": [],
+    "no_tensors": {"weight_map": {}},
+    "nesting": b'{"a":' + b"[" * 70,
+    "truncated": b'{"weight_map":{"a":"m.s',
+}
+
+
+def npz(*members, zip64=False, piped=False):
+    """members: (name, content, whether deflated)."""
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return not piped
+
+        def tell(self):
+            if piped:
+                raise OSError
+            return super().tell()
+
+    out = Pipe()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content, deflated in members:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+            with archive.open(info, "w", force_zip64=zip64) as member:
+                member.write(content)
+    return out.getvalue()
+
+
+ARRAY = npy(np.arange(40, dtype="<i2"))
+STORED = npz(("a.npy", ARRAY, False), ("b/c.npy", ARRAY, False))
+DEFLATED = npz(("a.npy", ARRAY, True), ("b.npy", ARRAY, True))
+
+NPZ = {
+    "stored": STORED,
+    "deflated": DEFLATED,
+    "zip64": npz(("a.npy", ARRAY, False), ("b.npy", ARRAY, True), zip64=True),
+    "piped": npz(("a.npy", ARRAY, False), ("b.npy", ARRAY, True), piped=True),
+    "folder": npz(("f/", b"", False), ("f/a.npy", ARRAY, True)),
+    "none": npz(),
+    "text": npz(("a.txt", b"hello", False)),
+    "twice": DEFLATED.replace(b"b.npy", b"a.npy"),
+    "zero_in_name": STORED.replace(b"b/c.npy", b"b\0c.npy"),
+    "encrypted": DEFLATED.replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1"),
+    "checksum": DEFLATED.replace(struct.pack("<I", zlib.crc32(ARRAY)), bytes(4)),
+    "truncated": DEFLATED[:-9],
+}
+
+
+def zip64_end():
+    local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 45, 0, 0, 0, 0, zlib.crc32(ARRAY), 2**32 - 1, 2**32 - 1, 5, 20)
+    sizes = struct.pack("<QQ", len(ARRAY), len(ARRAY))
+    data = local + b"a.npy" + struct.pack("<HH", 1, 16) + sizes + ARRAY
+    entry = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 45, 45, 0, 0, 0, 0, zlib.crc32(ARRAY), 2**32 - 1, 2**32 - 1,
+                        5, 28, 0, 0, 0, 0, 2**32 - 1) + b"a.npy" + struct.pack("<HH", 1, 24) + sizes + bytes(8)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, len(entry), len(data))
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, len(data) + len(entry), 1)
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    return data + entry + record + locator + end
+
+
+NPZ["zip64_end"] = zip64_end()  # with every number where only zip64 has room for it
+
+
 def main():
-    for name, files in (("safetensors", SAFETENSORS), ("npy", NPY)):
+    index = {name: text if isinstance(text, bytes) else json.dumps(text).encode() for name, text in INDEX.items()}
+    for name, files in (("safetensors", SAFETENSORS), ("npy", NPY), ("npz", NPZ), ("safetensors_index", index)):
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, content in files.items():

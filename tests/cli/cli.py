@@ -42,6 +42,19 @@ def run_json(*args):
     return json.loads(result.stdout)
 
 
+def check_refused(path, says, *arguments, name=None):
+    """stats on path ends in exit 3 and one line that says the file (path, or another's name), what was
+    expected and found, and this."""
+    result = run("stats", path, *arguments, timeout=60)
+    label = f"{path.name}: exit {result.returncode}, stdout {result.stdout!r}, stderr {result.stderr!r}"
+    assert result.returncode == 3, label
+    assert result.stdout == "", label
+    assert result.stderr.count("\n") == 1 and result.stderr.endswith("\n"), label
+    for part in (name or path.name, "expected", "found", says):
+        assert part in result.stderr, f"no {part!r} in {label}"
+    assert result.stderr.isprintable() or result.stderr[:-1].isprintable(), label
+
+
 def safetensors_bytes(header, data=b""):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data

@@ -29,13 +29,10 @@ int default_threads() {
 }
 
 std::vector<TensorFile> read_lists(const std::vector<std::string>& paths) {
-  std::vector<TensorFile> files;
-  std::size_t tensors = 0;
-  for (const std::string& path : find_tensor_files(paths)) {
-    files.push_back(read_tensor_list(path));
-    tensors += files.back().tensors.size();
+  std::vector<TensorFile> files = read_tensor_lists(paths);
+  if (std::ranges::all_of(files, [](const TensorFile& file) { return file.tensors.empty(); })) {
+    throw FileFormatError(files.front().path, std::nullopt, "tensors", "none");
   }
-  if (tensors == 0) throw FileFormatError(files.front().path, std::nullopt, "tensors", "none");
   return files;
 }
 
@@ -61,10 +58,11 @@ int stats(const StatsRequest& request) {
 
 Command stats_command(CLI::App& parent) {
   CLI::App* const app =
-      parent.add_subcommand("stats", "Statistics of every tensor in .safetensors and .npy files");
+      parent.add_subcommand("stats", "Statistics of every tensor in .safetensors, .npz and .npy files");
   const auto request = std::make_shared<StatsRequest>();
   const auto limit = std::make_shared<std::string>();
-  app->add_option("PATH", request->paths, "Files, or folders to search")->required();
+  app->add_option("PATH", request->paths, "Files, folders to search, or indexes of sharded checkpoints")
+      ->required();
   app->add_option("--device", request->device, "auto, host, or a name from `millrace devices`")
       ->capture_default_str();
   app->add_option("--threads", request->threads, "Worker threads, a stream each (default: one a core)")

@@ -64,7 +64,10 @@ StatsPlan plan_stats(const std::vector<TensorFile>& files, BatchLimits limits) {
   Planner planner(limits);
   std::size_t tensor = 0;
   for (std::size_t file = 0; file < files.size(); ++file) {
-    for (const TensorEntry& entry : files[file].tensors) planner.add(file, tensor++, entry);
+    for (const TensorEntry& entry : files[file].tensors) {
+      if (!entry.deflated) planner.add(file, tensor, entry);
+      ++tensor;
+    }
   }
   return planner.take();
 }

@@ -41,8 +41,8 @@ struct BatchLimits {
   std::size_t pieces = 0;
 };
 
-/// Every element of every tensor is in exactly one piece, in file order. Tensors without elements
-/// have none.
+/// Every element of every tensor is in exactly one piece, in file order. Tensors without elements and
+/// deflated ones have none: the latter are not cut, see stats_deflated.h.
 StatsPlan plan_stats(const std::vector<TensorFile>& files, BatchLimits limits);
 
 /// How many workers there can be and how large their buffers, so that all of them fit the memory

@@ -13,6 +13,7 @@
 #include "formats/mapped_file.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "stats_deflated.h"
 #include "stats_plan.h"
 
 namespace millrace::tool {
@@ -27,17 +28,20 @@ constexpr std::chrono::milliseconds kProgressInterval{100};
 /// the joins hand them over.
 class Job {
  public:
-  Job(const Device& device, const std::vector<TensorFile>& files, StatsPlan plan)
+  Job(const Device& device, const std::vector<TensorFile>& files, BatchLimits limits)
       : device_(device),
         files_(files),
-        plan_(std::move(plan)),
+        plan_(plan_stats(files, limits)),
+        deflated_(files),
+        buffer_bytes_(std::max(plan_.buffer_bytes, deflated_.buffer_bytes(limits.bytes))),
         results_(plan_.pieces.size()),
         done_(plan_.batches.size()) {}
 
-  const StatsPlan& plan() const { return plan_; }
+  /// What workers can share: more of them than this would only allocate.
+  std::size_t parts() const { return plan_.batches.size() + deflated_.size(); }
 
   void run(int threads, bool show_progress) {
-    Progress progress(plan_.bytes, show_progress);
+    Progress progress(plan_.bytes + deflated_.bytes(), show_progress);
     std::vector<std::thread> workers;
     workers.reserve(static_cast<std::size_t>(threads));
     running_ = threads;
@@ -75,6 +79,7 @@ class Job {
         combined[t] = Statistics{};  // no elements, so no pieces
       }
     }
+    deflated_.put_into(combined);
     return combined;
   }
 
@@ -83,7 +88,8 @@ class Job {
   void work() {
     try {
       const Stream stream = device_.stream();
-      const Buffer buffer = device_.buffer(stream, kResultsBytes + plan_.buffer_bytes);
+      const Buffer buffer = device_.buffer(stream, kResultsBytes + buffer_bytes_);
+      unpack(stream, buffer);
       std::vector<Statistics> host(kPiecesPerBatch);
       std::unique_ptr<MappedFile> file;
       std::size_t mapped = files_.size();
@@ -107,8 +113,21 @@ class Job {
     ended_.notify_all();
   }
 
+  /// The deflated tensors, before all else: the last of them may take longest of all.
+  void unpack(Stream stream, const Buffer& buffer) {
+    deflated_.work(
+        {.stream = stream,
+         .place = buffer.as<std::byte>() + kResultsBytes,
+         .place_bytes = buffer_bytes_,
+         .result = buffer.as<Statistics>(),
+         .stop = [this] { return stopped(); },
+         .done = [this](std::uint64_t bytes) { done_bytes_.fetch_add(bytes, std::memory_order_relaxed); }});
+  }
+
+  bool stopped() const { return interrupted() || stop_.load(std::memory_order_relaxed); }
+
   std::size_t take() {
-    if (interrupted() || stop_.load(std::memory_order_relaxed)) return plan_.batches.size();
+    if (stopped()) return plan_.batches.size();
     return next_.fetch_add(1, std::memory_order_relaxed);
   }
 
@@ -142,6 +161,8 @@ class Job {
   Device device_;
   const std::vector<TensorFile>& files_;
   const StatsPlan plan_;
+  DeflatedTensors deflated_;
+  const std::uint64_t buffer_bytes_;  // a worker's, for pieces
   const std::vector<const TensorEntry*> entry_of_ = entries_of(files_);
   std::vector<Statistics> results_;  // one a piece
   std::vector<char> done_;           // one a batch
@@ -161,11 +182,9 @@ StatsResult run_stats(const Device& device, const std::vector<TensorFile>& files
                       bool show_progress) {
   const auto start = std::chrono::steady_clock::now();
   const WorkerBudget budget = budget_workers(device.memory().limit, threads, kResultsBytes);
-  Job job(device, files, plan_stats(files, {budget.buffer_bytes, kPiecesPerBatch}));
+  Job job(device, files, {budget.buffer_bytes, kPiecesPerBatch});
   StatsResult result;
-  // More workers than batches would only allocate.
-  result.threads =
-      std::clamp(budget.threads, 1, static_cast<int>(std::max<std::size_t>(job.plan().batches.size(), 1)));
+  result.threads = std::clamp(budget.threads, 1, static_cast<int>(std::max<std::size_t>(job.parts(), 1)));
   job.run(result.threads, show_progress);
   std::size_t tensors = 0;
   for (const TensorFile& file : files) tensors += file.tensors.size();

@@ -90,7 +90,7 @@ int tour() {
 
   title("next, with your own files");
   fmt::print(
-      "  ./run stats model.safetensors            one file, or a folder of .safetensors and .npy\n"
+      "  ./run stats model.safetensors            one file, or a folder of .safetensors, .npz and .npy\n"
       "  ./run stats model/ --memory-limit 64MiB  in pieces, however large the tensors are\n"
       "  ./run stats model/ --json -              for programs\n"
       "  ./run stress all                         everything the runtime does, from 8 threads\n"

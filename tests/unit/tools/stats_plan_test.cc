@@ -62,6 +62,18 @@ TEST(StatsPlan, EveryElementIsInOnePieceInOrder) {
   }
 }
 
+TEST(StatsPlan, DeflatedTensorsHaveNoPieces) {
+  std::vector<TensorFile> files(1);
+  files[0].tensors = {tensor_at(0, DType::f32, 100), tensor_at(0, DType::f32, 100),
+                      tensor_at(400, DType::f32, 7)};
+  files[0].tensors[1].deflated = Deflated{};
+  const StatsPlan plan = plan_stats(files, {kMiB, 64});
+  ASSERT_EQ(plan.pieces.size(), 2U);
+  EXPECT_EQ(plan.pieces[0].tensor, 0U);
+  EXPECT_EQ(plan.pieces[1].tensor, 2U);
+  EXPECT_EQ(plan.bytes, 428U);
+}
+
 TEST(StatsPlan, BatchesStayWithinTheirLimits) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     Random random(seed);

@@ -7,8 +7,8 @@
 #include <limits>
 #include <string>
 
-#include "format_support.h"
 #include "formats/mapped_file.h"
+#include "zip_support.h"
 
 namespace millrace::tool {
 namespace {
@@ -25,7 +25,7 @@ Refusal refused(const std::string& path) {
   return refusal_of([&] { read_tensor_list(path); });
 }
 
-TEST(TensorFile, ReadsBothFormats) {
+TEST(TensorFile, ReadsEveryFormat) {
   const TemporaryFolder folder;
   const TensorFile tensors = read_tensor_list(folder.file("t.safetensors", kTensors));
   ASSERT_EQ(tensors.tensors.size(), 1U);
@@ -33,6 +33,7 @@ TEST(TensorFile, ReadsBothFormats) {
   EXPECT_EQ(tensors.identity.size, kTensors.size());
   EXPECT_EQ(read_tensor_list(folder.file("x.NPY", kArray)).tensors[0].name, "x");
   EXPECT_EQ(read_tensor_list(folder.file("array.dat", kArray)).tensors[0].bytes, 2U);
+  EXPECT_EQ(read_tensor_list(folder.file("x.NPZ", zip_file({{"y.npy", kArray}}))).tensors[0].name, "y");
 }
 
 TEST(TensorFile, RefusesAnEmptyFile) {
@@ -57,8 +58,11 @@ TEST(TensorFile, RefusesPicklesWithTheReason) {
 
 TEST(TensorFile, RefusesOtherFormats) {
   const TemporaryFolder folder;
-  EXPECT_THAT(refused(folder.file("a.npz", "PK\x03\x04")).message, HasSubstr("a .npz archive; unpack it"));
-  EXPECT_THAT(refused(folder.file("a.zip", "PK\x03\x04")).message, HasSubstr("a zip archive"));
+  EXPECT_THAT(refused(folder.file("a.zip", "PK\x03\x04")).message,
+              HasSubstr("a zip archive; unpack it and name the folder, or call it .npz"));
+  EXPECT_THAT(refused(folder.file("pytorch_model.bin.index.json", "{}")).message,
+              HasSubstr("an index of files each of which is a pickle, which is refused"));
+  EXPECT_THAT(refused(folder.file("config.json", "{}")).message, HasSubstr("the unknown extension .json"));
   EXPECT_THAT(refused(folder.file("a.gguf", "GGUF")).message, HasSubstr("the unknown extension .gguf"));
   EXPECT_THAT(refused(folder.file("README", "x")).message, HasSubstr("no known format"));
 }
@@ -75,12 +79,14 @@ TEST(TensorFile, FindsFilesBelowFoldersInOrder) {
   const TemporaryFolder folder;
   folder.file("b.safetensors", kTensors);
   folder.file("a/z.npy", kArray);
+  folder.file("a/z.npz", zip_file({}));
+  folder.file("a/m.safetensors.index.json", "{}");
   folder.file("a/b/c.safetensors", kTensors);
   folder.file("readme.txt", "x");
   const std::string given = folder.file("given.dat", kArray);
-  EXPECT_THAT(
-      find_tensor_files({given, folder.path()}),
-      ElementsAre(given, EndsWith("a/b/c.safetensors"), EndsWith("a/z.npy"), EndsWith("b.safetensors")));
+  EXPECT_THAT(find_tensor_files({given, folder.path()}),
+              ElementsAre(given, EndsWith("a/b/c.safetensors"), EndsWith("a/m.safetensors.index.json"),
+                          EndsWith("a/z.npy"), EndsWith("a/z.npz"), EndsWith("b.safetensors")));
 }
 
 TEST(TensorFile, FollowsLinksToFiles) {

@@ -15,9 +15,6 @@
 namespace millrace::tool {
 namespace {
 
-/// NumPy itself refuses headers past 10,000 bytes unless told otherwise; ours hold a shape and a type.
-constexpr std::uint64_t kMaxHeader = 65'536;
-
 /// What the dict of the header says.
 struct Header {
   std::optional<std::string> descr;
@@ -201,7 +198,24 @@ DType check_descr(const std::string& descr, const HeaderReader& reader) {
 
 }  // namespace
 
+std::size_t npy_head_bytes(std::span<const std::byte> start) {
+  if (start.size() < kNpyPreamble || std::memcmp(start.data(), kNpyMagic.data(), kNpyMagic.size()) != 0) {
+    return kNpyPreamble;
+  }
+  const auto byte = [&](std::size_t i) { return std::to_integer<std::uint64_t>(start[i]); };
+  const bool long_length = byte(kNpyMagic.size()) > 1;
+  std::uint64_t length = byte(8) | byte(9) << 8U;
+  if (long_length) length |= byte(10) << 16U | byte(11) << 24U;
+  return static_cast<std::size_t>((long_length ? 12 : 10) + std::min(length, kMaxNpyHeader));
+}
+
 TensorEntry parse_npy(std::span<const std::byte> bytes, const std::string& file) {
+  TensorEntry tensor = parse_npy_head(bytes, bytes.size(), file);
+  tensor.name = std::filesystem::path(file).stem().string();
+  return tensor;
+}
+
+TensorEntry parse_npy_head(std::span<const std::byte> bytes, std::uint64_t total, const std::string& file) {
   if (bytes.size() < kNpyMagic.size() || std::memcmp(bytes.data(), kNpyMagic.data(), kNpyMagic.size()) != 0) {
     throw FileFormatError(file, 0, "the magic \\x93NUMPY of a .npy file", "something else");
   }
@@ -220,7 +234,7 @@ TensorEntry parse_npy(std::span<const std::byte> bytes, const std::string& file)
   }
   std::uint64_t length = 0;
   for (std::size_t i = length_bytes; i-- > 0;) length = length << 8U | byte(static_cast<std::size_t>(at) + i);
-  const std::uint64_t limit = std::min<std::uint64_t>(kMaxHeader, bytes.size() - at - length_bytes);
+  const std::uint64_t limit = std::min<std::uint64_t>(kMaxNpyHeader, bytes.size() - at - length_bytes);
   if (length > limit) {
     throw FileFormatError(file, at, fmt::format("a header of at most {} bytes", limit),
                           fmt::format("a header length of {}", length));
@@ -232,7 +246,6 @@ TensorEntry parse_npy(std::span<const std::byte> bytes, const std::string& file)
   HeaderReader reader(file, text, at);
   Header header = reader.read();
   TensorEntry tensor;
-  tensor.name = std::filesystem::path(file).stem().string();
   tensor.dtype = check_descr(*header.descr, reader);
   tensor.shape = std::move(*header.shape);
   tensor.fortran_order = *header.fortran_order;
@@ -242,11 +255,11 @@ TensorEntry parse_npy(std::span<const std::byte> bytes, const std::string& file)
     throw FileFormatError(file, at, "a shape whose size fits 63 bits", format_shape(tensor.shape));
   }
   tensor.bytes = *needed;
-  if (bytes.size() - tensor.offset != tensor.bytes) {
+  if (total - tensor.offset != tensor.bytes) {
     throw FileFormatError(
         file, tensor.offset,
         fmt::format("{} bytes for {} {}", tensor.bytes, to_string(tensor.dtype), format_shape(tensor.shape)),
-        std::to_string(bytes.size() - tensor.offset));
+        std::to_string(total - tensor.offset));
   }
   return tensor;
 }

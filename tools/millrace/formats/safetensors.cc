@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/file_format_error.h"
+#include "formats/json_text.h"
 
 namespace millrace::tool {
 namespace {
@@ -47,33 +48,6 @@ bool is_known_to_the_format(std::string_view name) {
   };
   return std::ranges::find(kOthers, name) != std::end(kOthers);
 }
-
-/// Reads a string_view and tells how far the parser has come, which its events do not.
-class CountingIterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  CountingIterator(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
-  reference operator*() const { return *at_; }
-  CountingIterator& operator++() {
-    *furthest_ = ++at_;
-    return *this;
-  }
-  CountingIterator operator++(int) {
-    CountingIterator before = *this;
-    ++*this;
-    return before;
-  }
-  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
-
- private:
-  const char* at_;
-  const char** furthest_;
-};
 
 /// One tensor of the header, checked against nothing but its own form.
 struct HeaderEntry {
@@ -209,14 +183,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    std::string_view what = error.what();
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...": the
-    // place is said as a byte of the file instead.
-    if (const std::size_t colon = what.find(": "); colon != std::string_view::npos) {
-      what.remove_prefix(colon + 2);
-    }
     throw FileFormatError(file_, kLengthBytes + (position > 0 ? position - 1 : 0), "a JSON header",
-                          "text that is not: " + printable(what));
+                          "text that is not: " + json_complaint(error.what()));
   }
 
  private:

@@ -3,75 +3,68 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <limits>
+#include <map>
+#include <set>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "formats/extension.h"
 #include "formats/file_format_error.h"
 #include "formats/npy.h"
+#include "formats/npz.h"
+#include "formats/pickle.h"
 #include "formats/safetensors.h"
+#include "formats/safetensors_index.h"
+#include "formats/zip.h"
 
 namespace millrace::tool {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFormats = "a .safetensors or .npy file";
+constexpr const char* kFormats = "a .safetensors, .npz or .npy file";
 
 bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-std::string lower_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return extension;
-}
-
 bool is_tensor_file_name(const fs::path& path) {
   const std::string extension = lower_extension(path);
-  return extension == ".safetensors" || extension == ".npy";
-}
-
-bool is_pickle_name(const fs::path& path) {
-  static constexpr std::string_view kNames[] = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt"};
-  return std::ranges::find(kNames, lower_extension(path)) != std::end(kNames);
+  return extension == ".safetensors" || extension == ".npz" || extension == ".npy" ||
+         is_safetensors_index_name(path);
 }
 
 [[noreturn]] void refuse_pickle(const std::string& path) {
   throw FileFormatError(path, 0, kFormats,
-                        "a pickle, which is refused: loading one runs whatever code its author put "
-                        "there; save it again with safetensors.torch.save_file");
-}
-
-/// Pickles of protocol 2 and later begin with 0x80 and the protocol's number.
-bool is_pickle(std::span<const std::byte> bytes) {
-  return bytes.size() > 1 && bytes[0] == std::byte{0x80} && bytes[1] >= std::byte{2} &&
-         bytes[1] <= std::byte{5};
+                        fmt::format("{}; save it again with safetensors.torch.save_file", kPickleRefusal));
 }
 
 /// A pickle or an archive of some (torch.save makes those) under the name of a better format. The
 /// upper half of a header's length is zero in any file that could be one.
 bool is_renamed_pickle(std::span<const std::byte> bytes) {
-  if (!is_pickle(bytes) && !starts_with(bytes, "PK\x03\x04")) return false;
+  if (!is_pickle(bytes) && !starts_with(bytes, kZipMember)) return false;
   return bytes.size() < 8 ||
          std::ranges::any_of(bytes.subspan(4, 4), [](std::byte b) { return b != std::byte{0}; });
 }
 
 /// Says what a file is that no reader takes.
 [[noreturn]] void refuse(const std::string& path, std::span<const std::byte> bytes) {
-  const bool zip = starts_with(bytes, "PK\x03\x04");
   const std::string extension = lower_extension(path);
-  if (zip && extension == ".npz") {
-    throw FileFormatError(path, 0, kFormats, "a .npz archive; unpack it and name the folder");
-  }
   if (is_pickle(bytes) || is_pickle_name(path)) refuse_pickle(path);
-  if (zip) throw FileFormatError(path, 0, kFormats, "a zip archive");
+  if (starts_with(bytes, kZipMember)) {
+    throw FileFormatError(path, 0, kFormats,
+                          "a zip archive; unpack it and name the folder, or call it .npz if it is one");
+  }
+  if (extension == ".json" && is_pickle_name(fs::path(path).stem().stem())) {
+    throw FileFormatError(path, 0, kFormats,
+                          fmt::format("an index of files each of which is {}", kPickleRefusal));
+  }
   throw FileFormatError(path, std::nullopt, kFormats,
                         extension.empty() ? "a file of no known format"
                                           : fmt::format("the unknown extension {}", printable(extension)));
@@ -99,7 +92,7 @@ std::vector<std::string> files_below(const std::string& folder) {
     if (!pickle.empty()) {
       what += fmt::format(" ({} is a pickle, which is refused: loading one can run code)", printable(pickle));
     }
-    throw FileFormatError(folder, std::nullopt, ".safetensors or .npy files in the folder", what);
+    throw FileFormatError(folder, std::nullopt, ".safetensors, .npz or .npy files in the folder", what);
   }
   std::ranges::sort(found);
   return found;
@@ -113,6 +106,8 @@ TensorFile read_tensor_list(const std::string& path) {
   const std::string extension = lower_extension(path);
   if (starts_with(file.bytes(), kNpyMagic) || extension == ".npy") {
     result.tensors.push_back(parse_npy(file.bytes(), path));
+  } else if (extension == ".npz") {
+    result.tensors = parse_npz(file.bytes(), path);
   } else if (extension == ".safetensors") {
     if (is_renamed_pickle(file.bytes())) refuse_pickle(path);
     result.tensors = parse_safetensors(file.bytes(), path);
@@ -140,6 +135,31 @@ std::vector<std::string> find_tensor_files(const std::vector<std::string>& paths
     }
   }
   return files;
+}
+
+std::vector<TensorFile> read_tensor_lists(const std::vector<std::string>& paths) {
+  std::vector<TensorFile> lists;
+  for (const std::string& path : paths) {
+    const std::vector<std::string> files = find_tensor_files({path});
+    const auto normal = [](const std::string& file) { return fs::path(file).lexically_normal().string(); };
+    // Indexes first: a file can't be told from a shard before all of them are read.
+    std::map<std::string, std::vector<TensorFile>> sharded;
+    std::set<std::string> shards;
+    for (const std::string& file : files) {
+      if (!is_safetensors_index_name(file)) continue;
+      for (TensorFile& shard : read_safetensors_index(file)) {
+        if (shards.insert(normal(shard.path)).second) sharded[file].push_back(std::move(shard));
+      }
+    }
+    for (const std::string& file : files) {
+      if (is_safetensors_index_name(file)) {
+        std::ranges::move(sharded[file], std::back_inserter(lists));
+      } else if (!shards.contains(normal(file))) {
+        lists.push_back(read_tensor_list(file));
+      }
+    }
+  }
+  return lists;
 }
 
 std::optional<std::uint64_t> checked_bytes(std::span<const std::int64_t> shape,
