@@ -27,6 +27,7 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>) return DType::f32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
+  if constexpr (std::is_same_v<T, std::int16_t>) return DType::i16;
   if constexpr (std::is_same_v<T, std::int8_t>) return DType::i8;
   if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
 }
@@ -34,11 +35,13 @@ constexpr DType dtype_of() {
 /// The reduction of a dense tensor, in the result's type.
 template <typename Result, typename T>
 std::vector<Result> reduced(ReduceOp op, std::vector<T> values, const Dims& shape,
-                            const std::vector<std::int64_t>& dims, DType dtype = dtype_of<T>()) {
+                            const std::vector<std::int64_t>& dims, DType dtype = dtype_of<T>(),
+                            const ReduceOptions& options = {}) {
   const Dims result = result_shape(shape, dims, false);
   std::vector<Result> output(static_cast<std::size_t>(element_count(result)));
   test::run_directly(reduction_operation(op, contiguous(values.data(), dtype, shape),
-                                         contiguous(output.data(), result_dtype(op, dtype), result), dims));
+                                         contiguous(output.data(), result_dtype(op, dtype), result), dims,
+                                         options));
   return output;
 }
 
@@ -128,6 +131,112 @@ TEST(Rules, HalfSumsOverflowOnlyAtTheEnd) {
 TEST(Rules, AScalarIsItself) {
   EXPECT_EQ(reduced<float>(ReduceOp::sum, std::vector<float>{4.5F}, Dims{}, {}).front(), 4.5F);
   EXPECT_EQ(reduced<float>(ReduceOp::min, std::vector<float>{4.5F}, Dims{1, 1, 1}, {1}).front(), 4.5F);
+}
+
+TEST(Rules, PositionsAreOfTheFirstBest) {
+  const std::vector<float> values{3, 1, 4, 1, 4, 2};
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmin, values), 1);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmax, values), 2);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmax, std::vector<float>{-0.0F, 0.0F}), 0);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmax, std::vector<std::uint8_t>{0, 1, 1}, DType::boolean), 1);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmin, std::vector<std::int64_t>{kMost, kLowest, kLowest}), 1);
+  // Everything is the worst there is: it is still the first.
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmin, std::vector<float>(3000, kInf)), 0);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::argmax, std::vector<std::int64_t>(3000, kLowest)), 0);
+}
+
+TEST(Rules, TheFirstNaNWinsPositionsFromEveryPlace) {
+  for (const std::size_t n : {1U, 3U, 63U, 64U, 65U, 2048U, 5000U}) {
+    for (std::size_t at = 0; at<n; at += n> 100 ? 61 : 1) {
+      std::vector<float> values(n, 1);
+      values[at] = kNan;
+      values[n - 1] = kNan;
+      ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmin, values), at) << n;
+      ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmax, values), at) << n;
+    }
+  }
+}
+
+// Positions count through the reduced dimensions in order, whichever of them are dense.
+TEST(Rules, PositionsOverSeveralDimensions) {
+  std::vector<float> values(2 * 300 * 5 * 40);
+  const auto at = [](std::size_t a, std::size_t b, std::size_t c, std::size_t d) {
+    return ((a * 300 + b) * 5 + c) * 40 + d;
+  };
+  values[at(0, 299, 3, 7)] = 1;
+  values[at(1, 2, 3, 7)] = 2;
+  values[at(1, 200, 4, 39)] = 2;
+  const Dims shape{2, 300, 5, 40};
+  EXPECT_EQ(reduced<std::int64_t>(ReduceOp::argmax, values, shape, {}).front(), at(1, 2, 3, 7));
+  const auto over = [&](std::vector<std::int64_t> dims) {
+    return reduced<std::int64_t>(ReduceOp::argmax, values, shape, dims);
+  };
+  EXPECT_EQ(over({0, 1})[3 * 40 + 7], 300 + 2);
+  EXPECT_EQ(over({1, 3})[3], 299 * 40 + 7);
+  EXPECT_EQ(over({3, 1})[5 + 4], 200 * 40 + 39);  // the order of dims does not count
+  EXPECT_EQ(over({2})[at(1, 2, 0, 7) / 200 * 40 + 7], 3);
+}
+
+TEST(Rules, PositionsInReversedAndTransposedViews) {
+  std::vector<float> values{5, 9, 1, 9, 2, 3};
+  std::int64_t position = -1;
+  const auto argmax = [&](TensorView view) {
+    test::run_directly(
+        reduction_operation(ReduceOp::argmax, view, contiguous(&position, DType::i64, Dims{}), {}));
+    return position;
+  };
+  EXPECT_EQ(argmax({values.data() + 5, DType::f32, Dims{6}, Dims{-1}}), 2);
+  // Columns first: 5 9 / 9 2 / 1 3.
+  EXPECT_EQ(argmax({values.data(), DType::f32, Dims{3, 2}, Dims{1, 3}}), 1);
+  EXPECT_EQ(argmax({values.data() + 2, DType::f32, Dims{3, 2}, Dims{-1, 3}}), 2);
+}
+
+TEST(Rules, AnyAndAll) {
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::any, std::vector<float>{}), 0);
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, std::vector<float>{}), 1);
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::any, std::vector<float>{0, -0.0F}), 0);
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::any, std::vector<float>{0, kNan}), 1);
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, std::vector<float>{kNan, kInf, 1}), 1);
+  std::vector<std::int16_t> values(10'000, 256);
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, values), 1);
+  values[7777] = 0;
+  EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, values), 0);
+}
+
+TEST(Rules, VarianceOverCountLessCorrection) {
+  const std::vector<float> values{1, 2, 3, 6};
+  const auto variance = [&](ReduceOp op, double correction) {
+    return reduced<float>(op, values, Dims{4}, {}, DType::f32, {.correction = correction}).front();
+  };
+  EXPECT_EQ(variance(ReduceOp::var, 0), 3.5F);
+  EXPECT_EQ(variance(ReduceOp::var, 2), 7);
+  EXPECT_EQ(variance(ReduceOp::std, 0), std::sqrt(3.5F));
+  EXPECT_EQ(variance(ReduceOp::var, 4), kInf);
+  EXPECT_EQ(variance(ReduceOp::var, 9), kInf);
+  EXPECT_TRUE(std::isnan(of_all<float>(ReduceOp::var, std::vector<float>{})));
+  EXPECT_TRUE(std::isnan(of_all<float>(ReduceOp::std, std::vector<float>{1, kInf})));
+  EXPECT_EQ(of_all<float>(ReduceOp::var, std::vector<float>(5000, 0.1F)), 0);
+  EXPECT_EQ(of_all<double>(ReduceOp::var, std::vector<std::int32_t>{1, 3}), 1);
+}
+
+TEST(Rules, ASmallVarianceFarFromZero) {
+  std::vector<float> values(100'000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 16'000'000 + static_cast<float>(i % 2);
+  EXPECT_EQ(of_all<float>(ReduceOp::var, values), 0.25F);
+  EXPECT_EQ(reduced<float>(ReduceOp::var, values, Dims{25'000, 4}, {0}), (std::vector<float>(4, 0)));
+}
+
+TEST(Rules, NormAndCounts) {
+  EXPECT_EQ(of_all<float>(ReduceOp::norm, std::vector<float>{3, -4}), 5);
+  EXPECT_EQ(of_all<float>(ReduceOp::norm, std::vector<float>{}), 0);
+  EXPECT_EQ(of_all<double>(ReduceOp::norm, std::vector<std::int8_t>{-128, 0}), 128);
+  EXPECT_TRUE(std::isnan(of_all<float>(ReduceOp::norm, std::vector<float>{kInf, kNan})));
+  const std::vector<float> values{0, -0.0F, kNan, kInf, -kInf, 1, kNan};
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::count_zero, values), 2);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::count_nan, values), 2);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::count_inf, values), 2);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::count_nan, std::vector<float>{}), 0);
+  EXPECT_EQ(of_all<std::int64_t>(ReduceOp::count_inf, std::vector<std::int32_t>{0, 1}), 0);
 }
 
 // One chain of additions in f32 stops growing at 2^24 * 0.1 / 2 and would be off by far more.

@@ -1,0 +1,139 @@
+// Large reductions spread over a device's workers: the same bits however many there are and whatever else
+// they do, and no worker lost or waited for in vain.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <millrace/millrace.h>
+
+#include "support/random.h"
+#include "support/scale.h"
+#include "support/threads.h"
+
+namespace millrace::test {
+namespace {
+
+constexpr std::size_t kBytes = std::size_t{4} << 20;
+
+struct Shape {
+  Dims shape;
+  std::vector<std::int64_t> dims;
+};
+
+/// Of kBytes of two-byte elements: one for each way in which the work is cut.
+std::vector<Shape> shapes() {
+  constexpr std::int64_t n = kBytes / 2;
+  return {
+      {{n}, {}},                         // pieces of one run
+      {{n / 64, 64}, {1}},               // tiles of short runs
+      {{n / 64, 64}, {0}},               // pieces of folded rows
+      {{64, n / 64}, {0}},               // tiles of rows
+      {{n / 4096, 16, 16, 16}, {0, 2}},  // pieces of rows, a run of columns inside
+      {{16, n / 4096, 16, 16}, {1, 3}},  // rows of runs
+  };
+}
+
+constexpr ReduceOp kOps[] = {ReduceOp::sum, ReduceOp::max, ReduceOp::argmax, ReduceOp::var, ReduceOp::norm};
+
+/// The bytes of all results, each operation over each shape, and statistics too.
+std::vector<std::byte> results(Device& device, const Buffer& input) {
+  Stream stream = device.stream();
+  std::vector<std::byte> all;
+  const auto append = [&](const Buffer& output, std::size_t bytes) {
+    const std::size_t at = all.size();
+    all.resize(at + bytes);
+    stream.copy(all.data() + at, output.data(), bytes);
+    stream.wait();
+  };
+  for (const Shape& shape : shapes()) {
+    const TensorView view = contiguous(input.data(), DType::bf16, shape.shape);
+    const Dims result = result_shape(shape.shape, shape.dims, false);
+    const auto count = static_cast<std::size_t>(element_count(result));
+    for (const ReduceOp op : kOps) {
+      const DType dtype = result_dtype(op, DType::bf16);
+      const Buffer output = device.buffer(count * size_of(dtype));
+      reduce(stream, op, view, contiguous(output.data(), dtype, result), shape.dims);
+      append(output, count * size_of(dtype));
+    }
+    const Buffer output = device.buffer(count * sizeof(Statistics));
+    statistics(stream, view, output.as<Statistics>(), shape.dims);
+    append(output, count * sizeof(Statistics));
+  }
+  return all;
+}
+
+std::vector<std::byte> random_input() {
+  std::vector<std::byte> bytes(kBytes);
+  Random random(7);
+  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    // bf16 from -2 to 2, no NaN.
+    const auto bits = static_cast<std::uint16_t>(0x3c00 | random.below(0x400) | random.below(2) << 15);
+    std::memcpy(bytes.data() + i, &bits, 2);
+  }
+  return bytes;
+}
+
+std::vector<std::byte> results_with(int workers, const std::vector<std::byte>& input) {
+  Device device = Device::create("host", {.workers = workers});
+  const Buffer buffer = device.buffer(input.size());
+  Stream stream = device.stream();
+  stream.copy(buffer.data(), input.data(), input.size());
+  stream.wait();
+  return results(device, buffer);
+}
+
+TEST(ReduceWorkers, TheSameBitsForAnyNumber) {
+  const std::vector<std::byte> input = random_input();
+  const std::vector<std::byte> one = results_with(1, input);
+  for (const int workers : {2, 4, 8}) EXPECT_TRUE(results_with(workers, input) == one) << workers;
+}
+
+TEST(ReduceWorkers, TheSameBitsUnderLoad) {
+  const std::vector<std::byte> input = random_input();
+  const std::vector<std::byte> alone = results_with(1, input);
+  Device device = Device::create("host", {.workers = 4});
+  const Buffer buffer = device.buffer(input.size());
+  device.stream().copy(buffer.data(), input.data(), input.size());
+  device.stream().wait();
+  // Some reduce what the others do, some keep the workers busy with short tasks of their own.
+  std::atomic<int> reducing = 3;
+  on_threads(6, [&](int number) {
+    if (number < 3) {
+      EXPECT_TRUE(results(device, buffer) == alone) << number;
+      --reducing;
+      return;
+    }
+    Stream stream = device.stream();
+    while (reducing > 0) {
+      stream.run("load", [] { std::this_thread::yield(); });
+      stream.commit().wait();
+    }
+  });
+}
+
+TEST(ReduceWorkers, ClosingInTheMiddleLosesNobody) {
+  const std::vector<std::byte> input = random_input();
+  for (std::size_t round = 0; round < scaled(40, 10); ++round) {
+    Device device = Device::create("host", {.workers = 4});
+    const Buffer buffer = device.buffer(input.size());
+    const Buffer output = device.buffer(8 * sizeof(std::int64_t));
+    std::vector<CommandBuffer> committed;
+    for (int i = 0; i < 4; ++i) {
+      StreamLease lease = device.lease();
+      reduce(lease.stream(), ReduceOp::argmax, contiguous(buffer.data(), DType::bf16, {kBytes / 2}),
+             contiguous(output.as<std::int64_t>() + i, DType::i64, {}));
+      committed.push_back(lease.stream().commit());
+    }
+    device.close();
+    for (const CommandBuffer& each : committed) EXPECT_TRUE(is_final(each.status()));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::test
