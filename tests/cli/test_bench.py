@@ -48,8 +48,9 @@ def reduce_cases(elements):
     columns = 1 << elements.bit_length() // 2
     square = f"({elements // columns},{columns})"
     batch = f"(4,{elements // 4096},32,32)"
-    return {f"{op} all" for op in ("sum", "mean", "prod", "min", "max", "statistics")} | {
+    return {f"{op} all" for op in ("sum", "mean", "prod", "min", "max", "statistics", "argmax")} | {
         f"sum {square} over 0", f"sum {square} over 1", f"min {square} over 1",
+        f"max with index {square} over 1",
         f"sum ({elements // 256},256) over 1", f"sum (256,{elements // 256}) over 0",
         f"sum ({elements // 16},16) over 1", f"sum (16,{elements // 16}) over 0",
         f"sum {batch} over (0,2)", f"sum {batch} over (1,3)", f"sum {batch} over (0,2,3)"}

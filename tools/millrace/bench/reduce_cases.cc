@@ -62,6 +62,8 @@ std::vector<ReduceCase> reduce_cases(std::uint64_t elements) {
   add(ReduceOp::sum, batch, {1, 3});
   add(ReduceOp::sum, batch, {0, 2, 3});
   add(ReduceOp::min, square, {1});
+  add(ReduceOp::argmax, flat, {});
+  cases.push_back(make_case("max with index", {ReduceOp::max, ReduceOp::argmax}, square, {1}));
   return cases;
 }
 
