@@ -28,8 +28,18 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
   # Option parsing and printing gain nothing from more, and take half a minute a file with it; what is timed
   # is in the library, but for the loops of the bench.
   target_compile_options(millrace_tool PRIVATE $<$<CONFIG:Release>:-O1>)
-  set_source_files_properties(${millrace_tool_folder}/bench_alloc.cc PROPERTIES
-    COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
+  set_source_files_properties(${millrace_tool_folder}/bench_alloc.cc ${millrace_tool_folder}/bench_small.cc
+    PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
+  set_source_files_properties(${millrace_tool_folder}/bench/read_floor.cc
+    PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
+
+  # The bench carries the script of its NumPy peer: the program runs anywhere.
+  set(millrace_numpy_peer ${PROJECT_SOURCE_DIR}/bench/peers/numpy_peer.py)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${millrace_numpy_peer})
+  file(READ ${millrace_numpy_peer} millrace_numpy_script)
+  configure_file(${millrace_tool_folder}/bench/numpy_script.h.in
+    ${PROJECT_BINARY_DIR}/generated/bench/numpy_script.h @ONLY)
+  target_include_directories(millrace_tool PRIVATE ${PROJECT_BINARY_DIR}/generated)
 
   # Linking mimalloc would replace malloc in the whole program, glibc's column included: the bench
   # loads it by name instead.

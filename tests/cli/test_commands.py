@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""devices, stress, bench, sample and tour: what they print, and what programs can read of it."""
+"""devices, stress, sample and tour: what they print, and what programs can read of it."""
 
 import json
 import re
@@ -48,24 +48,6 @@ def test_stress_json():
     (report,) = document["stress"]
     assert report["kind"] == "reduce" and report["done"] == report["iterations"] == 10, report
     assert report["passed"] is True and report["seed"] == 3 and report["errors"] == 0, report
-
-
-def test_bench_alloc():
-    result = cli.run("bench", "alloc", "--threads", "1,2", "--repetitions", 2, "--milliseconds", 5, "--json", "-")
-    assert result.returncode == 0, result
-    document = json.loads(result.stdout)
-    assert document["machine"]["cores"] >= 1
-    rows = document["rows"]
-    for row in rows:
-        assert set(row) == {"bench", "case", "dtype", "impl", "threads", "value", "unit"}, row
-        assert row["bench"] == "alloc" and row["unit"] == "ns/pair" and row["dtype"] is None, row
-        assert row["value"] > 0, row
-    impls = {row["impl"] for row in rows}
-    assert {"millrace", "glibc"} <= impls <= {"millrace", "glibc", "mimalloc"}, impls
-    assert {(row["case"], row["threads"]) for row in rows} == {
-        (case, threads) for case in ("4 KiB", "512 B - 1 MiB") for threads in (1, 2)}
-    assert "ns that one core spends" in cli.run("bench", "alloc", "--threads", "1", "--repetitions", 1,
-                                                "--milliseconds", 5).stdout
 
 
 def test_samples_repeat():

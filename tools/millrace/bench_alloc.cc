@@ -5,14 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <barrier>
 #include <chrono>
 #include <cstdlib>
-#include <exception>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -21,6 +17,8 @@
 
 #include <millrace/device.h>
 
+#include "bench/options.h"
+#include "bench/timed_threads.h"
 #include "command.h"
 #include "interrupt.h"
 #include "json_output.h"
@@ -99,29 +97,28 @@ std::vector<std::size_t> draw_sizes(const Case& c, std::uint64_t thread) {
 
 /// One thread's pairs: frees one of its live blocks, any of them, and allocates another.
 template <typename Allocator>
-class Pairs {
+class Pairs final : public TimedWork {
  public:
   Pairs(const Allocator& allocator, std::vector<std::size_t> sizes)
       : allocator_(allocator), sizes_(std::move(sizes)) {}
-  Pairs(const Pairs&) = delete;
-  Pairs& operator=(const Pairs&) = delete;
-  ~Pairs() {
+  ~Pairs() override {
     for (void* const block : live_) {
       if (block != nullptr) allocator_.release(block);
     }
   }
 
-  void warm_up() {
+  void warm_up() override {
     for (void*& block : live_) block = allocator_.allocate(next_size());
     for (std::size_t done = 0; done < kSizes; done += kPairsPerLook) run();
   }
-  void run() {
+  std::uint64_t run() override {
     for (std::size_t i = 0; i < kPairsPerLook; ++i) {
       state_ = state_ * 1664525U + 1013904223U;
       void*& block = live_[state_ >> 26U];
       allocator_.release(std::exchange(block, nullptr));
       block = allocator_.allocate(next_size());
     }
+    return kPairsPerLook;
   }
 
  private:
@@ -138,58 +135,11 @@ class Pairs {
 /// over the pairs of all threads.
 template <typename Allocator>
 double measure(const Allocator& allocator, const Case& c, int threads, std::chrono::milliseconds duration) {
-  using Clock = std::chrono::steady_clock;
-  std::atomic<std::uint64_t> pairs{0};
-  Clock::time_point start;
-  std::barrier begin(threads, [&start]() noexcept { start = Clock::now(); });
-  std::barrier end(threads);
-  Clock::time_point stop;
-  std::mutex failing;
-  std::exception_ptr failure;  // the first of any worker; out of memory, say
-  const auto attempt = [&](auto&& work) {
-    try {
-      work();
-    } catch (...) {
-      const std::lock_guard lock(failing);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  std::vector<std::thread> workers;
-  for (int i = 0; i < threads; ++i) {
-    workers.emplace_back([&, i] {
-      Pairs<Allocator> mine(allocator, draw_sizes(c, static_cast<std::uint64_t>(i)));
-      attempt([&] { mine.warm_up(); });
-      begin.arrive_and_wait();
-      std::uint64_t done = 0;
-      attempt([&] {
-        while (Clock::now() - start < duration) {
-          mine.run();
-          done += kPairsPerLook;
-        }
-      });
-      pairs.fetch_add(done, std::memory_order_relaxed);
-      end.arrive_and_wait();
-      if (i == 0) stop = Clock::now();
-    });
-  }
-  for (std::thread& worker : workers) worker.join();
-  if (failure) std::rethrow_exception(failure);
+  const TimedRun run = run_timed(threads, duration, [&](int thread) -> std::unique_ptr<TimedWork> {
+    return std::make_unique<Pairs<Allocator>>(allocator, draw_sizes(c, static_cast<std::uint64_t>(thread)));
+  });
   const int cores = std::min(threads, static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U)));
-  const double nanoseconds = std::chrono::duration<double, std::nano>(stop - start).count();
-  return nanoseconds * cores / static_cast<double>(pairs.load(std::memory_order_relaxed));
-}
-
-std::vector<int> parse_list(const std::string& text) {
-  std::vector<int> threads;
-  for (const std::string& item : CLI::detail::split(text, ',')) {
-    int value = 0;
-    if (!CLI::detail::lexical_cast(item, value) || value < 1 || value > 256) {
-      throw CLI::ValidationError("--threads",
-                                 "expected numbers from 1 to 256 with commas between, found " + text);
-    }
-    threads.push_back(value);
-  }
-  return threads;
+  return run.seconds * 1e9 * cores / static_cast<double>(run.operations);
 }
 
 }  // namespace
@@ -272,7 +222,7 @@ Command bench_alloc_command(CLI::App& parent) {
       ->check(CLI::Range(1, 60'000))
       ->capture_default_str();
   app->add_option("--json", request->json, "Write JSON to a file, or to standard output for -");
-  app->parse_complete_callback([request] { request->bench.threads = parse_list(request->threads); });
+  app->parse_complete_callback([request] { request->bench.threads = parse_threads(request->threads); });
   return {app, [request] {
             catch_interrupts();
             JsonOutput json(request->json);

@@ -52,6 +52,24 @@ nlohmann::ordered_json bench_json(const std::vector<BenchRow>& rows) {
   return {{"machine", machine_json()}, {"rows", std::move(list)}};
 }
 
+nlohmann::ordered_json bench_json(const BenchResult& result) {
+  nlohmann::ordered_json document = bench_json(result.rows);
+  document["peers"] = {{"numpy", result.numpy}};
+  if (!result.differences.empty()) document["differences"] = result.differences;
+  document.update(result.more);
+  return document;
+}
+
+std::optional<double> find_value(const std::vector<BenchRow>& rows, const BenchRow& like) {
+  for (const BenchRow& row : rows) {
+    if (row.name == like.name && row.dtype == like.dtype && row.impl == like.impl &&
+        row.threads == like.threads && row.unit == like.unit) {
+      return row.value;
+    }
+  }
+  return std::nullopt;
+}
+
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
   std::ranges::sort(values);

@@ -26,6 +26,9 @@ Command devices_command(CLI::App& parent);
 Command stats_command(CLI::App& parent);
 Command stress_command(CLI::App& parent);
 Command bench_alloc_command(CLI::App& parent);
+Command bench_reduce_command(CLI::App& parent);
+Command bench_small_command(CLI::App& parent);
+Command bench_stats_command(CLI::App& parent);
 Command sample_command(CLI::App& parent);
 Command tour_command(CLI::App& parent);
 

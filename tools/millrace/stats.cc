@@ -38,6 +38,13 @@ std::vector<TensorFile> read_lists(const std::vector<std::string>& paths) {
 
 }  // namespace
 
+DeviceOptions stats_device_options(int threads, std::size_t memory_limit) {
+  DeviceOptions options;
+  options.memory_limit = memory_limit;
+  options.streams = std::max(options.streams, threads + 1);
+  return options;
+}
+
 int stats(const StatsRequest& request) {
   catch_interrupts();
   explain_bus_errors();
@@ -45,10 +52,7 @@ int stats(const StatsRequest& request) {
   const std::vector<TensorFile> files = read_lists(request.paths);
   const int threads = request.threads > 0 ? request.threads : default_threads();
 
-  DeviceOptions options;
-  options.memory_limit = request.memory_limit;
-  options.streams = std::max(options.streams, threads + 1);  // a stream each, beside the default one
-  const Device device = open_device(request.device, options);
+  const Device device = open_device(request.device, stats_device_options(threads, request.memory_limit));
   const StatsResult result = run_stats(device, files, threads, !request.quiet);
 
   if (json.wanted()) json.write(stats_json(files, result, device));

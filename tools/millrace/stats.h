@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <millrace/device.h>
+
 namespace millrace::tool {
 
 struct StatsRequest {
@@ -14,6 +16,9 @@ struct StatsRequest {
   std::string json;
   bool quiet = false;
 };
+
+/// What the device is opened with: a stream for each worker beside the default one.
+DeviceOptions stats_device_options(int threads, std::size_t memory_limit);
 
 /// Returns an ExitCode.
 int stats(const StatsRequest& request);

@@ -32,11 +32,11 @@ std::string_view safetensors_name(DType dtype) {
 
 }  // namespace
 
-std::vector<std::byte> to_safetensors(const std::vector<TensorData>& tensors) {
+std::vector<std::byte> safetensors_header(const std::vector<TensorEntry>& tensors) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   std::uint64_t offset = 0;
-  for (const TensorData& tensor : tensors) {
-    const std::uint64_t end = offset + tensor.bytes.size();
+  for (const TensorEntry& tensor : tensors) {
+    const std::uint64_t end = offset + tensor.bytes;
     header[tensor.name] = {
         {"dtype", safetensors_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
@@ -44,14 +44,23 @@ std::vector<std::byte> to_safetensors(const std::vector<TensorData>& tensors) {
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
-  std::vector<std::byte> file(8 + text.size() + offset);
-  for (std::size_t i = 0; i < 8; ++i) file[i] = static_cast<std::byte>(text.size() >> (8 * i) & 0xFFU);
-  std::memcpy(file.data() + 8, text.data(), text.size());
-  std::size_t at = 8 + text.size();
+  std::vector<std::byte> bytes(8 + text.size());
+  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<std::byte>(text.size() >> (8 * i) & 0xFFU);
+  std::memcpy(bytes.data() + 8, text.data(), text.size());
+  return bytes;
+}
+
+std::vector<std::byte> to_safetensors(const std::vector<TensorData>& tensors) {
+  std::vector<TensorEntry> entries;
   for (const TensorData& tensor : tensors) {
-    if (!tensor.bytes.empty()) std::memcpy(file.data() + at, tensor.bytes.data(), tensor.bytes.size());
-    at += tensor.bytes.size();
+    TensorEntry& entry = entries.emplace_back();
+    entry.name = tensor.name;
+    entry.dtype = tensor.dtype;
+    entry.shape = tensor.shape;
+    entry.bytes = tensor.bytes.size();
   }
+  std::vector<std::byte> file = safetensors_header(entries);
+  for (const TensorData& tensor : tensors) file.insert(file.end(), tensor.bytes.begin(), tensor.bytes.end());
   return file;
 }
 

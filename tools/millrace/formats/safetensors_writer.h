@@ -8,6 +8,8 @@
 
 #include <millrace/dtype.h>
 
+#include "formats/tensor_file.h"
+
 namespace millrace::tool {
 
 struct TensorData {
@@ -17,7 +19,11 @@ struct TensorData {
   std::vector<std::byte> bytes;
 };
 
-/// The whole file as bytes: the tensors in the order given, the header padded to eight bytes.
+/// What stands before the tensors' bytes: the length of the header and the header, padded to eight bytes.
+/// The tensors' bytes follow in this order without a hole; offset is not looked at.
+std::vector<std::byte> safetensors_header(const std::vector<TensorEntry>& tensors);
+
+/// The whole file as bytes: the tensors in the order given.
 /// Every bytes must be as long as its shape says.
 std::vector<std::byte> to_safetensors(const std::vector<TensorData>& tensors);
 
