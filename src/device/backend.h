@@ -82,6 +82,9 @@ class Backend {
   /// functions where that is safe.
   virtual Status submit(Submission&& submission) noexcept = 0;
 
+  /// A host thread is about to wait for the queue: runs its next submission on the calling thread, if that is
+  /// ready and runs no code of the user's. False if there was nothing to do; the caller holds no lock.
+  virtual bool assist(QueueId queue) noexcept = 0;
   /// A host thread has learned that the queue reached the value: later work is ordered after it. Also after
   /// stop.
   virtual void host_knows(TimelinePoint point) noexcept = 0;

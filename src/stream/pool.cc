@@ -1,6 +1,7 @@
 #include "stream/pool.h"
 
 #include <cassert>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,12 @@
 #include "device/handler_scope.h"
 
 namespace millrace {
+namespace {
+
+// Waking a thread that blocks takes about as long.
+constexpr std::chrono::microseconds kSpin{10};
+
+}  // namespace
 
 void LeasePart::retire() noexcept {
   if (stream_.slot >= 0) pool_.end_lease(std::exchange(stream_, {}).slot);
@@ -252,6 +259,16 @@ void StreamPool::throw_timed_out(std::string what, int slot, const char* call) c
               core_.error_context(call, slot));
 }
 
+template <typename Done>
+void StreamPool::assist(int slot, sync::Deadline deadline, Done&& done) noexcept {
+  if (core_.backend().on_own_thread()) return;
+  const auto in_time = [&] { return !deadline || sync::now() < *deadline; };
+  while (!done() && in_time() && core_.backend().assist(slot)) {
+  }
+  const sync::Clock::time_point end = sync::now() + kSpin;
+  while (!done() && sync::now() < end && in_time()) sync::yield();
+}
+
 void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
   StreamState& stream = state_of(id, call);
   refuse_wait_on_backend_thread(call);
@@ -263,6 +280,7 @@ void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
   const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
                                 return stream.commit(id.generation, may_queue, call);
                               }).value;
+  assist(id.slot, deadline, [&] { return stream.timeline().completed() >= value; });
   if (!stream.wait_until_completed(value, deadline)) {
     throw_timed_out("value " + std::to_string(value) + " of the stream's timeline, which has reached " +
                         std::to_string(stream.timeline().completed()),
@@ -284,6 +302,7 @@ void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* 
   }
   if (!is_final(buffer.status())) {
     refuse_wait_on_backend_thread(call);
+    assist(stream.slot(), deadline, [&] { return is_final(buffer.status()); });
     if (!stream.wait_until_final(buffer, deadline)) {
       throw_timed_out(
           "command buffer " + std::to_string(buffer.sequence()) + ", which is " + to_string(buffer.status()),
@@ -298,6 +317,7 @@ void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* 
 void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* call) {
   if (!is_completed(point)) {
     refuse_wait_on_backend_thread(call);
+    assist(point.queue, deadline, [&] { return is_completed(point); });
     if (!state(point.queue).wait_until_completed(point.value, deadline)) {
       throw_timed_out(
           "an event, whose work is " +

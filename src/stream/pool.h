@@ -179,6 +179,9 @@ class StreamPool final : public Layer, public CompletionSink {
   void settle(int slot, Fifo<Segment>& finished) noexcept REQUIRES(order_mutex_);
   void destroy(Fifo<Segment>& finished) noexcept;
   void refuse_wait_on_backend_thread(const char* call) const;
+  /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
+  template <typename Done>
+  void assist(int slot, sync::Deadline deadline, Done&& done) noexcept;
   [[noreturn]] void throw_timed_out(std::string what, int slot, const char* call) const;
 
   Core& core_;

@@ -125,6 +125,7 @@ class CountedBackend final : public Backend {
     ledger_->decommitted(address, bytes, granule());
   }
   Status submit(Submission&& submission) noexcept override { return inner_->submit(std::move(submission)); }
+  bool assist(QueueId queue) noexcept override { return inner_->assist(queue); }
   void host_knows(TimelinePoint point) noexcept override { inner_->host_knows(point); }
   void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept override {
     inner_->set_accessible(address, bytes, accessible);
@@ -172,6 +173,7 @@ class AddressesOnly final : public Backend {
     ledger.decommitted(address, bytes, granule_);
   }
   Status submit(Submission&&) noexcept override { return refused(); }
+  bool assist(QueueId) noexcept override { return false; }
   void host_knows(TimelinePoint) noexcept override {}
   void set_accessible(void*, std::size_t, bool) noexcept override {}
   std::vector<MissingDependency> missing_dependencies() const override { return {}; }

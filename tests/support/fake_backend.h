@@ -137,6 +137,7 @@ class FakeBackend final : public Backend {
     changed_.notify_all();
     return {};
   }
+  bool assist(QueueId) noexcept override { return false; }
   void host_knows(TimelinePoint point) noexcept override {
     const std::lock_guard lock(mutex_);
     Queue& queue = queues_[index(point.queue)];

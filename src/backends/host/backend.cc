@@ -128,6 +128,10 @@ Status HostBackend::submit(Submission&& submission) noexcept {
   return queues_->submit(std::move(submission), std::move(refused));
 }
 
+bool HostBackend::assist(QueueId queue) noexcept {
+  return queues_->assist(queue);
+}
+
 void HostBackend::host_knows(TimelinePoint point) noexcept {
   if (protect_) protect_->host_knows(point);
 }

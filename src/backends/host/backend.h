@@ -35,6 +35,7 @@ class HostBackend final : public Backend {
   void decommit(void* address, std::size_t bytes) noexcept override;
 
   Status submit(Submission&& submission) noexcept override;
+  bool assist(QueueId queue) noexcept override;
   void host_knows(TimelinePoint point) noexcept override;
   void set_accessible(void* address, std::size_t bytes, bool accessible) noexcept override;
   std::vector<MissingDependency> missing_dependencies() const override;

@@ -23,7 +23,7 @@ constexpr std::chrono::seconds kGrace{2};
 constexpr std::chrono::microseconds kSpin{20};
 
 struct WorkerTag;
-using OwnQueues = sync::ThreadSlot<WorkerTag, const Queues>;
+using OwnQueues = sync::ThreadSlot<WorkerTag, const Queues>;  // never opened: no hook when the thread ends
 
 // The process's signals are for its own threads; faults stay where they happen.
 class SignalsBlocked {
@@ -173,6 +173,7 @@ void Queues::reach(Strand& strand, std::uint64_t value) {
 
 void Queues::push_ready(Strand& strand) {
   strand.next = nullptr;
+  strand.ready = true;
   (ready_tail_ == nullptr ? ready_head_ : ready_tail_->next) = &strand;
   ready_tail_ = &strand;
   ++ready_count_;
@@ -187,11 +188,16 @@ Queues::Strand& Queues::take_ready(std::size_t position) {
     before = strand;
     strand = strand->next;
   }
-  (before == nullptr ? ready_head_ : before->next) = strand->next;
-  if (ready_tail_ == strand) ready_tail_ = before;
+  take_ready(*strand, before);
+  return *strand;
+}
+
+void Queues::take_ready(Strand& strand, Strand* before) {
+  (before == nullptr ? ready_head_ : before->next) = strand.next;
+  if (ready_tail_ == &strand) ready_tail_ = before;
+  strand.ready = false;
   --ready_count_;
   ready_hint_.store(ready_count_, std::memory_order_relaxed);  // relaxed: see push_ready
-  return *strand;
 }
 
 void Queues::wake_workers(std::size_t helpers) {
@@ -245,7 +251,8 @@ Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, int index, Chaos& ch
 class Queues::Crew final : public Workers {
  public:
   Crew(Queues& queues, int index) noexcept : queues_(queues), index_(index) {}
-  int count() const noexcept override { return static_cast<int>(queues_.workers_.size()); }
+  // One more than there are workers: whoever assists.
+  int count() const noexcept override { return static_cast<int>(queues_.workers_.size()) + 1; }
   void for_each(std::int64_t units, Body body, void* context) noexcept override {
     Spread spread{body, context, units};
     queues_.spread(spread, index_);
@@ -309,38 +316,71 @@ void Queues::work(int index) noexcept {
 
   sync::UniqueLock lock(mutex_);
   while (Strand* strand = next_strand(lock, index, chaos)) {
-    strand->current = std::move(strand->pending.front());
-    strand->pending.pop_front();
-    const TimelinePoint point{strand->id, strand->current->submission.value};
-    strand->running = point.value;
-    // relaxed: stop reads it only after it took the mutex, which we hold here.
-    strand->phase.store(Phase::running, std::memory_order_relaxed);
-    lock.unlock();
-
-    const Status status = run(*strand->current, crew, chaos);
-    const sync::Clock::time_point finished = sync::now();
-    Phase expected = Phase::running;
-    // acq_rel: decides with the exchange in report_rest who reports the point (Q2).
-    if (!strand->phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
-                                               std::memory_order_acquire)) {
-      OwnQueues::forget();  // the item stays: what destroying it would touch may be gone by now
+    if (!take_turn(*strand, crew, chaos, 1, lock)) {
+      OwnQueues::forget();
       return;
     }
-    strand->current.reset();  // before anybody hears of the completion: what tasks captured is free by then
-    chaos.delay();
-    strand->reported.store(point.value, std::memory_order_relaxed);  // relaxed: the sink publishes it
-    sink_.completed(point, status, finished);
-
-    lock.lock();
     if (given_up_) break;
-    // relaxed: stop reads it under the mutex.
-    strand->phase.store(Phase::none, std::memory_order_relaxed);
-    reach(*strand, point.value);
-    wake_workers(1);
   }
   OwnQueues::forget();
   workers_[static_cast<std::size_t>(index)].ended = true;
   ended_.notify_all();
+}
+
+bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers,
+                       sync::UniqueLock& lock) {
+  strand.current = std::move(strand.pending.front());
+  strand.pending.pop_front();
+  const TimelinePoint point{strand.id, strand.current->submission.value};
+  strand.running = point.value;
+  // relaxed: stop reads it only after it took the mutex, which we hold here.
+  strand.phase.store(Phase::running, std::memory_order_relaxed);
+  lock.unlock();
+
+  const Status status = run(*strand.current, crew, chaos);
+  const sync::Clock::time_point finished = sync::now();
+  Phase expected = Phase::running;
+  // acq_rel: decides with the exchange in report_rest who reports the point (Q2). If that did, the item stays:
+  // what destroying it would touch may be gone by now.
+  if (!strand.phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
+    return false;
+  }
+  strand.current.reset();  // before anybody hears of the completion: what tasks captured is free by then
+  chaos.delay();
+  strand.reported.store(point.value, std::memory_order_relaxed);  // relaxed: the sink publishes it
+  sink_.completed(point, status, finished);
+
+  lock.lock();
+  if (given_up_) return true;
+  // relaxed: stop reads it under the mutex.
+  strand.phase.store(Phase::none, std::memory_order_relaxed);
+  reach(strand, point.value);
+  wake_workers(helpers);
+  return true;
+}
+
+bool Queues::assist(QueueId queue) noexcept {
+  if (chaos_) return false;  // its order is the workers'
+  sync::UniqueLock lock(mutex_);
+  Strand& strand = strands_[static_cast<std::size_t>(queue)];
+  if (!strand.ready || stopping_ || cancelled()) return false;
+  for (const Operation& operation : strand.pending.front()->submission.operations) {
+    // A task must not find itself on a thread that holds the user's locks.
+    if (std::holds_alternative<TaskWork>(operation.work)) return false;
+  }
+  Strand* before = nullptr;
+  for (Strand* each = ready_head_; each != &strand; each = each->next) before = each;
+  take_ready(strand, before);
+  ++assisting_;
+  const Queues* const outer = OwnQueues::get();  // another device's worker may wait for this one
+  OwnQueues::set(this);
+  Crew crew(*this, static_cast<int>(workers_.size()));
+  Chaos chaos(chaos_, 0);
+  const bool goes_on = take_turn(strand, crew, chaos, 0, lock);
+  OwnQueues::set(outer);
+  if (goes_on && --assisting_ == 0 && stopping_) ended_.notify_all();
+  return true;
 }
 
 Status Queues::run(const Item& item, Workers& crew, Chaos& chaos) noexcept {
@@ -389,10 +429,13 @@ bool Queues::stop() noexcept {
     if (cancelled()) {
       const sync::Clock::time_point deadline = sync::now() + kGrace;
       const std::size_t self = on_own_thread() ? 1 : 0;  // called by an operation or handler: never ends
-      while (running_workers() > self && ended_.wait_until(lock, deadline)) {
+      while (running_workers() + assisting_ > self && ended_.wait_until(lock, deadline)) {
       }
-      running = running_workers();
+      running = running_workers() + assisting_;
       given_up_ = running > 0;
+    } else {
+      // What was submitted has been reported; they are on their way out.
+      while (assisting_ > 0) ended_.wait(lock);
     }
   }
   for (Worker& worker : workers_) {

@@ -52,6 +52,9 @@ class Queues final : public sync::RefCounted {
   /// refused: a failure with which the submission completes when its turn comes, without running.
   /// A submission that is not taken stays as it was.
   Status submit(Submission&& submission, Status refused) noexcept;
+  /// Runs the queue's first submission on the calling thread, which is none of the workers, if it is ready and
+  /// has no host task. False if it did not.
+  bool assist(QueueId queue) noexcept;
   void cancel() noexcept;
   /// False if operations may still be running: after cancel they get kGrace to end, then their threads
   /// are left to themselves and what is not yet reported is reported from here.
@@ -76,7 +79,8 @@ class Queues final : public sync::RefCounted {
   // Guarded by mutex_, but for the atomics, and for current, which is its worker's.
   struct Strand {
     QueueId id = 0;
-    bool busy = false;  // anywhere but idle (Q1)
+    bool busy = false;   // anywhere but idle (Q1)
+    bool ready = false;  // on the ready list
     std::deque<std::unique_ptr<Item>> pending;
     std::unique_ptr<Item> current;  // with a worker; here, not on its stack, to be kept if stop gives up
     std::uint64_t submitted = 0;    // the last value accepted
@@ -108,6 +112,10 @@ class Queues final : public sync::RefCounted {
   class Crew;
 
   void work(int index) noexcept;
+  /// Runs the first submission of a strand that was taken from the ready list, and reports it; helpers: as for
+  /// wake_workers. False if stop has given up on it: then nothing is touched any more, and lock is not held.
+  bool take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers, sync::UniqueLock& lock)
+      REQUIRES(mutex_);
   Status run(const Item& item, Workers& crew, Chaos& chaos) noexcept;
   void spread(Spread& spread, int index) noexcept;
   /// Does units of a spread operation until there are none, or a strand is ready.
@@ -124,6 +132,7 @@ class Queues final : public sync::RefCounted {
   void reach(Strand& strand, std::uint64_t value) REQUIRES(mutex_);
   void push_ready(Strand& strand) REQUIRES(mutex_);
   Strand& take_ready(std::size_t position) REQUIRES(mutex_);
+  void take_ready(Strand& strand, Strand* before) REQUIRES(mutex_);
   /// Keeps Q4; helpers: callers that will take a ready strand themselves right away.
   void wake_workers(std::size_t helpers) REQUIRES(mutex_);
   void wake_one() REQUIRES(mutex_);
@@ -143,7 +152,7 @@ class Queues final : public sync::RefCounted {
   sync::atomic<bool> spread_hint_{false};    // spreads_ is not empty, for the spinner
   mutable sync::Mutex mutex_;
   sync::ConditionVariable idle_;    // waking_ > 0
-  sync::ConditionVariable ended_;   // a worker ended
+  sync::ConditionVariable ended_;  // a worker ended, or nobody assists any more
   sync::ConditionVariable helped_;  // a spread operation has no helpers any more
   std::vector<Strand> strands_ GUARDED_BY(mutex_);
   std::vector<Worker> workers_;
@@ -153,6 +162,7 @@ class Queues final : public sync::RefCounted {
   Spread* spreads_ GUARDED_BY(mutex_) = nullptr;  // with units left, as far as is known
   std::size_t sleeping_ GUARDED_BY(mutex_) = 0;   // workers that nobody has woken yet
   std::size_t waking_ GUARDED_BY(mutex_) = 0;     // woken, not yet running
+  std::size_t assisting_ GUARDED_BY(mutex_) = 0;  // threads of others that run a submission
   bool spinning_ GUARDED_BY(mutex_) = false;      // one worker is about to look again
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // stop reports the rest; workers touch nothing more
