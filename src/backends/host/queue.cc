@@ -340,8 +340,8 @@ bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t hel
   const Status status = run(*strand.current, crew, chaos);
   const sync::Clock::time_point finished = sync::now();
   Phase expected = Phase::running;
-  // acq_rel: decides with the exchange in report_rest who reports the point (Q2). If that did, the item stays:
-  // what destroying it would touch may be gone by now.
+  // acq_rel: decides with the exchange in report_rest who reports the point (Q2). If that did, the item
+  // stays: what destroying it would touch may be gone by now.
   if (!strand.phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
                                             std::memory_order_acquire)) {
     return false;

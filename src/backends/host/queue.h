@@ -52,8 +52,8 @@ class Queues final : public sync::RefCounted {
   /// refused: a failure with which the submission completes when its turn comes, without running.
   /// A submission that is not taken stays as it was.
   Status submit(Submission&& submission, Status refused) noexcept;
-  /// Runs the queue's first submission on the calling thread, which is none of the workers, if it is ready and
-  /// has no host task. False if it did not.
+  /// Runs the queue's first submission on the calling thread, which is none of the workers, if it is ready
+  /// and has no host task. False if it did not.
   bool assist(QueueId queue) noexcept;
   void cancel() noexcept;
   /// False if operations may still be running: after cancel they get kGrace to end, then their threads
@@ -112,8 +112,9 @@ class Queues final : public sync::RefCounted {
   class Crew;
 
   void work(int index) noexcept;
-  /// Runs the first submission of a strand that was taken from the ready list, and reports it; helpers: as for
-  /// wake_workers. False if stop has given up on it: then nothing is touched any more, and lock is not held.
+  /// Runs the first submission of a strand that was taken from the ready list, and reports it; helpers: as
+  /// for wake_workers. False if stop has given up on it: then nothing is touched any more, and lock is not
+  /// held.
   bool take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers, sync::UniqueLock& lock)
       REQUIRES(mutex_);
   Status run(const Item& item, Workers& crew, Chaos& chaos) noexcept;
@@ -152,7 +153,7 @@ class Queues final : public sync::RefCounted {
   sync::atomic<bool> spread_hint_{false};    // spreads_ is not empty, for the spinner
   mutable sync::Mutex mutex_;
   sync::ConditionVariable idle_;    // waking_ > 0
-  sync::ConditionVariable ended_;  // a worker ended, or nobody assists any more
+  sync::ConditionVariable ended_;   // a worker ended, or nobody assists any more
   sync::ConditionVariable helped_;  // a spread operation has no helpers any more
   std::vector<Strand> strands_ GUARDED_BY(mutex_);
   std::vector<Worker> workers_;

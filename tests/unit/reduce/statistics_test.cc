@@ -116,17 +116,17 @@ TEST(StatisticsPass, WalksStrides) {
 
 TEST(Combine, PartsGiveTheWhole) {
   std::mt19937_64 random(7);
-  std::normal_distribution<float> normal(5, 3);
-  std::vector<float> values(30'000);
-  for (float& value : values) value = normal(random);
+  std::normal_distribution<double> normal(5, 3);
+  std::vector<double> values(30'000);
+  for (double& value : values) value = normal(random);
   values[100] = kNan;
   values[20'000] = kInf;
-  const Statistics whole = of(values, DType::f32);
+  const Statistics whole = of(values, DType::f64);
   for (const std::size_t cut :
        {std::size_t{0}, std::size_t{1}, std::size_t{101}, std::size_t{15'000}, values.size()}) {
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(cut);
-    const Statistics both = combine(of(std::vector<float>(values.begin(), middle), DType::f32),
-                                    of(std::vector<float>(middle, values.end()), DType::f32));
+    const Statistics both = combine(of(std::vector<double>(values.begin(), middle), DType::f64),
+                                    of(std::vector<double>(middle, values.end()), DType::f64));
     EXPECT_EQ(both.count, whole.count);
     EXPECT_EQ(both.nan, 1);
     EXPECT_EQ(both.inf, 1);

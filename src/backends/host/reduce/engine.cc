@@ -62,6 +62,7 @@ void gather(const std::byte* from, std::int64_t n, std::int64_t stride, std::siz
 
 Engine::Engine(const ReduceWork& work) : work_(work), reducer_(reducer_of(work)) {
   classify();
+  widen_columns();
   if (work_.reduced_count != 0) cut();
 }
 
@@ -87,18 +88,51 @@ void Engine::classify() {
   short_runs_ = !runs_.outer.empty() && runs_.size < kShortRun;
 }
 
+// Columns inside of a dense reduced loop inside of a row: (n, c, h, w) over n and h. Taken one h at a time
+// they would be short pieces of memory far apart, so the whole of h and w are columns, and those of
+// neighbouring c.
+void Engine::widen_columns() {
+  if (work_.reduced_count == 0 || reducer_.shift != nullptr || !runs_.empty || stride_ != 1) return;
+  if (rows_.outer.empty() || rows_.stride != columns_) return;
+  const std::int64_t width = columns_ * rows_.size;
+  if (width > kTileBytes / static_cast<std::int64_t>(reducer_.accumulator_bytes)) return;
+  inner_ = rows_.size;
+  group_ = width;
+  rows_.pop();
+  columns_ = width;
+  const int last = outer_.size() - 1;
+  if (last < 0 || outer_strides_[last] != width) return;
+  columns_ *= outer_[last];
+  group_output_stride_ = outer_output_strides_[last];
+  const auto drop_last = [last](Dims& dims) {
+    Dims fewer;
+    for (int i = 0; i < last; ++i) fewer.push_back(dims[i]);
+    dims = fewer;
+  };
+  drop_last(outer_);
+  drop_last(outer_strides_);
+  drop_last(outer_output_strides_);
+}
+
 void Engine::cut() {
   const auto accumulator = static_cast<std::int64_t>(reducer_.accumulator_bytes);
   const bool gathers_columns = !rows_.empty && runs_.empty && stride_ != 1;
   std::int64_t most_columns = std::max<std::int64_t>(kTileBytes / accumulator, 1);
   if (gathers_columns) most_columns = std::min(most_columns, kGatheredColumns);
+  std::int64_t outer = 1;
+  for (const std::int64_t size : outer_) outer *= size;
+  // Rows are the better the wider they are; where there are only runs, narrow tiles spread better.
+  if (rows_.empty) {
+    most_columns =
+        std::min(most_columns, std::max<std::int64_t>(columns_ / ceil_div(kEnoughUnits, outer), 1));
+  }
+  if (group_ != 0) most_columns = most_columns / group_ * group_;
   tile_ = std::min(columns_, most_columns);
   tiles_ = ceil_div(columns_, tile_);
-  places_ = tiles_;
-  for (const std::int64_t size : outer_) places_ *= size;
+  places_ = tiles_ * outer;
 
   // Narrow rows that follow each other in memory are taken several as one wide one. Positions would be lost.
-  const bool dense = !rows_.empty && runs_.empty && stride_ == 1 && rows_.stride == columns_;
+  const bool dense = !rows_.empty && runs_.empty && stride_ == 1 && rows_.stride == columns_ && group_ == 0;
   if (dense && tiles_ == 1 && reducer_.shift == nullptr) {
     fold_ = std::clamp<std::int64_t>(most_columns / columns_, 1, rows_.size);
   }
@@ -206,7 +240,7 @@ void Engine::do_unit(std::int64_t unit, int worker) noexcept {
   walk.seek(place / tiles_);
   const std::byte* const from =
       at(static_cast<const std::byte*>(work_.input), walk.offset() + first_column(place) * stride_);
-  const std::byte* totals = scratch.accumulators;
+  std::byte* totals = scratch.accumulators;
   if (!rows_.empty) {
     totals = reduce_rows(from, columns, begin, end, scratch);
   } else if (pieces_ == 1) {
@@ -234,19 +268,39 @@ void Engine::merge_pieces(std::int64_t place) noexcept {
   finish(place, first);
 }
 
-void Engine::finish(std::int64_t place, const std::byte* accumulators) noexcept {
+// Merges count rows of accumulators into the first.
+void Engine::fold(std::byte* accumulators, std::int64_t width, std::int64_t count) const noexcept {
+  while (count > 1) {
+    const std::int64_t half = (count + 1) / 2;
+    reducer_.merge(accumulators,
+                   accumulators + static_cast<std::size_t>(half * width) * reducer_.accumulator_bytes,
+                   (count - half) * width);
+    count = half;
+  }
+}
+
+void Engine::finish(std::int64_t place, std::byte* accumulators) noexcept {
   Walk walk(outer_, outer_output_strides_);
   walk.seek(place / tiles_);
-  const std::int64_t to = walk.offset() + first_column(place) * output_stride_;
-  reducer_.finish(
-      accumulators, columns_of(place),
-      static_cast<std::byte*>(work_.output) + to * static_cast<std::int64_t>(reducer_.result_bytes),
-      output_stride_, work_);
+  const auto write = [&](const std::byte* from, std::int64_t count, std::int64_t to) {
+    reducer_.finish(from, count,
+                    static_cast<std::byte*>(work_.output) +
+                        (walk.offset() + to) * static_cast<std::int64_t>(reducer_.result_bytes),
+                    output_stride_, work_);
+  };
+  const std::int64_t first = first_column(place);
+  const std::int64_t columns = columns_of(place);
+  if (group_ == 0) return write(accumulators, columns, first * output_stride_);
+  for (std::int64_t done = 0; done < columns; done += group_) {
+    std::byte* const group = accumulators + static_cast<std::size_t>(done) * reducer_.accumulator_bytes;
+    fold(group, group_ / inner_, inner_);
+    write(group, group_ / inner_, (first + done) / group_ * group_output_stride_);
+  }
 }
 
 // Rows begin to end, counted through the nest of rows.
-const std::byte* Engine::reduce_rows(const std::byte* from, std::int64_t columns, std::int64_t begin,
-                                     std::int64_t end, const Scratch& scratch) const noexcept {
+std::byte* Engine::reduce_rows(const std::byte* from, std::int64_t columns, std::int64_t begin,
+                               std::int64_t end, const Scratch& scratch) const noexcept {
   Cascade cascade(reducer_, scratch.cascade);
   Cascade rest(reducer_, scratch.rest);
   cascade.clear(columns * fold_);
@@ -271,12 +325,7 @@ const std::byte* Engine::reduce_rows(const std::byte* from, std::int64_t columns
   }
   if (cascade.empty()) return rest.total();
   std::byte* const totals = cascade.total();
-  for (std::int64_t n = fold_; n > 1;) {
-    const std::int64_t half = (n + 1) / 2;
-    reducer_.merge(totals, totals + static_cast<std::size_t>(half * columns) * reducer_.accumulator_bytes,
-                   (n - half) * columns);
-    n = half;
-  }
+  fold(totals, columns, fold_);
   if (!rest.empty()) reducer_.merge(totals, rest.total(), columns);
   return totals;
 }

@@ -40,20 +40,23 @@ class Engine {
   };
 
   void classify();
+  void widen_columns();
   void cut();
   void write_nothing();
   Scratch scratch_of(int worker) noexcept;
   void do_unit(std::int64_t unit, int worker) noexcept;
   void merge_pieces(std::int64_t place) noexcept;
-  void finish(std::int64_t place, const std::byte* accumulators) noexcept;
+  /// Uses the accumulators up.
+  void finish(std::int64_t place, std::byte* accumulators) noexcept;
+  void fold(std::byte* accumulators, std::int64_t width, std::int64_t count) const noexcept;
 
   /// Of the nest of runs: short runs, or blocks of long ones.
   std::int64_t parts() const noexcept { return runs_.places * (short_runs_ ? 1 : blocks_); }
   std::int64_t first_column(std::int64_t place) const noexcept { return place % tiles_ * tile_; }
   std::int64_t columns_of(std::int64_t place) const noexcept;
 
-  const std::byte* reduce_rows(const std::byte* from, std::int64_t columns, std::int64_t begin,
-                               std::int64_t end, const Scratch& scratch) const noexcept;
+  std::byte* reduce_rows(const std::byte* from, std::int64_t columns, std::int64_t begin, std::int64_t end,
+                         const Scratch& scratch) const noexcept;
   void combine_rows(const std::byte* from, std::int64_t columns, std::int64_t stride, std::int64_t count,
                     std::int64_t row_stride, std::int64_t position, Cascade& cascade,
                     const Scratch& scratch) const noexcept;
@@ -78,6 +81,11 @@ class Engine {
   std::int64_t columns_ = 1;
   std::int64_t stride_ = 0;  // of columns
   std::int64_t output_stride_ = 0;
+  // Columns that hold a reduced loop too, which is folded at the end: each group has inner_ times as many as
+  // it has results. 0: they have none.
+  std::int64_t group_ = 0;
+  std::int64_t inner_ = 1;
+  std::int64_t group_output_stride_ = 0;
   Nest rows_, runs_;
   std::int64_t blocks_ = 1;  // long runs: pieces of kRun in one of them
   bool short_runs_ = false;

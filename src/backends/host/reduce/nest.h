@@ -72,6 +72,20 @@ struct Nest {
     stride = loop_stride;
     empty = false;
   }
+  /// Takes the innermost loop away; there are outer ones.
+  void pop() noexcept {
+    const int last = outer.size() - 1;
+    size = outer[last];
+    stride = outer_strides[last];
+    places /= size;
+    Dims fewer, fewer_strides;
+    for (int i = 0; i < last; ++i) {
+      fewer.push_back(outer[i]);
+      fewer_strides.push_back(outer_strides[i]);
+    }
+    outer = fewer;
+    outer_strides = fewer_strides;
+  }
   std::int64_t elements() const noexcept { return places * size; }
 };
 

@@ -52,6 +52,22 @@ class Positions {
   }
 
   static std::int64_t find(const Stored* from, std::int64_t n, Value value) {
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (is_floating(kType)) {
+      const hn::ScalableTag<Value> d;
+      const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+      const auto wanted = hn::Set(d, value);
+      std::int64_t i = 0;
+      if (value == value) {
+        for (; i + lanes <= n; i += lanes) {
+          const auto found = hn::Eq(load_vector<kType>(d, from + i), wanted);
+          if (!hn::AllFalse(d, found)) return i + hn::FindFirstTrue(d, found);
+        }
+      }
+      while (i < n && !is_same(Element<kType>::load(from[i]), value)) ++i;
+      return i;
+    }
+#endif
     constexpr std::int64_t kTogether = 64;
     std::int64_t i = 0;
     for (; i + kTogether <= n; i += kTogether) {
@@ -114,7 +130,9 @@ class Positions {
     for (std::int64_t i = 0; i < count; ++i) places[i].position += position;
   }
 
-  static void clear(void* accumulator) { *static_cast<Place*>(accumulator) = {}; }
+  static void clear(void* accumulator) {
+    *static_cast<Place*>(accumulator) = {};
+  }
 
   static void finish(const void* accumulators, std::int64_t count, void* results, std::int64_t stride,
                      const ReduceWork& /*work*/) {

@@ -15,7 +15,7 @@ namespace millrace::host {
 /// those of NumPy's pairwise sum, and that a buffer of them stays in the first-level cache.
 inline constexpr std::int64_t kRun = 2048;
 /// The most bytes of accumulators, and so columns, that a call of rows or runs gets.
-inline constexpr std::int64_t kTileBytes = 8192;
+inline constexpr std::int64_t kTileBytes = 16384;
 
 /// An operation on an element type, whatever these are. Pointers to void are to elements, to accumulators
 /// (accumulator_bytes each, aligned to 16) and to results; strides count elements.
