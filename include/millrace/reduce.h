@@ -25,6 +25,14 @@ MILLRACE_API void reduce(Stream stream, ReduceOp op, const TensorView& input, co
                          std::span<const std::int64_t> dims = {}, const ReduceOptions& options = {},
                          SourcePlace place = SourcePlace::here());
 
+/// Records the extreme of input over dims together with its position, in one pass. op is argmin or argmax;
+/// positions gets what reduce with op writes, values the elements there, which is what min or max writes.
+/// Both have the same shape and strides. Otherwise as reduce.
+MILLRACE_API void reduce_with_positions(Stream stream, ReduceOp op, const TensorView& input,
+                                        const TensorView& values, const TensorView& positions,
+                                        std::span<const std::int64_t> dims = {},
+                                        SourcePlace place = SourcePlace::here());
+
 /// Records one pass over input that writes Statistics over dims to output: device memory, 8-byte aligned,
 /// one for each element of result_shape(input.shape, dims, false), row-major.
 MILLRACE_API void statistics(Stream stream, const TensorView& input, Statistics* output,

@@ -23,6 +23,12 @@ void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorVie
   record(stream, reduction_operation(op, input, output, dims, options, place), "reduce");
 }
 
+void reduce_with_positions(Stream stream, ReduceOp op, const TensorView& input, const TensorView& values,
+                           const TensorView& positions, std::span<const std::int64_t> dims,
+                           SourcePlace place) {
+  record(stream, positions_operation(op, input, values, positions, dims, place), "reduce_with_positions");
+}
+
 void statistics(Stream stream, const TensorView& input, Statistics* output,
                 std::span<const std::int64_t> dims, SourcePlace place) {
   record(stream, statistics_operation(input, output, dims, place), "statistics");

@@ -46,6 +46,8 @@ struct ReduceWork {
   DType output_dtype = DType::f32;
   const void* input = nullptr;
   void* output = nullptr;
+  void* values =
+      nullptr;  ///< argmin and argmax: the elements found, with the output's strides; null: not wanted
   Dims kept, kept_strides, output_strides;
   Dims reduced, reduced_strides;
   std::int64_t kept_count = 1;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include <millrace/error.h>
 
@@ -171,6 +172,36 @@ Operation reduction_operation(ReduceOp op, const TensorView& input, const Tensor
   work.correction = options.correction;
   work.output_dtype = output.dtype;
   return operation_for(std::move(work), to_string(op), from, to, place);
+}
+
+Operation positions_operation(ReduceOp op, const TensorView& input, const TensorView& values,
+                              const TensorView& positions, std::span<const std::int64_t> dims,
+                              SourcePlace place) {
+  const Request request{"reduce_with_positions", to_string(op), input, dims};
+  if (!is_position(op)) {
+    refuse(request.call, std::string("the operation is ") + to_string(op) +
+                             ", which has no position; use argmin or argmax");
+  }
+  Operation operation = reduction_operation(op, input, positions, dims, {}, place);
+  if (values.dtype != input.dtype || !(values.shape == positions.shape) ||
+      !(values.strides == positions.strides)) {
+    refuse(request.call, request.text() + ": the values are " + std::string(to_string(values.dtype)) + " " +
+                             to_text(values.shape) + " with strides " + to_text(values.strides) +
+                             "; they need the input's type, and shape " + to_text(positions.shape) +
+                             " and strides " + to_text(positions.strides) + " of the positions");
+  }
+  const Span to = checked_span(request.call, "values", values);
+  refuse_overlap(request, checked_span(request.call, "input", input), to);
+  if (overlap(to, checked_span(request.call, "positions", positions))) {
+    refuse(request.call, request.text() + ": values and positions lie in the same memory; give each its own");
+  }
+  auto& work = std::get<ReduceWork>(operation.work);
+  // Where loops were turned round, the results begin elsewhere, by as many elements.
+  const std::ptrdiff_t moved = (static_cast<char*>(work.output) - static_cast<char*>(positions.data)) /
+                               static_cast<std::ptrdiff_t>(sizeof(std::int64_t));
+  work.values = static_cast<char*>(values.data) + moved * static_cast<std::ptrdiff_t>(size_of(values.dtype));
+  if (to.bytes != 0) operation.uses.push_back({to.address, to.bytes, AccessMode::write});
+  return operation;
 }
 
 Operation statistics_operation(const TensorView& input, Statistics* output,

@@ -24,6 +24,11 @@ Operation reduction_operation(ReduceOp op, const TensorView& input, const Tensor
                               std::span<const std::int64_t> dims, const ReduceOptions& options = {},
                               SourcePlace place = {});
 
+/// argmin or argmax with the elements found; throws as reduction_operation does.
+Operation positions_operation(ReduceOp op, const TensorView& input, const TensorView& values,
+                              const TensorView& positions, std::span<const std::int64_t> dims,
+                              SourcePlace place = {});
+
 /// One pass over input; output is 8-byte aligned. Throws InvalidArgument as reduction_operation does.
 Operation statistics_operation(const TensorView& input, Statistics* output,
                                std::span<const std::int64_t> dims = {}, SourcePlace place = {});

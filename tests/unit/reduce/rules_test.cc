@@ -191,6 +191,26 @@ TEST(Rules, PositionsInReversedAndTransposedViews) {
   EXPECT_EQ(argmax({values.data() + 2, DType::f32, Dims{3, 2}, Dims{-1, 3}}), 2);
 }
 
+TEST(Rules, PositionsWithTheirValues) {
+  std::vector<std::int16_t> values{3, -7, 5, 5, 2, -9};
+  // Results from the last to the first, every other place.
+  std::vector<std::int64_t> positions(5, -1);
+  std::vector<std::int16_t> found(5, 0);
+  const TensorView input = contiguous(values.data(), DType::i16, Dims{3, 2});
+  const auto run = [&](ReduceOp op) {
+    test::run_directly(positions_operation(op, input, {found.data() + 4, DType::i16, Dims{3}, Dims{-2}},
+                                           {positions.data() + 4, DType::i64, Dims{3}, Dims{-2}},
+                                           std::vector<std::int64_t>{1}));
+  };
+  run(ReduceOp::argmin);
+  EXPECT_EQ(positions, (std::vector<std::int64_t>{1, -1, 0, -1, 1}));
+  EXPECT_EQ(found, (std::vector<std::int16_t>{-9, 0, 5, 0, -7}));
+  run(ReduceOp::argmax);
+  EXPECT_EQ(positions, (std::vector<std::int64_t>{0, -1, 0, -1, 0}));
+  EXPECT_EQ(found, (std::vector<std::int16_t>{2, 0, 5, 0, 3}));
+  EXPECT_THROW(run(ReduceOp::max), Error);
+}
+
 TEST(Rules, AnyAndAll) {
   EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::any, std::vector<float>{}), 0);
   EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, std::vector<float>{}), 1);

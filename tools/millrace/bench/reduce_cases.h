@@ -16,7 +16,7 @@ namespace millrace::tool {
 struct ReduceCase {
   std::string name;           ///< "sum (8192,8192) over 0"
   std::string peer_op;        ///< what numpy_peer.py calls it
-  std::vector<ReduceOp> ops;  ///< one call each; none: statistics
+  std::vector<ReduceOp> ops;  ///< one; max and argmax: an extreme with its position; none: statistics
   Dims shape;
   Dims dims;  ///< empty: all
 

@@ -135,10 +135,13 @@ class Positions {
   }
 
   static void finish(const void* accumulators, std::int64_t count, void* results, std::int64_t stride,
-                     const ReduceWork& /*work*/) {
+                     const ReduceWork& work) {
     const auto* from = static_cast<const Place*>(accumulators);
     auto* to = static_cast<std::int64_t*>(results);
     for (std::int64_t i = 0; i < count; ++i) to[i * stride] = from[i].position;
+    if (work.values == nullptr) return;
+    auto* values = static_cast<Stored*>(work.values) + (to - static_cast<std::int64_t*>(work.output));
+    for (std::int64_t i = 0; i < count; ++i) values[i * stride] = Element<kType>::store(from[i].value);
   }
 
   static constexpr Reducer kTable{
