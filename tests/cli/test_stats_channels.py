@@ -22,7 +22,8 @@ def check_channels(row, array, dim):
     assert len(row["channels"]) == channels.shape[0], (label, len(row["channels"]))
     # All of them where they are few: NumPy takes its time for each.
     for i in range(0, len(channels), max(1, len(channels) // 500)):
-        stats_reference.check_row({**row["channels"][i], "file": label, "name": f"channel {i}"}, channels[i])
+        channel = {**row["channels"][i], "file": label, "name": f"channel {i}", "dtype": row["dtype"]}
+        stats_reference.check_row(channel, channels[i])
     flat = channels.reshape(len(channels), -1)
     zero = (flat == 0).all(axis=1).nonzero()[0].tolist()
     alike = (flat == flat[:, :1]).all(axis=1) & (flat[:, 0] != 0) & (flat.shape[1] > 1)
