@@ -90,7 +90,8 @@ struct DeviceInfo {
   std::string description;
   std::size_t memory_bytes = 0;
   int workers = 0;
-  bool host_tasks = false;  ///< Stream::run works
+  bool host_tasks = false;         ///< Stream::run works
+  bool reads_host_memory = false;  ///< operations read memory that is not the device's in place
 };
 
 /// Two uses of the same memory that nothing orders (protect mode).

@@ -45,7 +45,7 @@ struct StatsBenchRequest {
 
 /// The last run of ours, to hold the peer's against, and the most device memory of any.
 struct StatsRuns {
-  std::vector<std::optional<Statistics>> tensors;
+  std::vector<std::optional<TensorStatistics>> tensors;
   std::size_t peak_committed = 0;
   std::size_t limit = 0;
 };
@@ -62,7 +62,9 @@ std::optional<double> run_ours(const SyntheticCheckpoint& checkpoint, int thread
   const auto start = std::chrono::steady_clock::now();
   const std::vector<TensorFile> files{read_checkpoint(checkpoint.path())};
   const Device device = create_device("host", stats_device_options(threads, 0));
-  StatsResult result = run_stats(device, files, threads, false);
+  StatsOptions options;
+  options.threads = threads;
+  StatsResult result = run_stats(device, files, options);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (result.interrupted) return std::nullopt;
   const MemoryStats memory = device.memory();
@@ -94,7 +96,7 @@ std::string compare(const Statistics& ours, const nlohmann::json& theirs) {
 void compare_all(const StatsRuns& runs, const nlohmann::json& answer, BenchResult& result) {
   const nlohmann::json& tensors = answer.at("tensors");
   for (std::size_t i = 0; i < runs.tensors.size(); ++i) {
-    const std::string what = compare(*runs.tensors[i], tensors.at(i));
+    const std::string what = compare(runs.tensors[i]->all, tensors.at(i));
     if (!what.empty()) result.differences.push_back(fmt::format("tensor {}: {}", i, what));
   }
 }

@@ -10,7 +10,7 @@ namespace millrace::tool {
 /// How the program ends. Scripts rely on these.
 enum ExitCode : int {
   kDone = 0,
-  kFoundErrors = 1,   ///< the work itself found something wrong
+  kFoundErrors = 1,   ///< the work itself found something wrong, or two things that differ
   kUsage = 2,         ///< the command line asks for something that does not exist
   kBadInput = 3,      ///< a file is not what it claims to be
   kDeviceFailed = 4,  ///< the device or its memory

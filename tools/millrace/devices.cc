@@ -38,7 +38,8 @@ Command devices_command(CLI::App& parent) {
                                  {"description", info.description},
                                  {"memory_bytes", info.memory_bytes},
                                  {"workers", info.workers},
-                                 {"host_tasks", info.host_tasks}});
+                                 {"host_tasks", info.host_tasks},
+                                 {"reads_host_memory", info.reads_host_memory}});
             }
             JsonOutput("-").write({{"devices", devices}});
             return kDone;

@@ -1,37 +1,34 @@
-// Where --json goes: a file, or standard output for "-".
+// JSON as text, and where --json puts it.
 #pragma once
 
-#include <cstdio>
-#include <memory>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
+#include "output_file.h"
+
 namespace millrace::tool {
 
-/// Opened before the work, so that a path that can't be written fails before an hour of it.
+/// One line. Names that are not UTF-8 are written with U+FFFD, numbers that JSON has not as null, all others
+/// with the digits that give back their bits.
+std::string json_text(const nlohmann::ordered_json& value);
+
+/// A whole document in one go.
 ///
 /// Thread safety: one thread at a time.
 class JsonOutput {
  public:
-  /// Empty: nobody asked for JSON. Throws UsageError when the file can't be opened.
-  explicit JsonOutput(const std::string& path);
+  /// As OutputFile, for the option --json.
+  explicit JsonOutput(const std::string& path) : file_("--json", path) {}
 
-  bool wanted() const noexcept { return to_stdout_ || file_ != nullptr; }
-  /// The table would be mixed into the JSON.
-  bool is_stdout() const noexcept { return to_stdout_; }
+  bool wanted() const noexcept { return file_.wanted(); }
+  bool is_stdout() const noexcept { return file_.is_stdout(); }
 
-  /// Does nothing where it is not wanted. Names that are not UTF-8 are written with U+FFFD. Throws
-  /// std::runtime_error when not all of it could be written.
+  /// Does nothing where it is not wanted. Throws std::runtime_error when not all of it could be written.
   void write(const nlohmann::ordered_json& value);
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_;
-  bool to_stdout_ = false;
-  std::unique_ptr<std::FILE, Close> file_;
+  OutputFile file_;
 };
 
 }  // namespace millrace::tool

@@ -60,7 +60,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("millrace {}", kVersion));
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 done, 1 the work found errors, 2 usage, 3 bad input, 4 device or memory failure, "
+      "Exit codes: 0 done, 1 the work found errors or differences, 2 usage, 3 bad input, 4 device or memory "
+      "failure, "
       "5 interrupted.");
   CLI::App* const bench = app.add_subcommand("bench", "Measure, with peers in the same run");
   bench->require_subcommand(1);

@@ -1,6 +1,9 @@
 // The stats subcommand's work, for the tour as well.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +16,10 @@ struct StatsRequest {
   std::string device = "auto";
   int threads = 0;  ///< 0: one a core
   std::size_t memory_limit = 0;
+  std::optional<std::int64_t> channel_dim;
+  std::string resume;
   std::string json;
+  std::string csv;
   bool quiet = false;
 };
 
@@ -22,5 +28,9 @@ DeviceOptions stats_device_options(int threads, std::size_t memory_limit);
 
 /// Returns an ExitCode.
 int stats(const StatsRequest& request);
+
+/// The same paths held against another checkpoint; the device plays no part. Returns an ExitCode,
+/// kFoundErrors when anything differs.
+int compare(const StatsRequest& request, const std::string& other);
 
 }  // namespace millrace::tool

@@ -1,79 +1,50 @@
 #include "stats_deflated.h"
 
-#include <algorithm>
 #include <memory>
+#include <span>
 
 #include "formats/inflate.h"
-#include "stats_plan.h"
+#include "packed_pages.h"
 
 namespace millrace::tool {
-
-DeflatedTensors::DeflatedTensors(const std::vector<TensorFile>& files) {
-  std::size_t index = 0;
-  for (const TensorFile& file : files) {
-    for (const TensorEntry& entry : file.tensors) {
-      if (entry.deflated) {
-        tensors_.push_back({&file, &entry, index, {}});
-        bytes_ += entry.bytes;
-      }
-      ++index;
-    }
-  }
-  std::ranges::stable_sort(tensors_, std::ranges::greater{}, [](const Tensor& t) { return t.entry->bytes; });
-}
-
-std::uint64_t DeflatedTensors::buffer_bytes(std::uint64_t limit) const noexcept {
-  const std::uint64_t largest = tensors_.empty() ? 0 : tensors_.front().entry->bytes;
-  const std::uint64_t units =
-      std::min(limit / kPieceAlignment, (largest + kPieceAlignment - 1) / kPieceAlignment);
-  return units * kPieceAlignment;
-}
-
 void DeflatedTensors::work(const Worker& worker) {
-  std::unique_ptr<MappedFile> mapped;
-  const TensorFile* of = nullptr;
   while (!worker.stop()) {
-    // relaxed: tensors are independent, and results are handed over when the workers are joined.
     const std::size_t taken = next_.fetch_add(1, std::memory_order_relaxed);
-    if (taken >= tensors_.size()) return;
-    Tensor& tensor = tensors_[taken];
-    if (tensor.file != of) {
-      mapped = std::make_unique<MappedFile>(tensor.file->path, tensor.file->identity);
-      of = tensor.file;
-    }
-    tensor.result = measure(tensor, *mapped, worker);
+    if (taken >= plan_.deflated.size()) return;
+    const DeflatedTensor& tensor = plan_.deflated[taken];
+    worker.found(tensor.tensor, measure(tensor, worker));
   }
 }
 
-std::optional<Statistics> DeflatedTensors::measure(const Tensor& tensor, const MappedFile& file,
-                                                   const Worker& worker) {
-  Statistics total{};
-  std::uint64_t left = tensor.entry->bytes;
-  if (left == 0) return total;
-  file.will_need(tensor.entry->deflated->offset, tensor.entry->deflated->bytes);
-  InflateReader reader(file.bytes(), *tensor.entry, tensor.file->path);
-  std::vector<std::byte> piece(static_cast<std::size_t>(std::min(left, worker.place_bytes)));
-  const DType dtype = tensor.entry->dtype;
+std::optional<TensorStatistics> DeflatedTensors::measure(const DeflatedTensor& tensor,
+                                                         const Worker& worker) const {
+  const TensorEntry& entry = *tensor.entry;
+  const std::shared_ptr<const MappedFile> file = mappings_.get(tensor.file);
+  PackedPages pages(file->bytes(), entry);
+  InflateReader reader(file->bytes(), entry, files_[tensor.file].path);
+  PieceCutter cutter(entry, plan_.splits[tensor.tensor]);
+  TensorFold fold;
+  std::vector<std::byte> unpacked;
+  std::vector<Statistics> found;
   Stream stream = worker.stream;
-  for (bool first = true; left > 0; first = false) {
+  while (const std::optional<Piece> piece = cutter.next()) {
     if (worker.stop()) return std::nullopt;
-    const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(left, piece.size()));
-    reader.read(std::span(piece).first(bytes));
-    stream.copy(worker.place, piece.data(), bytes);
-    const auto elements = static_cast<std::int64_t>(bytes / size_of(dtype));
-    statistics(stream, contiguous(worker.place, dtype, {elements}), worker.result);
-    Statistics part{};
-    stream.copy(&part, worker.result, sizeof(part));
+    unpacked.resize(static_cast<std::size_t>(piece->bytes));
+    found.resize(static_cast<std::size_t>(piece->channels));
+    reader.read(unpacked);
+    std::byte* elements = unpacked.data();
+    if (!in_place_) {
+      elements = worker.place;
+      stream.copy(elements, unpacked.data(), unpacked.size());
+    }
+    record_statistics(stream, *piece, entry.dtype, elements, worker.results);
+    stream.copy(found.data(), worker.results, found.size() * sizeof(Statistics));
     stream.commit().wait();
-    total = first ? part : combine(total, part);
-    left -= bytes;
-    worker.done(bytes);
+    fold.add(*piece, found.data());
+    pages.advance(piece->offset + piece->bytes);
+    worker.done(piece->bytes);
   }
-  return total;
-}
-
-void DeflatedTensors::put_into(std::vector<std::optional<Statistics>>& tensors) const {
-  for (const Tensor& tensor : tensors_) tensors[tensor.index] = tensor.result;
+  return fold.take(plan_.splits[tensor.tensor]);
 }
 
 }  // namespace millrace::tool

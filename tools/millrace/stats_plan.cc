@@ -1,87 +1,113 @@
 #include "stats_plan.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <millrace/reduction.h>
 
 namespace millrace::tool {
 namespace {
 
 constexpr std::uint64_t kGranule = std::uint64_t{2} << 20;
-/// Small enough that what was just copied is still in the cache when it is reduced, large enough that
-/// the wait for a batch is nothing beside it.
-constexpr std::uint64_t kLargestBuffer = kGranule;
+constexpr std::size_t kPiecesPerBatch = 64;
+static_assert(kPieceBytes + kPieceChannels * sizeof(Statistics) + kPiecesPerBatch * kPieceAlignment <=
+              kGranule);
 
-constexpr std::uint64_t round_down(std::uint64_t value, std::uint64_t to) {
-  return value / to * to;
-}
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
-  return round_down(value + to - 1, to);
+  return (value + to - 1) / to * to;
 }
 
 /// Puts pieces into batches as they come.
 class Planner {
  public:
-  explicit Planner(BatchLimits limits) : limits_(limits) {}
+  explicit Planner(const PlanOptions& options) : options_(options) {}
 
-  void add(std::size_t file, std::size_t tensor, const TensorEntry& entry) {
-    const std::uint64_t element = size_of(entry.dtype);
-    const std::uint64_t largest = round_down(limits_.bytes, element);
-    for (std::uint64_t done = 0; done < entry.bytes;) {
-      const std::uint64_t bytes = std::min(largest, entry.bytes - done);
-      place(file, {tensor, entry.offset + done, bytes, 0});
-      done += bytes;
+  void add(std::size_t file, const TensorEntry& entry) {
+    const std::size_t tensor = plan_.splits.size();
+    plan_.splits.push_back(split_tensor(entry, options_.channel_dim));
+    const bool skipped = tensor < options_.skip.size() && options_.skip[tensor];
+    if (entry.bytes == 0 || skipped) return;
+    plan_.bytes += entry.bytes;
+    if (entry.deflated) {
+      add_deflated(file, tensor, entry);
+      return;
+    }
+    PieceCutter cutter(entry, plan_.splits.back());
+    while (std::optional<Piece> piece = cutter.next()) {
+      piece->tensor = tensor;
+      piece->offset += entry.offset;
+      // A header of any length may come first, and operations want their elements aligned.
+      piece->in_place = options_.in_place && entry.offset % size_of(entry.dtype) == 0;
+      place(file, *piece);
     }
   }
 
-  StatsPlan take() { return std::move(plan_); }
+  StatsPlan take() {
+    std::ranges::stable_sort(plan_.deflated, std::ranges::greater{},
+                             [](const DeflatedTensor& t) { return t.entry->bytes; });
+    return std::move(plan_);
+  }
 
  private:
+  void add_deflated(std::size_t file, std::size_t tensor, const TensorEntry& entry) {
+    plan_.deflated.push_back({file, tensor, &entry});
+    const std::optional<Piece> largest = PieceCutter(entry, plan_.splits.back()).next();
+    plan_.results = std::max<std::size_t>(plan_.results, largest->channels);
+    if (!options_.in_place)
+      plan_.buffer_bytes = std::max(plan_.buffer_bytes, round_up(largest->bytes, kPieceAlignment));
+  }
+
   void place(std::size_t file, Piece piece) {
-    const bool fits = !plan_.batches.empty() && plan_.batches.back().file == file &&
-                      plan_.batches.back().pieces < limits_.pieces && used_ + piece.bytes <= limits_.bytes;
-    if (!fits) {
-      plan_.batches.push_back({file, plan_.pieces.size(), 0, 0});
+    const auto fits = [&](const Batch& batch) {
+      return batch.file == file && batch.pieces < kPiecesPerBatch &&
+             batch.offset + batch.bytes == piece.offset && batch.bytes + piece.bytes <= kPieceBytes &&
+             batch.results + piece.channels <= kPieceChannels;
+    };
+    if (plan_.batches.empty() || !fits(plan_.batches.back())) {
+      plan_.batches.push_back({file, plan_.pieces.size(), 0, piece.offset, 0, 0});
       used_ = 0;
     }
-    piece.place = used_;
-    used_ = round_up(used_ + piece.bytes, kPieceAlignment);
-    plan_.buffer_bytes = std::max(plan_.buffer_bytes, used_);
-    plan_.bytes += piece.bytes;
     Batch& batch = plan_.batches.back();
+    piece.result = batch.results;
+    if (!piece.in_place) {
+      piece.place = used_;
+      used_ = round_up(used_ + piece.bytes, kPieceAlignment);
+      plan_.buffer_bytes = std::max(plan_.buffer_bytes, used_);
+    }
     ++batch.pieces;
     batch.bytes += piece.bytes;
+    batch.results += piece.channels;
+    plan_.results = std::max(plan_.results, batch.results);
     plan_.pieces.push_back(piece);
   }
 
-  BatchLimits limits_;
+  const PlanOptions& options_;
   StatsPlan plan_;
-  std::uint64_t used_ = 0;
+  std::uint64_t used_ = 0;  // of the last batch's buffer
 };
 
 }  // namespace
 
-StatsPlan plan_stats(const std::vector<TensorFile>& files, BatchLimits limits) {
-  limits.bytes = round_down(limits.bytes, kPieceAlignment);
-  Planner planner(limits);
-  std::size_t tensor = 0;
+StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& options) {
+  Planner planner(options);
   for (std::size_t file = 0; file < files.size(); ++file) {
-    for (const TensorEntry& entry : files[file].tensors) {
-      if (!entry.deflated) planner.add(file, tensor, entry);
-      ++tensor;
-    }
+    for (const TensorEntry& entry : files[file].tensors) planner.add(file, entry);
   }
   return planner.take();
 }
 
-WorkerBudget budget_workers(std::uint64_t memory_limit, int threads, std::uint64_t results_bytes) {
-  const std::uint64_t most = std::max<std::uint64_t>(memory_limit / (2 * kGranule), 1);
-  WorkerBudget budget;
-  budget.threads = static_cast<int>(std::min<std::uint64_t>(static_cast<std::uint64_t>(threads), most));
-  const std::uint64_t share = memory_limit / static_cast<std::uint64_t>(budget.threads);
-  // Below two granules one worker takes half of what there is.
-  const std::uint64_t room = share >= 2 * kGranule ? round_down(share, kGranule) - kGranule : share / 2;
-  const std::uint64_t buffer = std::min(room, kLargestBuffer);
-  budget.buffer_bytes = buffer > results_bytes + kPieceAlignment ? buffer - results_bytes : kPieceAlignment;
-  return budget;
+std::uint64_t results_bytes(const StatsPlan& plan) {
+  return round_up(plan.results * sizeof(Statistics), kPieceAlignment);
+}
+
+std::uint64_t worker_bytes(const StatsPlan& plan) {
+  return results_bytes(plan) + plan.buffer_bytes;
+}
+
+int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each) {
+  const std::uint64_t fitting = memory_limit / round_up(std::max<std::uint64_t>(bytes_each, 1), kGranule);
+  return static_cast<int>(std::clamp<std::uint64_t>(fitting, 1, static_cast<std::uint64_t>(threads)));
 }
 
 }  // namespace millrace::tool

@@ -1,56 +1,64 @@
-// How the tensors of many files are cut into work: pieces that fit device memory, batches that are
-// worth a command buffer.
+// How the tensors of many files are cut into work: pieces small enough that all workers are busy to the
+// end, batches that are worth a command buffer.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/tensor_file.h"
+#include "stats_pieces.h"
+#include "stats_split.h"
 
 namespace millrace::tool {
 
 /// Where pieces begin in a batch's device buffer: enough for any element and any vector load.
 inline constexpr std::uint64_t kPieceAlignment = 512;
 
-/// A run of elements of one tensor.
-struct Piece {
-  std::size_t tensor = 0;    ///< counted through all files
-  std::uint64_t offset = 0;  ///< of the file
-  std::uint64_t bytes = 0;
-  std::uint64_t place = 0;  ///< in the batch's buffer
-};
-
-/// Pieces of one file that are copied and reduced together.
+/// Pieces of one file, next to each other, that are reduced in one go.
 struct Batch {
   std::size_t file = 0;
   std::size_t first_piece = 0;
   std::size_t pieces = 0;
-  std::uint64_t bytes = 0;  ///< of elements, without what alignment adds
+  std::uint64_t offset = 0;  ///< of the file
+  std::uint64_t bytes = 0;   ///< of elements
+  std::size_t results = 0;
+};
+
+/// A tensor whose elements come out of its file in order only: one worker does all of it.
+struct DeflatedTensor {
+  std::size_t file = 0;
+  std::size_t tensor = 0;  ///< counted through all files
+  const TensorEntry* entry = nullptr;
 };
 
 struct StatsPlan {
+  std::vector<Split> splits;  ///< one a tensor
   std::vector<Piece> pieces;
   std::vector<Batch> batches;
-  std::uint64_t bytes = 0;         ///< of all tensors
-  std::uint64_t buffer_bytes = 0;  ///< the largest batch, alignment included
+  std::vector<DeflatedTensor> deflated;  ///< the largest first: the last to begin decides when all is done
+  std::uint64_t bytes = 0;               ///< of all elements; a claim where a tensor is deflated
+  std::uint64_t buffer_bytes = 0;  ///< what the largest batch or deflated piece copies, alignment included
+  std::size_t results = 0;         ///< of the largest batch or deflated piece
 };
 
-struct BatchLimits {
-  std::uint64_t bytes = 0;  ///< of the buffer; at least kPieceAlignment
-  std::size_t pieces = 0;
+struct PlanOptions {
+  bool in_place = false;                    ///< the device can read mapped files
+  std::optional<std::int64_t> channel_dim;  ///< negative from the end
+  std::vector<bool> skip;                   ///< tensors to leave out; empty for none
 };
 
-/// Every element of every tensor is in exactly one piece, in file order. Tensors without elements and
-/// deflated ones have none: the latter are not cut, see stats_deflated.h.
-StatsPlan plan_stats(const std::vector<TensorFile>& files, BatchLimits limits);
+/// Every element of every tensor that is not skipped is in exactly one piece, in file order. Tensors without
+/// elements have none, and neither have deflated ones, which are listed by themselves. Where tensors are cut
+/// depends on the tensor and channel_dim alone.
+StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& options);
 
-/// How many workers there can be and how large their buffers, so that all of them fit the memory
-/// limit with a granule each to spare (the device commits whole granules).
-struct WorkerBudget {
-  int threads = 1;
-  std::uint64_t buffer_bytes = 0;
-};
-WorkerBudget budget_workers(std::uint64_t memory_limit, int threads, std::uint64_t results_bytes);
+/// Device memory of one worker for this plan: results, then what is copied.
+std::uint64_t worker_bytes(const StatsPlan& plan);
+std::uint64_t results_bytes(const StatsPlan& plan);
+
+/// How many of these workers fit the memory limit (the device commits whole granules); at least 1.
+int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each);
 
 }  // namespace millrace::tool

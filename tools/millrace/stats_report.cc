@@ -2,46 +2,23 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "byte_size.h"
 #include "formats/file_format_error.h"
+#include "stats_flags.h"
 #include "table.h"
 
 namespace millrace::tool {
 namespace {
-
-/// Calls visit(file, tensor, statistics) for each tensor that was done.
-template <typename Visit>
-void for_each_done(const std::vector<TensorFile>& files, const StatsResult& result, Visit visit) {
-  std::size_t index = 0;
-  for (const TensorFile& file : files) {
-    for (const TensorEntry& tensor : file.tensors) {
-      const auto& statistics = result.tensors[index++];
-      if (statistics) visit(file, tensor, *statistics);
-    }
-  }
-}
-
-std::string flags_of(const Statistics& s) {
-  std::string flags;
-  const auto add = [&](const std::string& flag) { flags += flags.empty() ? flag : ", " + flag; };
-  if (s.nan > 0) add(fmt::format("NaN {}", format_count(static_cast<std::uint64_t>(s.nan))));
-  if (s.inf > 0) add(fmt::format("inf {}", format_count(static_cast<std::uint64_t>(s.inf))));
-  if (s.count > 0 && s.zeros == s.count) add("all-zero");
-  return flags;
-}
 
 std::string zeros_of(const Statistics& s) {
   if (s.count == 0) return "-";
   const double percent = 100 * static_cast<double>(s.zeros) / static_cast<double>(s.count);
   if (s.zeros == 0) return "0";
   return percent < 0.1 ? "<0.1%" : fmt::format("{:.1f}%", percent);
-}
-
-double gigabytes_per_second(const StatsResult& result) {
-  return result.seconds > 0 ? static_cast<double>(result.bytes) / 1e9 / result.seconds : 0;
 }
 
 Table empty_table(const char* first) {
@@ -56,97 +33,110 @@ Table empty_table(const char* first) {
                 {"flags", Align::left, true}});
 }
 
-void add_row(Table& table, const std::string& name, const TensorEntry& tensor, const Statistics& s) {
+void add_row(Table& table, std::vector<std::string> names, const Statistics& s, std::string flags) {
   const auto value = [&](double v) { return s.finite() > 0 ? fmt::format("{:.4g}", v) : std::string("-"); };
-  table.add({name, std::string(to_string(tensor.dtype)), format_shape(tensor.shape), value(s.mean),
-             value(standard_deviation(s)), value(s.min), value(s.max), zeros_of(s), flags_of(s)});
+  table.add({std::move(names[0]), std::move(names[1]), std::move(names[2]), value(s.mean),
+             value(standard_deviation(s)), value(s.min), value(s.max), zeros_of(s), std::move(flags)});
 }
 
-/// Several files of one tensor each (a folder of .npy) make one table; others one a file.
-void print_tables(std::FILE* out, const std::vector<TensorFile>& files, const StatsResult& result) {
-  const auto path_of = [](const TensorFile& file) { return printable(file.path, file.path.size()); };
-  if (std::ranges::all_of(files, [](const TensorFile& file) { return file.tensors.size() == 1; })) {
-    Table table = empty_table(files.size() == 1 ? "tensor" : "file");
-    for_each_done(files, result, [&](const TensorFile& file, const TensorEntry& tensor, const Statistics& s) {
-      add_row(table, files.size() == 1 ? printable(tensor.name) : path_of(file), tensor, s);
-    });
-    table.print(out);
-    return;
-  }
-  std::size_t index = 0;
-  for (const TensorFile& file : files) {
-    Table table = empty_table("tensor");
-    for (const TensorEntry& tensor : file.tensors) {
-      const auto& statistics = result.tensors[index++];
-      if (statistics) add_row(table, printable(tensor.name), tensor, *statistics);
+/// What is printed, and what of it has been.
+class Report {
+ public:
+  Report(std::FILE* out, const std::vector<TensorFile>& files, const StatsResult& result,
+         std::optional<std::int64_t> channel_dim)
+      : out_(out), files_(files), result_(result), channel_dim_(channel_dim) {}
+
+  /// Several files of one tensor each (a folder of .npy) make one table; others one a file.
+  void print_tables() {
+    std::size_t index = 0;
+    if (std::ranges::all_of(files_, [](const TensorFile& file) { return file.tensors.size() == 1; })) {
+      const bool alone = files_.size() == 1;
+      Table table = empty_table(alone ? "tensor" : "file");
+      for (const TensorFile& file : files_) {
+        const TensorEntry& tensor = file.tensors.front();
+        add(table, alone ? printable(tensor.name) : path_of(file), tensor, index++);
+      }
+      table.print(out_);
+      return;
     }
-    if (table.rows() == 0) continue;
-    if (files.size() > 1) fmt::print(out, "{}\n", path_of(file));
-    table.print(out);
-    if (files.size() > 1) fmt::print(out, "\n");
+    for (const TensorFile& file : files_) {
+      Table table = empty_table("tensor");
+      for (const TensorEntry& tensor : file.tensors) add(table, printable(tensor.name), tensor, index++);
+      if (table.rows() == 0) continue;
+      if (files_.size() > 1) fmt::print(out_, "{}\n", path_of(file));
+      table.print(out_);
+      if (files_.size() > 1) fmt::print(out_, "\n");
+    }
   }
-}
+
+  void print_summary(const Device& device) const {
+    fmt::print(out_, "{} tensors, {} elements; with NaN: {}, with inf: {}, all zero: {}\n", tensors_,
+               format_count(elements_), with_nan_, with_inf_, all_zero_);
+    if (channel_dim_) {
+      fmt::print(out_, "{} channels along dimension {}; dead: {}, constant: {}; tensors not split: {}\n",
+                 format_count(channels_), *channel_dim_, format_count(dead_), format_count(constant_),
+                 not_split_);
+    }
+    const MemoryStats memory = device.memory();
+    fmt::print(out_, "{} in {:.2f}s ({:.2f} GB/s), {} threads on {}, device memory {} of {}\n",
+               format_byte_size(result_.bytes), result_.seconds, gigabytes_per_second(result_),
+               result_.threads, device.info().name, format_byte_size(memory.peak_committed),
+               format_byte_size(memory.limit));
+    if (result_.interrupted) {
+      fmt::print(out_, "partial: interrupted after {} of {} tensors\n", tensors_, result_.tensors.size());
+    }
+  }
+
+ private:
+  static std::string path_of(const TensorFile& file) { return printable(file.path, file.path.size()); }
+
+  void add(Table& table, std::string name, const TensorEntry& tensor, std::size_t index) {
+    if (!result_.tensors[index]) return;
+    const TensorStatistics& found = *result_.tensors[index];
+    const Split& split = result_.splits[index];
+    count(found, split);
+    add_row(table, {std::move(name), std::string(to_string(tensor.dtype)), format_shape(tensor.shape)},
+            found.all, tensor_flags_of(found, split, channel_dim_));
+    for (std::size_t c = 0; c < found.channels.size(); ++c) {
+      add_row(table, {fmt::format("  [{}]", c), "", ""}, found.channels[c],
+              channel_flags_of(found.channels[c]));
+    }
+  }
+
+  void count(const TensorStatistics& found, const Split& split) {
+    ++tensors_;
+    elements_ += static_cast<std::uint64_t>(found.all.count);
+    with_nan_ += found.all.nan > 0 ? 1 : 0;
+    with_inf_ += found.all.inf > 0 ? 1 : 0;
+    all_zero_ += is_dead(found.all) ? 1 : 0;
+    channels_ += found.channels.size();
+    dead_ += static_cast<std::uint64_t>(std::ranges::count_if(found.channels, is_dead));
+    constant_ += static_cast<std::uint64_t>(std::ranges::count_if(found.channels, is_constant));
+    not_split_ += split.kind != SplitKind::channels ? 1 : 0;
+  }
+
+  std::FILE* out_;
+  const std::vector<TensorFile>& files_;
+  const StatsResult& result_;
+  const std::optional<std::int64_t> channel_dim_;
+  std::size_t tensors_ = 0;
+  std::size_t with_nan_ = 0;
+  std::size_t with_inf_ = 0;
+  std::size_t all_zero_ = 0;
+  std::size_t not_split_ = 0;
+  std::uint64_t elements_ = 0;
+  std::uint64_t channels_ = 0;
+  std::uint64_t dead_ = 0;
+  std::uint64_t constant_ = 0;
+};
 
 }  // namespace
 
-nlohmann::ordered_json stats_json(const std::vector<TensorFile>& files, const StatsResult& result,
-                                  const Device& device) {
-  nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
-  for_each_done(files, result, [&](const TensorFile& file, const TensorEntry& tensor, const Statistics& s) {
-    const auto value = [&](double v) {
-      return s.finite() > 0 ? nlohmann::ordered_json(v) : nlohmann::ordered_json(nullptr);
-    };
-    tensors.push_back({{"file", file.path},
-                       {"name", tensor.name},
-                       {"dtype", to_string(tensor.dtype)},
-                       {"shape", tensor.shape},
-                       {"count", s.count},
-                       {"sum", value(s.sum)},
-                       {"mean", value(s.mean)},
-                       {"std", value(standard_deviation(s))},
-                       {"min", value(s.min)},
-                       {"max", value(s.max)},
-                       {"absmax", value(s.absmax)},
-                       {"nan", s.nan},
-                       {"inf", s.inf},
-                       {"zeros", s.zeros}});
-  });
-  const MemoryStats memory = device.memory();
-  nlohmann::ordered_json run = {{"device", device.info().name},
-                                {"threads", result.threads},
-                                {"seconds", result.seconds},
-                                {"bytes", result.bytes},
-                                {"gb_per_s", gigabytes_per_second(result)},
-                                {"peak_committed_bytes", memory.peak_committed},
-                                {"memory_limit", memory.limit}};
-  if (result.interrupted) run["partial"] = true;
-  return {{"tensors", std::move(tensors)}, {"run", std::move(run)}};
-}
-
 void print_stats(std::FILE* out, const std::vector<TensorFile>& files, const StatsResult& result,
-                 const Device& device) {
-  print_tables(out, files, result);
-  std::size_t rows = 0;
-  std::uint64_t elements = 0;
-  std::size_t with_nan = 0;
-  std::size_t with_inf = 0;
-  std::size_t all_zero = 0;
-  for_each_done(files, result, [&](const TensorFile&, const TensorEntry&, const Statistics& s) {
-    ++rows;
-    elements += static_cast<std::uint64_t>(s.count);
-    if (s.nan > 0) ++with_nan;
-    if (s.inf > 0) ++with_inf;
-    if (s.count > 0 && s.zeros == s.count) ++all_zero;
-  });
-  const MemoryStats memory = device.memory();
-  fmt::print(out, "{} tensors, {} elements; with NaN: {}, with inf: {}, all zero: {}\n", rows,
-             format_count(elements), with_nan, with_inf, all_zero);
-  fmt::print(out, "{} in {:.2f}s ({:.2f} GB/s), {} threads on {}, device memory {} of {}\n",
-             format_byte_size(result.bytes), result.seconds, gigabytes_per_second(result), result.threads,
-             device.info().name, format_byte_size(memory.peak_committed), format_byte_size(memory.limit));
-  if (result.interrupted) {
-    fmt::print(out, "partial: interrupted after {} of {} tensors\n", rows, result.tensors.size());
-  }
+                 std::optional<std::int64_t> channel_dim, const Device& device) {
+  Report report(out, files, result, channel_dim);
+  report.print_tables();
+  report.print_summary(device);
 }
 
 }  // namespace millrace::tool

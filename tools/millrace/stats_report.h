@@ -1,10 +1,10 @@
-// What stats found, as a table for people and as JSON for programs.
+// What stats found, as a table for people.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include <millrace/device.h>
 
@@ -13,12 +13,8 @@
 
 namespace millrace::tool {
 
-/// Rows that an interruption left out are absent and "partial": true is in "run". Sums and extremes
-/// are null where no value is finite.
-nlohmann::ordered_json stats_json(const std::vector<TensorFile>& files, const StatsResult& result,
-                                  const Device& device);
-
+/// A row a tensor; with a channel_dim, a row for each of its channels below it.
 void print_stats(std::FILE* out, const std::vector<TensorFile>& files, const StatsResult& result,
-                 const Device& device);
+                 std::optional<std::int64_t> channel_dim, const Device& device);
 
 }  // namespace millrace::tool

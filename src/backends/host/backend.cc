@@ -26,6 +26,7 @@ DeviceInfo describe(int index, const DeviceOptions& options) {
   info.workers = options.workers != 0 ? options.workers
                                       : static_cast<int>(std::min(sync::hardware_threads(), kUsualWorkers));
   info.host_tasks = true;
+  info.reads_host_memory = true;
   return info;
 }
 
