@@ -88,6 +88,7 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
     }
     if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
     if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
+    // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): held while the report is made
     const sync::Gate::Pass pass = core_.enter(kCall);
     throw_out_of_memory(bytes, slot);
   }

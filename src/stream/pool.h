@@ -119,15 +119,15 @@ class StreamPool final : public Layer, public CompletionSink {
   void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call);
 
   /// What was committed, or the buffer that was last; null if none was.
-  sync::Ref<BufferState> commit(StreamId stream, const char* call);
+  sync::Ref<BufferState> commit(StreamId id, const char* call);
   void commit(BufferState& buffer, const char* call);
   void abandon(BufferState& buffer, const char* call);
 
   // Waiting for the host. TimedOut; the failure of what was waited for.
-  void wait(StreamId stream, sync::Deadline deadline, const char* call);
+  void wait(StreamId id, sync::Deadline deadline, const char* call);
   void wait(BufferState& buffer, sync::Deadline deadline, const char* call);
   void wait(TimelinePoint point, sync::Deadline deadline, const char* call);
-  bool query(StreamId stream, const char* call);
+  bool query(StreamId id, const char* call);
   /// Commits all, waits for all and for all handlers; throws the first failure.
   void synchronize(const char* call);
 

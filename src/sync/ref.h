@@ -55,6 +55,7 @@ class Ref {
   }
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   // Two operators, not one that takes a value: clang 14 does not destroy that in templates (`ref = {}`).
+  // NOLINTNEXTLINE(bugprone-unhandled-self-assignment): copied first, then swapped
   Ref& operator=(const Ref& other) noexcept {
     Ref taken(other);
     std::swap(object_, taken.object_);
