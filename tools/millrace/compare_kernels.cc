@@ -29,6 +29,7 @@ Stored load(const std::byte* from, std::size_t i) {
 
 template <typename Value, typename Stored>
 void convert_each(const std::byte* from, std::size_t n, Value* to) {
+  // NOLINTNEXTLINE(bugprone-signed-char-misuse): i8 is a number here
   for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<Value>(load<Stored>(from, i));
 }
 

@@ -47,6 +47,7 @@ FileRange range_of(const TensorPlace& place, const ComparePiece& piece) {
 std::vector<FileRange> ranges_of(const std::vector<ComparePiece>& pieces,
                                  const std::vector<TensorPair>& pairs, TensorPlace TensorPair::*place) {
   std::vector<FileRange> ranges;
+  ranges.reserve(pieces.size());
   for (const ComparePiece& piece : pieces) ranges.push_back(range_of(pairs[piece.pair].*place, piece));
   return ranges;
 }

@@ -17,10 +17,8 @@
 #include "command.h"
 #include "usage_error.h"
 
+namespace millrace::tool {
 namespace {
-
-using namespace millrace;
-using namespace millrace::tool;
 
 int exit_code_of(const Error& error) {
   return error.code() == ErrorCode::FileFormat ? kBadInput : kDeviceFailed;
@@ -50,9 +48,7 @@ int run(const Command& command) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("millrace"));
   spdlog::set_pattern("millrace: %v");
 
@@ -61,8 +57,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done, 1 the work found errors or differences, 2 usage, 3 bad input, 4 device or memory "
-      "failure, "
-      "5 interrupted.");
+      "failure, 5 interrupted.");
   CLI::App* const bench = app.add_subcommand("bench", "Measure, with peers in the same run");
   bench->require_subcommand(1);
   const std::vector<Command> commands{
@@ -78,4 +73,11 @@ int main(int argc, char** argv) {
     if (command.app->parsed()) return run(command);
   }
   return kUsage;
+}
+
+}  // namespace
+}  // namespace millrace::tool
+
+int main(int argc, char** argv) {
+  return millrace::tool::run_program(argc, argv);
 }

@@ -36,6 +36,7 @@ void work_in_handler(Device device, Stream stream) {
 std::uint64_t stress_handlers(const StressOptions& options, Findings& findings) {
   Device device = stress_device(options);
   std::vector<StreamLease> leases;
+  leases.reserve(kSharedStreams);
   for (int i = 0; i < kSharedStreams; ++i) leases.push_back(device.lease());
   const auto calls = std::make_shared<Calls>(options.iterations);
   const std::uint64_t done = for_each_iteration(options, findings, [&](std::uint64_t index, Random& random) {

@@ -36,7 +36,6 @@ ReduceCase random_reduce_case(Random& random);
 
 /// Compares the device's output with the reference; says the first element that differs. Integers,
 /// min and max must be equal, sums and products as close as the type and the number of elements allow.
-std::optional<std::string> compare_with_reference(const ReduceCase& reduce_case,
-                                                  const std::vector<std::byte>& output);
+std::optional<std::string> compare_with_reference(const ReduceCase& c, const std::vector<std::byte>& output);
 
 }  // namespace millrace::tool

@@ -70,6 +70,7 @@ void run_chain(Device& device, Stream stream, bool own_stream, Random& random, s
 std::uint64_t stress_streams(const StressOptions& options, Findings& findings) {
   Device device = stress_device(options, streams_for(options));
   std::vector<StreamLease> shared;
+  shared.reserve(kSharedStreams);
   for (int i = 0; i < kSharedStreams; ++i) shared.push_back(device.lease());
   const std::uint64_t done = for_each_iteration(options, findings, [&](std::uint64_t index, Random& random) {
     switch (random.below(3)) {
