@@ -26,8 +26,8 @@ MILLRACE_API void reduce(Stream stream, ReduceOp op, const TensorView& input, co
                          SourcePlace place = SourcePlace::here());
 
 /// Records the extreme of input over dims together with its position, in one pass. op is argmin or argmax;
-/// positions gets what reduce with op writes, values the elements there, which is what min or max writes.
-/// Both have the same shape and strides. Otherwise as reduce.
+/// positions gets what reduce with op writes, values the elements there. Both have the same shape and
+/// strides. Otherwise as reduce.
 MILLRACE_API void reduce_with_positions(Stream stream, ReduceOp op, const TensorView& input,
                                         const TensorView& values, const TensorView& positions,
                                         std::span<const std::int64_t> dims = {},

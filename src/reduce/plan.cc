@@ -158,11 +158,9 @@ Operation reduction_operation(ReduceOp op, const TensorView& input, const Tensor
     refuse(request.call,
            request.text() + ": there is no " + to_string(op) + " of nothing; leave empty tensors out");
   }
-  for (int i = 0; i < output.shape.size(); ++i) {
-    if (output.strides[i] == 0 && output.shape[i] > 1 && to.bytes != 0) {
-      refuse(request.call, request.text() + ": the output's strides " + to_text(output.strides) +
-                               " put several results in one place; give each its own");
-    }
+  if (to.bytes != 0 && overlaps_itself(output)) {
+    refuse(request.call, request.text() + ": the output's strides " + to_text(output.strides) +
+                             " put several results in one place; give each its own");
   }
   refuse_overlap(request, from, to);
   ReduceWork work =

@@ -1,8 +1,10 @@
 #include "reduce/shape.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include <millrace/error.h>
 
@@ -65,6 +67,22 @@ bool overlap(const Span& a, const Span& b) noexcept {
   const auto a_begin = reinterpret_cast<std::uintptr_t>(a.address);
   const auto b_begin = reinterpret_cast<std::uintptr_t>(b.address);
   return a.bytes != 0 && b.bytes != 0 && a_begin < b_begin + b.bytes && b_begin < a_begin + a.bytes;
+}
+
+bool overlaps_itself(const TensorView& view) noexcept {
+  // From the smallest stride on, each must step over all that the smaller ones reach.
+  std::array<std::pair<std::int64_t, std::int64_t>, kMaxDims> loops;  // stride, size
+  std::size_t count = 0;
+  for (int i = 0; i < view.shape.size(); ++i) {
+    if (view.shape[i] > 1) loops[count++] = {std::abs(view.strides[i]), view.shape[i]};
+  }
+  std::stable_sort(loops.begin(), loops.begin() + static_cast<std::ptrdiff_t>(count));
+  std::int64_t reach = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (loops[i].first <= reach) return true;
+    reach += loops[i].first * (loops[i].second - 1);
+  }
+  return false;
 }
 
 void LoopNest::add(const Loop& loop) {

@@ -21,6 +21,10 @@ Span checked_span(const char* call, const char* role, const TensorView& view);
 
 bool overlap(const Span& a, const Span& b) noexcept;
 
+/// May two elements of the view lie in the same place? Also said of a few odd layouts whose elements
+/// interleave without meeting. The view was checked and has elements.
+bool overlaps_itself(const TensorView& view) noexcept;
+
 /// One loop of a nest: how often, and how far each step moves in up to two tensors, in elements.
 struct Loop {
   std::int64_t size = 1;

@@ -1,5 +1,6 @@
 #include "stream/pool.h"
 
+#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <string>
@@ -262,11 +263,12 @@ void StreamPool::throw_timed_out(std::string what, int slot, const char* call) c
 template <typename Done>
 void StreamPool::assist(int slot, sync::Deadline deadline, Done&& done) noexcept {
   if (core_.backend().on_own_thread()) return;
-  const auto in_time = [&] { return !deadline || sync::now() < *deadline; };
-  while (!done() && in_time() && core_.backend().assist(slot)) {
+  // With a limit it only looks: how long a submission takes is not known before.
+  while (!deadline && !done() && core_.backend().assist(slot)) {
   }
-  const sync::Clock::time_point end = sync::now() + kSpin;
-  while (!done() && sync::now() < end && in_time()) sync::yield();
+  sync::Clock::time_point end = sync::now() + kSpin;
+  if (deadline) end = std::min(end, *deadline);
+  while (!done() && sync::now() < end) sync::yield();
 }
 
 void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {

@@ -97,7 +97,7 @@ class StreamPool final : public Layer, public CompletionSink {
   void end_lease(int slot) noexcept;
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
-  /// The same without a lock for a lease that lasts. The caller holds a context or a pass of the gate.
+  /// The same without a lock for a lease that lasts; does not see that the device is closing.
   void check_lease(StreamId stream, const char* call) {
     if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
       check_handle(stream, call);

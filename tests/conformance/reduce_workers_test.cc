@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <millrace/millrace.h>
@@ -115,6 +118,72 @@ TEST(ReduceWorkers, TheSameBitsUnderLoad) {
       stream.commit().wait();
     }
   });
+}
+
+TEST(ReduceWorkers, AWaitWithALimitDoesNotRunTheWork) {
+  Device device = Device::create("host", {.workers = 1});
+  const Buffer buffer = device.buffer(std::size_t{64} << 20);
+  const Buffer output = device.buffer(sizeof(float));
+  StreamLease busy = device.lease();
+  std::atomic<bool> release = false;
+  busy.stream().run("keeps the worker", [&] {
+    while (!release) std::this_thread::yield();
+  });
+  busy.stream().commit();
+  Stream stream = device.stream();
+  for (int i = 0; i < 20; ++i) {
+    reduce(stream, ReduceOp::sum, contiguous(buffer.data(), DType::f32, {16 << 20}),
+           contiguous(output.data(), DType::f32, {}));
+  }
+  CommandBuffer work = stream.commit();
+  try {
+    work.wait(std::chrono::milliseconds(1));
+    ADD_FAILURE() << "the work was done";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::TimedOut);
+  }
+  EXPECT_FALSE(is_final(work.status()));
+  release = true;
+  work.wait();
+}
+
+TEST(ReduceWorkers, WhoWaitsRunsTheWorkWhenNoWorkerCan) {
+  Device device = Device::create("host", {.workers = 1});
+  const Buffer buffer = device.buffer(4096);
+  StreamLease busy = device.lease();
+  std::atomic<bool> release = false;
+  busy.stream().run("keeps the worker", [&] {
+    while (!release) std::this_thread::yield();
+  });
+  busy.stream().commit();
+  Stream stream = device.stream();
+  stream.fill(buffer.data(), 7, 4096);
+  stream.wait();  // or never returns
+  EXPECT_EQ(buffer.as<std::uint8_t>()[4095], 7);
+  release = true;
+}
+
+// What a task that never ran holds may lock what the waiting thread has locked: it is not destroyed there.
+TEST(ReduceWorkers, WhatWasGivenUpIsNotDestroyedOnWhoWaits) {
+  Device device = Device::create("host", {.workers = 1});
+  const Buffer buffer = device.buffer(4096);
+  Stream stream = device.stream();
+  std::atomic<std::thread::id> destroyer{};
+  const std::thread::id waiter = std::this_thread::get_id();
+  for (std::size_t round = 0; round < scaled(200, 10); ++round) {
+    stream.fill(buffer.data(), 1, 4096);
+    stream.commit();
+    std::shared_ptr<int> held(new int, [&](const int* object) {
+      delete object;
+      destroyer = std::this_thread::get_id();
+    });
+    stream.run("given up", [held = std::move(held)] {});
+    stream.command_buffer().abandon();
+    stream.fill(buffer.data(), 2, 4096);
+    stream.wait();
+    device.synchronize();
+    EXPECT_NE(destroyer.load(), waiter);
+  }
 }
 
 TEST(ReduceWorkers, ClosingInTheMiddleLosesNobody) {

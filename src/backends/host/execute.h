@@ -16,7 +16,8 @@ namespace millrace::host {
 /// Thread safety: any thread.
 Status execute(const Operation& operation, Workers& workers, const std::string& device, int stream);
 
-/// Blocks until the results are written. Throws std::bad_alloc where scratch (at most some MiB) is short.
+/// Blocks until the results are written. Throws std::bad_alloc where scratch (16 MiB, or a thousandth of a
+/// large input) is short.
 void run_reduce(const ReduceWork& work, Workers& workers);
 
 }  // namespace millrace::host

@@ -231,7 +231,7 @@ void Queues::spin() {
 }
 
 Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, int index, Chaos& chaos) {
-  while (ready_count_ == 0) {
+  while (!given_up_ && ready_count_ == 0) {
     if (spreads_ != nullptr) {
       help(index);
       continue;
@@ -245,6 +245,8 @@ Queues::Strand* Queues::next_strand(sync::UniqueLock& lock, int index, Chaos& ch
     while (waking_ == 0) idle_.wait(lock);
     --waking_;
   }
+  // What is still listed then is report_rest's.
+  if (given_up_) return nullptr;
   return &take_ready(chaos.pick(ready_count_));
 }
 
@@ -365,8 +367,11 @@ bool Queues::assist(QueueId queue) noexcept {
   sync::UniqueLock lock(mutex_);
   Strand& strand = strands_[static_cast<std::size_t>(queue)];
   if (!strand.ready || stopping_ || cancelled()) return false;
-  for (const Operation& operation : strand.pending.front()->submission.operations) {
-    // A task must not find itself on a thread that holds the user's locks.
+  // Code of the user's must not find itself on a thread that holds the user's locks: no tasks, and not the
+  // destruction of those that were given up, whose submissions are empty.
+  const std::vector<Operation>& operations = strand.pending.front()->submission.operations;
+  if (operations.empty()) return false;
+  for (const Operation& operation : operations) {
     if (std::holds_alternative<TaskWork>(operation.work)) return false;
   }
   Strand* before = nullptr;

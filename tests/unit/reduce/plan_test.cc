@@ -142,6 +142,20 @@ TEST_F(Plan, AnOutputOverTheInputOrItselfIsRefused) {
               HasSubstr("several results in one place"));
 }
 
+TEST_F(Plan, OutputsThatMeetThemselvesAreRefused) {
+  const TensorView input = in(Dims{3, 4, 2});
+  const auto output = [&](Dims strides) {
+    return TensorView{output_.data() + 100, DType::f32, Dims{3, 4}, strides};
+  };
+  for (const Dims& strides : {Dims{1, 1}, Dims{3, 1}, Dims{2, -3}, Dims{1, 2}}) {
+    EXPECT_THAT(refusal(ReduceOp::sum, input, output(strides), {2}),
+                HasSubstr("several results in one place"));
+  }
+  for (const Dims& strides : {Dims{4, 1}, Dims{1, 3}, Dims{-4, -1}, Dims{-1, 5}}) {
+    EXPECT_EQ(plan_reduction(ReduceOp::sum, input, output(strides), {2}).kept_count, 12);
+  }
+}
+
 TEST_F(Plan, TheOperationSaysWhatMemoryItTouches) {
   const Operation operation = reduction_operation(ReduceOp::mean, in(Dims{3, 7}, Dims{-7, 1}), out(Dims{3}),
                                                   Numbers{1}, {}, SourcePlace{"file.cc", 12});

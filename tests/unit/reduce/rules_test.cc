@@ -211,6 +211,19 @@ TEST(Rules, PositionsWithTheirValues) {
   EXPECT_THROW(run(ReduceOp::max), Error);
 }
 
+TEST(Rules, TheValueIsThatOfThePosition) {
+  std::vector<float> values(16, 5);
+  values[1] = 0.0F;
+  values[8] = -0.0F;  // equal, and in another lane
+  std::int64_t position = -1;
+  float found = 1;
+  test::run_directly(positions_operation(ReduceOp::argmin, contiguous(values.data(), DType::f32, Dims{16}),
+                                         contiguous(&found, DType::f32, Dims{}),
+                                         contiguous(&position, DType::i64, Dims{}), {}));
+  EXPECT_EQ(position, 1);
+  EXPECT_FALSE(std::signbit(found));
+}
+
 TEST(Rules, AnyAndAll) {
   EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::any, std::vector<float>{}), 0);
   EXPECT_EQ(of_all<std::uint8_t>(ReduceOp::all, std::vector<float>{}), 1);
@@ -244,6 +257,16 @@ TEST(Rules, ASmallVarianceFarFromZero) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = 16'000'000 + static_cast<float>(i % 2);
   EXPECT_EQ(of_all<float>(ReduceOp::var, values), 0.25F);
   EXPECT_EQ(reduced<float>(ReduceOp::var, values, Dims{25'000, 4}, {0}), (std::vector<float>(4, 0)));
+}
+
+TEST(Rules, AVarianceNearWhatDoublesHold) {
+  std::vector<double> values(2048, 1e152);
+  for (const std::size_t zero : {0, 512, 1024, 1536}) values[zero] = 0;
+  const double mean = 1e152 * 2044 / 2048;
+  const double expected = (2044 * (1e152 - mean) * (1e152 - mean) + 4 * mean * mean) / 2048;
+  EXPECT_NEAR(of_all<double>(ReduceOp::var, values), expected, 1e-9 * expected);
+  EXPECT_EQ(of_all<double>(ReduceOp::var, std::vector<double>{1e200, -1e200}),
+            std::numeric_limits<double>::infinity());
 }
 
 TEST(Rules, NormAndCounts) {

@@ -20,7 +20,7 @@ class Cascade {
     return row_bytes * (std::size_t{2} + std::bit_width(static_cast<std::uint64_t>(rows)));
   }
 
-  /// scratch: scratch_bytes of the widest row, aligned to 16.
+  /// scratch: scratch_bytes of the widest row, aligned for any accumulator.
   Cascade(const Reducer& reducer, std::byte* scratch) noexcept : reducer_(reducer), scratch_(scratch) {}
 
   /// width: accumulators a row.

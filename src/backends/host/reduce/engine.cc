@@ -15,7 +15,8 @@ constexpr std::int64_t kGatheredColumns = 256;
 // As many units as keep sixteen workers busy to the end.
 constexpr std::int64_t kEnoughUnits = 64;
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 20;
-constexpr std::int64_t kMostPieces = 1024;
+constexpr std::int64_t kMostUnits = 1024;
+constexpr std::int64_t kLongPlace = std::int64_t{16} << 20;
 // What is worth another thread, and what one thread takes at once.
 constexpr std::int64_t kSpreadBytes = std::int64_t{512} << 10;
 constexpr std::int64_t kGrainBytes = std::int64_t{128} << 10;
@@ -143,8 +144,12 @@ void Engine::cut() {
   const auto element = static_cast<std::int64_t>(reducer_.element_bytes);
   const std::int64_t step_bytes = std::max<std::int64_t>(saturating(step_elements, element), 1);
   const std::int64_t place_bytes = saturating(step_bytes, steps_);
-  if (places_ < kEnoughUnits && saturating(place_bytes, places_) > kSpreadBytes) {
-    const std::int64_t pieces = std::clamp<std::int64_t>(place_bytes / kPieceBytes, 1, kMostPieces);
+  if (saturating(place_bytes, places_) > kSpreadBytes &&
+      (places_ < kEnoughUnits || place_bytes > kLongPlace)) {
+    // Few places need pieces to keep workers busy, long ones so that nobody is kept from streams for long; no
+    // more than that, since each piece has accumulators.
+    const std::int64_t most = std::max(ceil_div(kMostUnits, places_), place_bytes / kLongPlace);
+    const std::int64_t pieces = std::clamp<std::int64_t>(place_bytes / kPieceBytes, 1, most);
     // Whole folded rows, and groups of rows, so that pieces end where those do.
     const std::int64_t unit = !rows_.empty ? reducer_.group * fold_ : 1;
     piece_ = ceil_div(ceil_div(steps_, pieces), unit) * unit;

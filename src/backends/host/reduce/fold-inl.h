@@ -15,6 +15,7 @@
 
 #include "backends/host/reduce/folds.h"
 #include "backends/host/reduce/reducer.h"
+#include "backends/host/reduce/targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace millrace::host::HWY_NAMESPACE {
@@ -70,7 +71,7 @@ class Loops {
   using Leaf = typename Fold::Leaf;
   using Accumulator = typename Fold::Accumulator;
 
-#if HWY_TARGET == HWY_SCALAR
+#if !MILLRACE_HAS_VECTORS
   static constexpr bool kHasVectors = false;
 #else
   static constexpr bool kHasVectors = Fold::kIsVector;
@@ -90,7 +91,7 @@ class Loops {
     const auto* from = static_cast<const Stored*>(elements);
     auto* to = static_cast<Accumulator*>(accumulators);
     std::int64_t i = 0;
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (kHasVectors) {
       const hn::ScalableTag<Leaf> d;
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -132,7 +133,7 @@ class Loops {
 
  private:
   static Leaf reduce(const Stored* HWY_RESTRICT from, std::int64_t n) {
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (kHasVectors) return reduce_vectors(from, n);
 #endif
     Leaf total = Fold::template identity<Leaf>();
@@ -181,7 +182,7 @@ class Loops {
   static void first_rows(const Stored* from, std::int64_t columns, std::int64_t stride,
                          Leaf* HWY_RESTRICT to) {
     std::int64_t c = 0;
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (kHasVectors) {
       const hn::ScalableTag<Leaf> d;
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -205,7 +206,7 @@ class Loops {
     const Stored* HWY_RESTRICT row2 = row1 + stride;
     const Stored* HWY_RESTRICT row3 = row2 + stride;
     std::int64_t c = 0;
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (kHasVectors) {
       const hn::ScalableTag<Leaf> d;
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -223,7 +224,7 @@ class Loops {
     }
   }
 
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
   template <class D>
   static HWY_INLINE hn::Vec<D> load(D d, const Stored* from) {
     return loaded(Fold{}, load_vector<kType>(d, from));

@@ -52,7 +52,7 @@ class Positions {
   }
 
   static std::int64_t find(const Stored* from, std::int64_t n, Value value) {
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (is_floating(kType)) {
       const hn::ScalableTag<Value> d;
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -86,7 +86,9 @@ class Positions {
     const auto* from = static_cast<const Stored*>(elements);
     Value best{};
     Loops<Fold, kType>::run(elements, n, &best);
-    *static_cast<Place*>(accumulator) = {best, find(from, n, best)};
+    const std::int64_t position = find(from, n, best);
+    // Zeros of either sign are equal: the value is that of the first.
+    *static_cast<Place*>(accumulator) = {Element<kType>::load(from[position]), position};
   }
 
   static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,

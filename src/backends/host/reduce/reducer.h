@@ -18,7 +18,7 @@ inline constexpr std::int64_t kRun = 2048;
 inline constexpr std::int64_t kTileBytes = 16384;
 
 /// An operation on an element type, whatever these are. Pointers to void are to elements, to accumulators
-/// (accumulator_bytes each, aligned to 16) and to results; strides count elements.
+/// (accumulator_bytes each, aligned as their type asks) and to results; strides count elements.
 ///
 /// An accumulator stands for some elements of the input. merge puts two together, the one with the earlier
 /// elements first, so that a tree of merges gives the same bits however it is spread over threads.

@@ -43,7 +43,7 @@ struct Scan {
   double total(std::int64_t n) const noexcept { return shift * static_cast<double>(n) + sum; }
   /// The sum of squared distances from the mean.
   double m2(std::int64_t n) const noexcept {
-    return std::max(squares - sum * sum / static_cast<double>(n), 0.0);
+    return std::max(squares - sum * (sum / static_cast<double>(n)), 0.0);
   }
 };
 
@@ -87,7 +87,7 @@ HWY_INLINE void prefetch(const T* from, std::int64_t n) {
   }
 }
 
-#if HWY_TARGET == HWY_SCALAR
+#if !MILLRACE_HAS_VECTORS
 
 /// Of 0 < n <= kRun elements.
 template <DType kType>

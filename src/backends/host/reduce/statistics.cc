@@ -65,14 +65,19 @@ class StatisticsLoops {
       kept += std::isfinite(value) ? 1 : 0;
       nan += std::isnan(value) ? 1 : 0;
     }
-    Statistics result = kept > 0 ? of_finite(scan<DType::f64>(finite, kept), kept) : nothing();
+    Statistics result = nothing();
+    if (kept > 0) {
+      const Scan exact = scan<DType::f64>(finite, kept);
+      result = of_finite(exact, kept);
+      if (!exact.is_good()) result.m2 = kInfinity;  // squares that double does not hold
+    }
     result.count = n;
     result.nan = nan;
     result.inf = n - kept - nan;
     return result;
   }
 
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
   using D = hn::ScalableTag<double>;
   using V = hn::Vec<D>;
 
@@ -145,7 +150,7 @@ class StatisticsLoops {
     const auto* from = static_cast<const Stored*>(elements);
     auto* to = static_cast<Statistics*>(accumulators);
     std::int64_t c = 0;
-#if HWY_TARGET != HWY_SCALAR
+#if MILLRACE_HAS_VECTORS
     if constexpr (is_floating(kType)) {
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<double>()));
       for (; c + lanes <= columns; c += lanes) vector_of_columns(from + c, count, stride, to + c);
