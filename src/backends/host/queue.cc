@@ -318,7 +318,7 @@ void Queues::work(int index) noexcept {
 
   sync::UniqueLock lock(mutex_);
   while (Strand* strand = next_strand(lock, index, chaos)) {
-    if (!take_turn(*strand, crew, chaos, 1, lock)) {
+    if (!take_turn(*strand, crew, chaos, 1)) {
       OwnQueues::forget();
       return;
     }
@@ -329,15 +329,14 @@ void Queues::work(int index) noexcept {
   ended_.notify_all();
 }
 
-bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers,
-                       sync::UniqueLock& lock) {
+bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers) {
   strand.current = std::move(strand.pending.front());
   strand.pending.pop_front();
   const TimelinePoint point{strand.id, strand.current->submission.value};
   strand.running = point.value;
   // relaxed: stop reads it only after it took the mutex, which we hold here.
   strand.phase.store(Phase::running, std::memory_order_relaxed);
-  lock.unlock();
+  mutex_.unlock();
 
   const Status status = run(*strand.current, crew, chaos);
   const sync::Clock::time_point finished = sync::now();
@@ -346,6 +345,7 @@ bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t hel
   // stays: what destroying it would touch may be gone by now.
   if (!strand.phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
                                             std::memory_order_acquire)) {
+    mutex_.lock();  // it is there: stop keeps it forever then
     return false;
   }
   strand.current.reset();  // before anybody hears of the completion: what tasks captured is free by then
@@ -353,7 +353,7 @@ bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t hel
   strand.reported.store(point.value, std::memory_order_relaxed);  // relaxed: the sink publishes it
   sink_.completed(point, status, finished);
 
-  lock.lock();
+  mutex_.lock();
   if (given_up_) return true;
   // relaxed: stop reads it under the mutex.
   strand.phase.store(Phase::none, std::memory_order_relaxed);
@@ -382,7 +382,7 @@ bool Queues::assist(QueueId queue) noexcept {
   OwnQueues::set(this);
   Crew crew(*this, static_cast<int>(workers_.size()));
   Chaos chaos(chaos_, 0);
-  const bool goes_on = take_turn(strand, crew, chaos, 0, lock);
+  const bool goes_on = take_turn(strand, crew, chaos, 0);
   OwnQueues::set(outer);
   if (goes_on && --assisting_ == 0 && stopping_) ended_.notify_all();
   return true;

@@ -112,11 +112,9 @@ class Queues final : public sync::RefCounted {
   class Crew;
 
   void work(int index) noexcept;
-  /// Runs the first submission of a strand that was taken from the ready list, and reports it; helpers: as
-  /// for wake_workers. False if stop has given up on it: then nothing is touched any more, and lock is not
-  /// held.
-  bool take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers, sync::UniqueLock& lock)
-      REQUIRES(mutex_);
+  /// Runs the first submission of a strand that was taken from the ready list, and reports it, with the mutex
+  /// unlocked; helpers: as for wake_workers. False if stop has given up on it meanwhile.
+  bool take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers) REQUIRES(mutex_);
   Status run(const Item& item, Workers& crew, Chaos& chaos) noexcept;
   void spread(Spread& spread, int index) noexcept;
   /// Does units of a spread operation until there are none, or a strand is ready.
