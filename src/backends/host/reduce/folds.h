@@ -29,17 +29,8 @@ using SumLeaf = std::conditional_t<is_floating(kType), typename Element<kType>::
 template <typename Leaf>
 using Widened = std::conditional_t<std::is_same_v<Leaf, std::int32_t>, std::int64_t, Leaf>;
 
-/// Wide: what integers of more than two bytes are summed in.
-template <DType kType, typename Wide>
-struct SumFold {
-  using Stored = typename Element<kType>::Stored;
-  using Leaf = SumLeaf<kType, Wide>;
-  using Accumulator = Widened<Leaf>;
-  static constexpr bool kIsVector = is_floating(kType);
-
-  [[gnu::always_inline]] static Leaf load(Stored stored) noexcept {
-    return static_cast<Leaf>(Element<kType>::load(stored));
-  }
+/// The part of a fold that says how: by adding.
+struct AddingFold {
   template <typename T>
   [[gnu::always_inline]] static T combine(T a, T b) noexcept {
     return a + b;
@@ -50,8 +41,21 @@ struct SumFold {
   }
 };
 
+/// Wide: what integers of more than two bytes are summed in.
+template <DType kType, typename Wide>
+struct SumFold : AddingFold {
+  using Stored = typename Element<kType>::Stored;
+  using Leaf = SumLeaf<kType, Wide>;
+  using Accumulator = Widened<Leaf>;
+  static constexpr bool kIsVector = is_floating(kType);
+
+  [[gnu::always_inline]] static Leaf load(Stored stored) noexcept {
+    return static_cast<Leaf>(Element<kType>::load(stored));
+  }
+};
+
 template <DType kType>
-struct SquareFold {
+struct SquareFold : AddingFold {
   using Stored = typename Element<kType>::Stored;
   using Leaf = std::conditional_t<is_floating(kType), typename Element<kType>::Value, double>;
   using Accumulator = Leaf;
@@ -60,14 +64,6 @@ struct SquareFold {
   [[gnu::always_inline]] static Leaf load(Stored stored) noexcept {
     const auto value = static_cast<Leaf>(Element<kType>::load(stored));
     return value * value;
-  }
-  template <typename T>
-  [[gnu::always_inline]] static T combine(T a, T b) noexcept {
-    return a + b;
-  }
-  template <typename T>
-  static constexpr T identity() noexcept {
-    return T{0};
   }
 };
 
@@ -138,7 +134,7 @@ struct LogicFold {
 
 /// Counts elements of a kind.
 template <DType kType, ReduceOp kOp>
-struct CountFold {
+struct CountFold : AddingFold {
   using Stored = typename Element<kType>::Stored;
   using Leaf = std::int32_t;
   using Accumulator = std::int64_t;
@@ -151,14 +147,6 @@ struct CountFold {
     if constexpr (kOp == ReduceOp::count_nan) return value != value ? 1 : 0;
     using Limits = std::numeric_limits<decltype(value + 0)>;
     return value == Limits::infinity() || value == -Limits::infinity() ? 1 : 0;
-  }
-  template <typename T>
-  [[gnu::always_inline]] static T combine(T a, T b) noexcept {
-    return a + b;
-  }
-  template <typename T>
-  static constexpr T identity() noexcept {
-    return T{0};
   }
 };
 

@@ -64,13 +64,6 @@ class MomentLoops {
     }
   }
 
-  static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
-                   void* accumulators) {
-    const auto* from = static_cast<const Stored*>(elements);
-    auto* to = static_cast<Moments*>(accumulators);
-    for (std::int64_t i = 0; i < count; ++i) run(from + i * stride, n, to + i);
-  }
-
   // Twice over the rows, of which the second time the cache has what it holds.
   static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
                    void* accumulators) {
@@ -133,7 +126,7 @@ class MomentLoops {
       .result_bytes = sizeof(Result),
       .group = kGroup,
       .run = &run,
-      .runs = &runs,
+      .runs = &runs_one_by_one<Stored, Moments, &run>,
       .rows = &rows,
       .merge = &merge,
       .shift = nullptr,

@@ -91,13 +91,6 @@ class Positions {
     *static_cast<Place*>(accumulator) = {Element<kType>::load(from[position]), position};
   }
 
-  static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
-                   void* accumulators) {
-    const auto* from = static_cast<const Stored*>(elements);
-    auto* to = static_cast<Place*>(accumulators);
-    for (std::int64_t i = 0; i < count; ++i) run(from + i * stride, n, to + i);
-  }
-
   static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
                    void* accumulators) {
     const auto* HWY_RESTRICT from = static_cast<const Stored*>(elements);
@@ -152,7 +145,7 @@ class Positions {
       .result_bytes = sizeof(std::int64_t),
       .group = kGroup,
       .run = &run,
-      .runs = &runs,
+      .runs = &runs_one_by_one<Stored, Place, &run>,
       .rows = &rows,
       .merge = &merge,
       .shift = &shift,

@@ -48,6 +48,15 @@ struct Reducer {
                  const ReduceWork& work);
 };
 
+/// Reducer::runs where several at once are no better than one after the other.
+template <typename Stored, typename Accumulator, auto kRunLoop>
+void runs_one_by_one(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
+                     void* accumulators) {
+  const auto* from = static_cast<const Stored*>(elements);
+  auto* to = static_cast<Accumulator*>(accumulators);
+  for (std::int64_t i = 0; i < count; ++i) kRunLoop(from + i * stride, n, to + i);
+}
+
 /// The table for the work's operation and type, for the best instructions this machine has.
 const Reducer& reducer_of(const ReduceWork& work) noexcept;
 

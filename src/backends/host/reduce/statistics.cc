@@ -138,13 +138,6 @@ class StatisticsLoops {
     *static_cast<Statistics*>(accumulator) = quick.is_good() ? of_finite(quick, n) : careful(from, n);
   }
 
-  static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
-                   void* accumulators) {
-    const auto* from = static_cast<const Stored*>(elements);
-    auto* to = static_cast<Statistics*>(accumulators);
-    for (std::int64_t i = 0; i < count; ++i) run(from + i * stride, n, to + i);
-  }
-
   static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
                    void* accumulators) {
     const auto* from = static_cast<const Stored*>(elements);
@@ -186,7 +179,7 @@ class StatisticsLoops {
       .result_bytes = sizeof(Statistics),
       .group = kGroup,
       .run = &run,
-      .runs = &runs,
+      .runs = &runs_one_by_one<Stored, Statistics, &run>,
       .rows = &rows,
       .merge = &merge,
       .shift = nullptr,
