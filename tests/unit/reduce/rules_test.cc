@@ -1,6 +1,7 @@
 // NumPy's rules by hand, and the errors of long sums, through planner and loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -153,6 +154,50 @@ TEST(Rules, TheFirstNaNWinsPositionsFromEveryPlace) {
       values[n - 1] = kNan;
       ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmin, values), at) << n;
       ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmax, values), at) << n;
+    }
+  }
+}
+
+template <typename T>
+void expect_first_of_two_equals(T ordinary, T best) {
+  constexpr std::size_t kCount = 300;  // some vectors, and a rest
+  for (std::size_t first = 0; first < kCount; first += 7) {
+    for (std::size_t second = first; second < kCount; ++second) {
+      std::vector<T> values(kCount, ordinary);
+      values[first] = values[second] = best;
+      ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmax, values), first) << second;
+      for (T& value : values) value = -value;
+      ASSERT_EQ(of_all<std::int64_t>(ReduceOp::argmin, values), first) << second;
+    }
+  }
+}
+
+TEST(Rules, TheFirstOfTwoEqualsWinsFromEveryPairOfPlaces) {
+  expect_first_of_two_equals<float>(-1, 5);
+  expect_first_of_two_equals<double>(-1, 5);
+  expect_first_of_two_equals<std::int32_t>(-1, 5);
+}
+
+// Rows that follow each other in memory are combined several at a time.
+TEST(Rules, ShortRowsOfEveryLength) {
+  for (std::int64_t n = 1; n <= 70; ++n) {
+    constexpr std::int64_t kRows = 37;
+    std::vector<float> values(static_cast<std::size_t>(kRows * n));
+    std::vector<std::uint16_t> narrow(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(i * 2654435761U % 8);
+      narrow[i] = host::bfloat_from_float(values[i]);
+    }
+    const auto sums = reduced<float>(ReduceOp::sum, values, Dims{kRows, n}, {1});
+    const auto narrow_sums = reduced<std::uint16_t>(ReduceOp::sum, narrow, Dims{kRows, n}, {1}, DType::bf16);
+    const auto highest = reduced<std::uint16_t>(ReduceOp::max, narrow, Dims{kRows, n}, {1}, DType::bf16);
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const auto first = values.begin() + row * n;
+      const auto at = static_cast<std::size_t>(row);
+      const float sum = std::accumulate(first, first + n, 0.0F);  // of small integers: exact
+      ASSERT_EQ(sums[at], sum) << n << " " << row;
+      ASSERT_EQ(narrow_sums[at], host::bfloat_from_float(sum)) << n << " " << row;
+      ASSERT_EQ(host::float_from_bfloat(highest[at]), *std::max_element(first, first + n)) << n << " " << row;
     }
   }
 }

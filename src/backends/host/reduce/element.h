@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 #include <millrace/dtype.h>
 
@@ -112,5 +113,35 @@ struct Element<DType::boolean> {
   [[gnu::always_inline]] static Value load(Stored stored) noexcept { return stored != 0; }
   [[gnu::always_inline]] static Stored store(Value value) noexcept { return value; }
 };
+
+// What an element is, as it is stored: two-byte floats are not converted for it, which the compiler would not
+// vectorise for every instruction set.
+
+/// The bits of a two-byte float's infinity.
+template <DType kType>
+inline constexpr std::uint16_t kInfinityBits = kType == DType::f16 ? 0x7c00 : 0x7f80;
+template <DType kType>
+inline constexpr bool kIsTwoByteFloat = kType == DType::f16 || kType == DType::bf16;
+
+[[gnu::always_inline]] constexpr int magnitude_bits(std::uint16_t stored) noexcept {
+  return stored & 0x7fff;
+}
+
+template <DType kType>
+[[gnu::always_inline]] bool is_zero(typename Element<kType>::Stored stored) noexcept {
+  if constexpr (kIsTwoByteFloat<kType>) return magnitude_bits(stored) == 0;
+  return stored == 0;
+}
+template <DType kType>
+[[gnu::always_inline]] bool is_nan(typename Element<kType>::Stored stored) noexcept {
+  if constexpr (kIsTwoByteFloat<kType>) return magnitude_bits(stored) > kInfinityBits<kType>;
+  return stored != stored;
+}
+template <DType kType>
+[[gnu::always_inline]] bool is_inf(typename Element<kType>::Stored stored) noexcept {
+  if constexpr (kIsTwoByteFloat<kType>) return magnitude_bits(stored) == kInfinityBits<kType>;
+  using Limits = std::numeric_limits<typename Element<kType>::Stored>;
+  return Limits::has_infinity && (stored == Limits::infinity() || stored == -Limits::infinity());
+}
 
 }  // namespace millrace::host

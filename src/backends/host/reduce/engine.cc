@@ -61,7 +61,8 @@ void gather(const std::byte* from, std::int64_t n, std::int64_t stride, std::siz
 
 }  // namespace
 
-Engine::Engine(const ReduceWork& work) : work_(work), reducer_(reducer_of(work)) {
+Engine::Engine(const ReduceWork& work)
+    : work_(work), reducer_(reducer_of(work)), run_(run_of(reducer_.element_bytes)) {
   classify();
   widen_columns();
   if (work_.reduced_count != 0) cut();
@@ -85,7 +86,7 @@ void Engine::classify() {
     outside = outside && std::abs(work_.reduced_strides[i]) > stride_;
     (outside ? rows_ : runs_).add(work_.reduced[i], work_.reduced_strides[i]);
   }
-  blocks_ = ceil_div(runs_.size, kRun);
+  blocks_ = ceil_div(runs_.size, run_);
   short_runs_ = !runs_.outer.empty() && runs_.size < kShortRun;
 }
 
@@ -139,7 +140,7 @@ void Engine::cut() {
   }
 
   const std::int64_t step_elements =
-      saturating(tile_, rows_.empty ? std::min(runs_.size, kRun) : runs_.elements());
+      saturating(tile_, rows_.empty ? std::min(runs_.size, run_) : runs_.elements());
   steps_ = rows_.empty ? parts() : rows_.elements();
   const auto element = static_cast<std::int64_t>(reducer_.element_bytes);
   const std::int64_t step_bytes = std::max<std::int64_t>(saturating(step_elements, element), 1);
@@ -169,7 +170,7 @@ void Engine::cut() {
   }
   nest_bytes_ = aligned(Cascade::scratch_bytes(reducer_.accumulator_bytes, parts()));
   gathered_bytes_ =
-      aligned(static_cast<std::size_t>(std::max(kRun, gathers_columns ? reducer_.group * tile_ : 0)) *
+      aligned(static_cast<std::size_t>(std::max(run_, gathers_columns ? reducer_.group * tile_ : 0)) *
               reducer_.element_bytes);
   scratch_bytes_ = cascade_bytes_ + rest_bytes_ + nest_bytes_ + tile_bytes_ + gathered_bytes_;
 }
@@ -367,7 +368,7 @@ void Engine::combine_rows(const std::byte* from, std::int64_t columns, std::int6
 
 void Engine::reduce_runs(const std::byte* from, std::int64_t columns, std::byte* accumulators,
                          const Scratch& scratch) const noexcept {
-  if (runs_.outer.empty() && runs_.stride == 1 && runs_.size <= kRun) {
+  if (runs_.outer.empty() && runs_.stride == 1 && runs_.size <= run_) {
     reducer_.runs(from, columns, runs_.size, stride_, accumulators);
     return;
   }
@@ -397,9 +398,9 @@ void Engine::reduce_long_runs(const std::byte* from, std::int64_t begin, std::in
   std::int64_t block = begin % blocks_;
   walk.seek(place);
   for (; begin < end; ++begin) {
-    const std::int64_t start = block * kRun;
+    const std::int64_t start = block * run_;
     const std::byte* elements = at(from, walk.offset() + start * runs_.stride);
-    const std::int64_t n = std::min(kRun, runs_.size - start);
+    const std::int64_t n = std::min(run_, runs_.size - start);
     if (runs_.stride != 1) {
       gather(elements, n, runs_.stride, reducer_.element_bytes, scratch.gathered);
       elements = scratch.gathered;
@@ -423,7 +424,7 @@ void Engine::reduce_short_runs(const std::byte* from, std::int64_t begin, std::i
     gather(at(from, walk.offset()), runs_.size, runs_.stride, reducer_.element_bytes,
            scratch.gathered + static_cast<std::size_t>(filled) * reducer_.element_bytes);
     filled += runs_.size;
-    if (begin + 1 < end && filled + runs_.size <= kRun) continue;
+    if (begin + 1 < end && filled + runs_.size <= run_) continue;
     combine(scratch.gathered, filled, first * runs_.size, cascade);
     first = begin + 1;
     filled = 0;

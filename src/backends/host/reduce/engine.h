@@ -77,6 +77,7 @@ class Engine {
 
   const ReduceWork& work_;
   const Reducer& reducer_;
+  const std::int64_t run_;                             // the most elements that are combined in one go
   Dims outer_, outer_strides_, outer_output_strides_;  // kept, but the columns
   std::int64_t columns_ = 1;
   std::int64_t stride_ = 0;  // of columns
@@ -87,7 +88,7 @@ class Engine {
   std::int64_t inner_ = 1;
   std::int64_t group_output_stride_ = 0;
   Nest rows_, runs_;
-  std::int64_t blocks_ = 1;  // long runs: pieces of kRun in one of them
+  std::int64_t blocks_ = 1;  // long runs: pieces of run_ in one of them
   bool short_runs_ = false;
 
   std::int64_t tile_ = 1;    // columns a unit

@@ -9,11 +9,13 @@
 #include <hwy/highway.h>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 #include "backends/host/reduce/folds.h"
+#include "backends/host/reduce/load-inl.h"
 #include "backends/host/reduce/reducer.h"
 #include "backends/host/reduce/targets.h"
 
@@ -21,20 +23,6 @@ HWY_BEFORE_NAMESPACE();
 namespace millrace::host::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-/// As many leaves as Element::load would give for the elements there.
-template <DType kType, class D>
-HWY_INLINE hn::Vec<D> load_vector(D d, const typename Element<kType>::Stored* from) {
-  if constexpr (kType == DType::bf16) {
-    const hn::Rebind<hwy::bfloat16_t, D> narrow;
-    return hn::PromoteTo(d, hn::LoadU(narrow, reinterpret_cast<const hwy::bfloat16_t*>(from)));
-  } else if constexpr (kType == DType::f16) {
-    const hn::Rebind<hwy::float16_t, D> narrow;
-    return hn::PromoteTo(d, hn::LoadU(narrow, reinterpret_cast<const hwy::float16_t*>(from)));
-  } else {
-    return hn::LoadU(d, from);
-  }
-}
 
 // The folds' combine and load for vectors.
 
@@ -96,7 +84,10 @@ class Loops {
       const hn::ScalableTag<Leaf> d;
       const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
       // Longer ones gain nothing from being combined side by side.
-      if (n % lanes == 0 && n <= 8 * lanes) {
+      if (stride == n && n % kFromOneLoad == 0 && n <= kFromOneLoad * lanes &&
+          std::has_single_bit(static_cast<std::uint64_t>(n))) {
+        i = dense_runs(d, from, count, n, to);
+      } else if (n % lanes == 0 && n <= 8 * lanes) {
         for (; i + lanes <= count; i += lanes) {
           hn::StoreU(tree<hn::MaxLanes(d)>(d, from + i * stride, n, stride), d, to + i);
         }
@@ -244,10 +235,13 @@ class Loops {
         auto v2 = load(d, from + 2 * lanes);
         auto v3 = load(d, from + 3 * lanes);
         for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
-          v = combine(Fold{}, v, load(d, from + i));
-          v1 = combine(Fold{}, v1, load(d, from + i + lanes));
-          v2 = combine(Fold{}, v2, load(d, from + i + 2 * lanes));
-          v3 = combine(Fold{}, v3, load(d, from + i + 3 * lanes));
+          hn::Vec<decltype(d)> w, w1, w2, w3;
+          load_two<kType>(d, from + i, w, w1);
+          load_two<kType>(d, from + i + 2 * lanes, w2, w3);
+          v = combine(Fold{}, v, loaded(Fold{}, w));
+          v1 = combine(Fold{}, v1, loaded(Fold{}, w1));
+          v2 = combine(Fold{}, v2, loaded(Fold{}, w2));
+          v3 = combine(Fold{}, v3, loaded(Fold{}, w3));
         }
         v = combine(Fold{}, combine(Fold{}, v, v1), combine(Fold{}, v2, v3));
       }
@@ -258,6 +252,52 @@ class Loops {
     }
     for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
     return total;
+  }
+
+  /// Neighbours in memory that one load puts into the same lane.
+  static constexpr std::int64_t kFromOneLoad = kType == DType::bf16 ? 2 : 1;
+
+  /// What is in memory, combined with its neighbours until 1/kVectors of it is left, which is one vector.
+  template <std::int64_t kVectors, class D>
+  static HWY_INLINE hn::Vec<D> dense_tree(D d, const Stored* from) {
+    if constexpr (kVectors > 1) {
+      const auto half = kVectors / 2 * kFromOneLoad * static_cast<std::int64_t>(hn::Lanes(d));
+      const auto a = dense_tree<kVectors / 2>(d, from);
+      const auto b = dense_tree<kVectors / 2>(d, from + half);
+      return combine(Fold{}, hn::ConcatEven(d, b, a), hn::ConcatOdd(d, b, a));
+    } else if constexpr (kFromOneLoad == 2) {
+      hn::Vec<D> a, b;
+      load_two<kType>(d, from, a, b);
+      return combine(Fold{}, loaded(Fold{}, a), loaded(Fold{}, b));
+    } else {
+      return load(d, from);
+    }
+  }
+
+  /// Runs that follow each other in memory, as many as fill vectors of results; returns how many those are.
+  /// n: a power of two, from kFromOneLoad to as many as one load gives.
+  template <class D>
+  static std::int64_t dense_runs(D d, const Stored* from, std::int64_t count, std::int64_t n,
+                                 Accumulator* to) {
+    switch (n / kFromOneLoad) {
+      case 1: return dense_runs_of<1>(d, from, count, to);
+      case 2: return dense_runs_of<2>(d, from, count, to);
+      case 4: return dense_runs_of<4>(d, from, count, to);
+      case 8: return dense_runs_of<8>(d, from, count, to);
+      default: return dense_runs_of<16>(d, from, count, to);
+    }
+  }
+
+  template <std::int64_t kVectors, class D>
+  static std::int64_t dense_runs_of(D d, const Stored* from, std::int64_t count, Accumulator* to) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    constexpr std::int64_t n = kVectors * kFromOneLoad;
+    std::int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+      prefetch(from + i * n, lanes * n);
+      hn::StoreU(dense_tree<kVectors>(d, from + i * n), d, to + i);
+    }
+    return i;
   }
 
   /// kRows rows of n elements, n a multiple of the lanes: lane i becomes the combination of row i once kRows

@@ -119,9 +119,7 @@ struct LogicFold {
   using Accumulator = std::int32_t;
   static constexpr bool kIsVector = false;
 
-  [[gnu::always_inline]] static Leaf load(Stored stored) noexcept {
-    return Element<kType>::load(stored) != 0 ? 1 : 0;
-  }
+  [[gnu::always_inline]] static Leaf load(Stored stored) noexcept { return is_zero<kType>(stored) ? 0 : 1; }
   template <typename T>
   [[gnu::always_inline]] static T combine(T a, T b) noexcept {
     return kIsAny ? (a | b) : (a & b);
@@ -141,12 +139,9 @@ struct CountFold : AddingFold {
   static constexpr bool kIsVector = false;
 
   [[gnu::always_inline]] static Leaf load(Stored stored) noexcept {
-    const auto value = Element<kType>::load(stored);
-    if constexpr (kOp == ReduceOp::count_zero) return value == 0 ? 1 : 0;
-    if constexpr (!is_floating(kType)) return 0;
-    if constexpr (kOp == ReduceOp::count_nan) return value != value ? 1 : 0;
-    using Limits = std::numeric_limits<decltype(value + 0)>;
-    return value == Limits::infinity() || value == -Limits::infinity() ? 1 : 0;
+    if constexpr (kOp == ReduceOp::count_zero) return is_zero<kType>(stored) ? 1 : 0;
+    if constexpr (kOp == ReduceOp::count_nan) return is_nan<kType>(stored) ? 1 : 0;
+    return is_inf<kType>(stored) ? 1 : 0;
   }
 };
 

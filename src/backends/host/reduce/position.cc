@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "backends/host/reduce/dispatch.h"
 #include "backends/host/reduce/fold-inl.h"
@@ -52,22 +53,6 @@ class Positions {
   }
 
   static std::int64_t find(const Stored* from, std::int64_t n, Value value) {
-#if MILLRACE_HAS_VECTORS
-    if constexpr (is_floating(kType)) {
-      const hn::ScalableTag<Value> d;
-      const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-      const auto wanted = hn::Set(d, value);
-      std::int64_t i = 0;
-      if (value == value) {
-        for (; i + lanes <= n; i += lanes) {
-          const auto found = hn::Eq(load_vector<kType>(d, from + i), wanted);
-          if (!hn::AllFalse(d, found)) return i + hn::FindFirstTrue(d, found);
-        }
-      }
-      while (i < n && !is_same(Element<kType>::load(from[i]), value)) ++i;
-      return i;
-    }
-#endif
     constexpr std::int64_t kTogether = 64;
     std::int64_t i = 0;
     for (; i + kTogether <= n; i += kTogether) {
@@ -81,12 +66,101 @@ class Positions {
     return i;
   }
 
+#if MILLRACE_HAS_VECTORS
+  using D = hn::ScalableTag<Value>;
+  using V = hn::Vec<D>;
+  using Indices = hn::RebindToSigned<D>;
+  using I = hn::Vec<Indices>;
+
+  /// In each lane the first of the best, and its number in that lane's column.
+  struct Lanes {
+    V value;
+    I index;
+  };
+
+  static HWY_INLINE auto better(V b, V a) {
+    return kIsMin ? hn::Lt(b, a) : hn::Gt(b, a);
+  }
+
+  static HWY_INLINE void take(V v, I index, Lanes& best) {
+    const auto is = better(v, best.value);
+    best.value = hn::IfThenElse(is, v, best.value);
+    best.index = hn::IfThenElse(hn::RebindMask(Indices(), is), index, best.index);
+  }
+
+  /// Of positions now, not indices.
+  static HWY_INLINE Lanes first_of(const Lanes& a, const Lanes& b) {
+    const Indices indices;
+    const auto earlier = hn::RebindMask(D(), hn::Lt(b.index, a.index));
+    const auto is = hn::Or(better(b.value, a.value), hn::And(hn::Eq(b.value, a.value), earlier));
+    return {hn::IfThenElse(is, b.value, a.value),
+            hn::IfThenElse(hn::RebindMask(indices, is), b.index, a.index)};
+  }
+
+  /// Of n elements, a multiple of 4 vectors; -1 where one is NaN.
+  static std::int64_t find_vectors(const Stored* HWY_RESTRICT from, std::int64_t n) {
+    const D d;
+    const Indices indices;
+    using Index = hn::TFromD<Indices>;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const auto load = [&](std::int64_t i) HWY_ATTR { return load_vector<kType>(d, from + i); };
+    const I zero = hn::Zero(indices), one = hn::Set(indices, 1);
+    Lanes best0{load(0), zero}, best1{load(lanes), zero};
+    Lanes best2{load(2 * lanes), zero}, best3{load(3 * lanes), zero};
+    auto nan = hn::Or(hn::Or(hn::IsNaN(best0.value), hn::IsNaN(best1.value)),
+                      hn::Or(hn::IsNaN(best2.value), hn::IsNaN(best3.value)));
+    I index = zero;
+    for (std::int64_t i = 4 * lanes; i < n; i += 4 * lanes) {
+      index = hn::Add(index, one);
+      const V v0 = load(i), v1 = load(i + lanes), v2 = load(i + 2 * lanes), v3 = load(i + 3 * lanes);
+      nan = hn::Or(nan, hn::Or(hn::Or(hn::IsNaN(v0), hn::IsNaN(v1)), hn::Or(hn::IsNaN(v2), hn::IsNaN(v3))));
+      take(v0, index, best0);
+      take(v1, index, best1);
+      take(v2, index, best2);
+      take(v3, index, best3);
+    }
+    if (!hn::AllFalse(d, nan)) return -1;
+    const I stride = hn::Set(indices, static_cast<Index>(4 * lanes));
+    const auto position = [&](Lanes& best, std::int64_t chain) HWY_ATTR {
+      const I first = hn::Iota(indices, static_cast<Index>(chain * lanes));
+      best.index = hn::Add(hn::Mul(best.index, stride), first);
+    };
+    position(best0, 0);
+    position(best1, 1);
+    position(best2, 2);
+    position(best3, 3);
+    const Lanes best = first_of(first_of(best0, best1), first_of(best2, best3));
+    const V value = kIsMin ? hn::MinOfLanes(d, best.value) : hn::MaxOfLanes(d, best.value);
+    const I last = hn::Set(indices, std::numeric_limits<Index>::max());
+    const auto is_best = hn::RebindMask(indices, hn::Eq(best.value, value));
+    return hn::GetLane(hn::MinOfLanes(indices, hn::IfThenElse(is_best, best.index, last)));
+  }
+#endif
+
+  /// The position of the first of the best elements.
+  static std::int64_t find_best(const Stored* from, std::int64_t n) {
+#if MILLRACE_HAS_VECTORS
+    if constexpr (is_floating(kType)) {
+      const auto step = static_cast<std::int64_t>(4 * hn::Lanes(D()));
+      const std::int64_t whole = n / step * step;
+      std::int64_t position = whole > 0 ? find_vectors(from, whole) : -1;
+      if (position >= 0) {
+        for (std::int64_t i = whole; i < n; ++i) {
+          if (is_better(Element<kType>::load(from[i]), Element<kType>::load(from[position]))) position = i;
+        }
+        return position;
+      }
+    }
+#endif
+    Value best{};
+    Loops<Fold, kType>::run(from, n, &best);
+    return find(from, n, best);
+  }
+
  public:
   static void run(const void* elements, std::int64_t n, void* accumulator) {
     const auto* from = static_cast<const Stored*>(elements);
-    Value best{};
-    Loops<Fold, kType>::run(elements, n, &best);
-    const std::int64_t position = find(from, n, best);
+    const std::int64_t position = find_best(from, n);
     // Zeros of either sign are equal: the value is that of the first.
     *static_cast<Place*>(accumulator) = {Element<kType>::load(from[position]), position};
   }

@@ -1,6 +1,7 @@
 // What the engine needs to know of one operation on one element type: a table of loops over memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,6 +15,12 @@ namespace millrace::host {
 /// The most elements that are combined in one go. Short enough that chains of additions stay as short as
 /// those of NumPy's pairwise sum, and that a buffer of them stays in the first-level cache.
 inline constexpr std::int64_t kRun = 2048;
+/// As many of them as a page holds: where a run crosses one, the processor's own reading ahead begins anew in
+/// its midst, which costs a loop that computes a fifth of the memory's speed (docs/decisions/reductions.md).
+constexpr std::int64_t run_of(std::size_t element_bytes) noexcept {
+  constexpr std::int64_t kPage = 4096;
+  return std::min(kRun, kPage / static_cast<std::int64_t>(element_bytes));
+}
 /// The most bytes of accumulators, and so columns, that a call of rows or runs gets.
 inline constexpr std::int64_t kTileBytes = 16384;
 

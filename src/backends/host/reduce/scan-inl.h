@@ -17,7 +17,7 @@
 #include <type_traits>
 
 #include "backends/host/reduce/element.h"
-#include "backends/host/reduce/fold-inl.h"
+#include "backends/host/reduce/load-inl.h"
 #include "backends/host/reduce/reducer.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -70,21 +70,6 @@ template <DType kType, typename T>
 HWY_INLINE T shift_of(const typename Element<kType>::Stored* from, std::int64_t n) {
   const auto at = [&](std::int64_t i) { return static_cast<T>(Element<kType>::load(from[i])); };
   return shift_for(at(0), at(n / 4), at(n / 2), at(3 * n / 4));
-}
-
-/// Asks for the memory some way behind the n elements that are looked at: a loop that computes as much as a
-/// scan does not reach it in time by itself. How far and into which cache is what measured best, see
-/// docs/decisions/reductions.md; past the end of the tensor it does no harm.
-template <typename T>
-HWY_INLINE void prefetch(const T* from, std::int64_t n) {
-  constexpr bool kIsNarrow = sizeof(T) == 2;
-  constexpr std::int64_t kAhead = kIsNarrow ? 2048 : 8192;
-  constexpr int kLocality = kIsNarrow ? 3 : 2;
-  constexpr std::int64_t kLine = 64;
-  const auto* bytes = reinterpret_cast<const char*>(from) + kAhead;
-  for (std::int64_t at = 0; at < n * static_cast<std::int64_t>(sizeof(T)); at += kLine) {
-    __builtin_prefetch(bytes + at, 0, kLocality);
-  }
 }
 
 #if !MILLRACE_HAS_VECTORS
@@ -213,19 +198,22 @@ Scan scan_floats(const typename Element<kType>::Stored* HWY_RESTRICT from, std::
   const V zero = hn::Zero(d);
   std::size_t zeros = 0;
   std::int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    prefetch(from + i, 4 * lanes);
-    const V v0 = load_vector<kType>(d, from + i);
-    const V v1 = load_vector<kType>(d, from + i + lanes);
-    const V v2 = load_vector<kType>(d, from + i + 2 * lanes);
-    const V v3 = load_vector<kType>(d, from + i + 3 * lanes);
-    sums.add(v0, v1, v2, v3);
-    low0 = hn::Min(low0, hn::Min(v0, v1));
-    low1 = hn::Min(low1, hn::Min(v2, v3));
-    high0 = hn::Max(high0, hn::Max(v0, v1));
-    high1 = hn::Max(high1, hn::Max(v2, v3));
-    zeros += hn::CountTrue(d, hn::Eq(v0, zero)) + hn::CountTrue(d, hn::Eq(v1, zero)) +
-             hn::CountTrue(d, hn::Eq(v2, zero)) + hn::CountTrue(d, hn::Eq(v3, zero));
+  // As much memory an iteration, whatever the type: a loop of few iterations is one whose end is foreseen.
+  constexpr std::int64_t kFours = sizeof(T) / sizeof(*from);
+  for (; i + kFours * 4 * lanes <= n; i += kFours * 4 * lanes) {
+    prefetch(from + i, kFours * 4 * lanes);
+    for (std::int64_t four = 0; four < kFours; ++four) {
+      V v0, v1, v2, v3;
+      load_two<kType>(d, from + i + 4 * four * lanes, v0, v1);
+      load_two<kType>(d, from + i + (4 * four + 2) * lanes, v2, v3);
+      sums.add(v0, v1, v2, v3);
+      low0 = hn::Min(low0, hn::Min(v0, v1));
+      low1 = hn::Min(low1, hn::Min(v2, v3));
+      high0 = hn::Max(high0, hn::Max(v0, v1));
+      high1 = hn::Max(high1, hn::Max(v2, v3));
+      zeros += hn::CountTrue(d, hn::Eq(v0, zero)) + hn::CountTrue(d, hn::Eq(v1, zero)) +
+               hn::CountTrue(d, hn::Eq(v2, zero)) + hn::CountTrue(d, hn::Eq(v3, zero));
+    }
   }
   for (; i + lanes <= n; i += lanes) {
     const V v = load_vector<kType>(d, from + i);
