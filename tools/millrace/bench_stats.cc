@@ -14,6 +14,7 @@
 
 #include <millrace/device.h>
 
+#include "bench/huge_memory.h"
 #include "bench/numpy_peer.h"
 #include "bench/options.h"
 #include "bench/read_floor.h"
@@ -110,7 +111,7 @@ BenchResult bench_stats(const StatsBenchRequest& request, std::uint64_t bytes) {
   result.numpy = peer.description();
   if (!checkpoint.whole()) return result;
   const std::string name = format_byte_size(bytes);
-  const std::vector<std::byte> memory(std::min(bytes, kLargestFloor), std::byte{1});
+  const HugeMemory memory(std::min(bytes, kLargestFloor));
   std::vector<StatsRuns> runs(request.options.threads.size());
   std::vector<Contestant> contestants;
   std::vector<BenchRow> rows;
@@ -124,8 +125,9 @@ BenchResult bench_stats(const StatsBenchRequest& request, std::uint64_t bytes) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const int threads = request.options.threads[i];
     add("millrace", threads, [&, threads, i] { return run_ours(checkpoint, threads, runs[i]); });
-    add("floor", threads,
-        [&, threads] { return gigabytes_per_second(memory.size(), time_reading(memory, threads)); });
+    add("floor", threads, [&, threads] {
+      return gigabytes_per_second(memory.bytes().size(), time_reading(memory.bytes(), threads));
+    });
   }
   std::optional<nlohmann::json> answer;
   add("numpy", 1, [&]() -> std::optional<double> {

@@ -66,7 +66,7 @@ void SideReader::map(std::size_t file) {
 
 void SideReader::open_deflated(const TensorPlace& place) {
   map(place.file);
-  packed_.emplace(mapping_->bytes(), *place.entry);
+  packed_.emplace(*mapping_, *place.entry);
   inflate_.emplace(mapping_->bytes(), *place.entry, side_.files()[place.file].path);
 }
 

@@ -38,8 +38,10 @@ std::uintptr_t page_size() noexcept {
 
 }  // namespace
 
-void read_ahead(std::span<const std::byte> mapping, std::uint64_t offset, std::uint64_t bytes) noexcept {
-  advise(mapping, offset, bytes, page_size(), MADV_WILLNEED);
+void read_ahead(const MappedFile& file, std::uint64_t offset, std::uint64_t bytes) noexcept {
+  // Where it is not needed it would do harm: it fills the page cache with single pages, and looks each one up
+  // when they are there.
+  if (!file.reads_ahead()) advise(file.bytes(), offset, bytes, page_size(), MADV_WILLNEED);
 }
 
 void populate(std::span<const std::byte> mapping, std::uint64_t offset, std::uint64_t bytes) noexcept {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "formats/mapped_file.h"
+
 namespace millrace::tool {
 
 /// Ranges are bytes of the mapping and may be cut anywhere; what lies past its end is left out. All of it
@@ -14,8 +16,9 @@ namespace millrace::tool {
 ///
 /// Thread safety: all of them from any thread, also on ranges that others read.
 ///
-/// Starts bringing a range into the page cache; returns before it is there.
-void read_ahead(std::span<const std::byte> mapping, std::uint64_t offset, std::uint64_t bytes) noexcept;
+/// Starts bringing a range into the page cache, where the system does not do that by itself; returns before
+/// it is there.
+void read_ahead(const MappedFile& file, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
 /// Brings a range into the page cache and into the page tables with one call instead of a fault every few
 /// pages. Just before the range is read, so that nothing has pushed it out again.

@@ -1,10 +1,9 @@
 // The pages of a packed range of a mapped file while it is unpacked from front to back.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include "formats/mapped_file.h"
 #include "formats/tensor_file.h"
 
 namespace millrace::tool {
@@ -14,8 +13,7 @@ namespace millrace::tool {
 /// Thread safety: one thread at a time.
 class PackedPages {
  public:
-  PackedPages(std::span<const std::byte> mapping, const TensorEntry& tensor)
-      : mapping_(mapping), tensor_(tensor) {
+  PackedPages(const MappedFile& file, const TensorEntry& tensor) : file_(file), tensor_(tensor) {
     advance(0);
   }
 
@@ -23,7 +21,7 @@ class PackedPages {
   void advance(std::uint64_t unpacked);
 
  private:
-  const std::span<const std::byte> mapping_;
+  const MappedFile& file_;
   const TensorEntry& tensor_;
   std::uint64_t asked_ = 0;  // bytes of the range
 };

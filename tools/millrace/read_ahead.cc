@@ -8,8 +8,9 @@
 namespace millrace::tool {
 namespace {
 
-/// For each worker: at a MiB each more than keeps a disk busy, and little beside what a page cache holds.
-constexpr std::size_t kJobsAhead = 32;
+/// For each worker: at up to 8 MiB each more than keeps a disk busy, and little beside what a page cache
+/// holds.
+constexpr std::size_t kJobsAhead = 4;
 /// Below it a file comes as fast without being mapped a second time just to ask for it.
 constexpr std::uint64_t kWorthMapping = 256 << 10;
 
@@ -32,7 +33,7 @@ void ReadAhead::advance(std::size_t job) {
 
 void ReadAhead::ask(const FileRange& wanted, const FileRange& taken) {
   if (wanted.file != taken.file && wanted.bytes < kWorthMapping) return;
-  read_ahead(mappings_.get(wanted.file)->bytes(), wanted.offset, wanted.bytes);
+  read_ahead(*mappings_.get(wanted.file), wanted.offset, wanted.bytes);
 }
 
 }  // namespace millrace::tool

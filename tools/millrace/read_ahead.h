@@ -23,7 +23,7 @@ struct FileRange {
 /// Thread safety: any thread.
 class ReadAhead {
  public:
-  /// ranges: one a job, of about a MiB at most.
+  /// ranges: one a job, of a few MiB at most.
   ReadAhead(std::vector<FileRange> ranges, SharedMappings& mappings, int workers);
 
   /// Asks for what has come into the window by this job being taken. Throws FileFormatError when a file was

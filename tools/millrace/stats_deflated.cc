@@ -20,7 +20,7 @@ std::optional<TensorStatistics> DeflatedTensors::measure(const DeflatedTensor& t
                                                          const Worker& worker) const {
   const TensorEntry& entry = *tensor.entry;
   const std::shared_ptr<const MappedFile> file = mappings_.get(tensor.file);
-  PackedPages pages(file->bytes(), entry);
+  PackedPages pages(*file, entry);
   InflateReader reader(file->bytes(), entry, files_[tensor.file].path);
   PieceCutter cutter(entry, plan_.splits[tensor.tensor]);
   TensorFold fold;

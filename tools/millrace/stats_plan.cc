@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::uint64_t kGranule = std::uint64_t{2} << 20;
 constexpr std::size_t kPiecesPerBatch = 64;
-static_assert(kPieceBytes + kPieceChannels * sizeof(Statistics) + kPiecesPerBatch * kPieceAlignment <=
+constexpr std::uint64_t kBatchesPerWorker = 8;  // so that all end at about the same time
+static_assert(kCopiedBytes + kPieceChannels * sizeof(Statistics) + kPiecesPerBatch * kPieceAlignment <=
               kGranule);
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
@@ -21,7 +22,10 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
 /// Puts pieces into batches as they come.
 class Planner {
  public:
-  explicit Planner(const PlanOptions& options) : options_(options) {}
+  Planner(const PlanOptions& options, std::uint64_t bytes)
+      : options_(options),
+        batch_bytes_(std::clamp(bytes / (kBatchesPerWorker * static_cast<std::uint64_t>(options.workers)),
+                                kPieceBytes, kBatchBytes)) {}
 
   void add(std::size_t file, const TensorEntry& entry) {
     const std::size_t tensor = plan_.splits.size();
@@ -61,8 +65,9 @@ class Planner {
   void place(std::size_t file, Piece piece) {
     const auto fits = [&](const Batch& batch) {
       return batch.file == file && batch.pieces < kPiecesPerBatch &&
-             batch.offset + batch.bytes == piece.offset && batch.bytes + piece.bytes <= kPieceBytes &&
-             batch.results + piece.channels <= kPieceChannels;
+             batch.offset + batch.bytes == piece.offset && batch.bytes + piece.bytes <= batch_bytes_ &&
+             batch.results + piece.channels <= kPieceChannels &&
+             (piece.in_place || used_ + piece.bytes <= kCopiedBytes);
     };
     if (plan_.batches.empty() || !fits(plan_.batches.back())) {
       plan_.batches.push_back({file, plan_.pieces.size(), 0, piece.offset, 0, 0});
@@ -83,6 +88,7 @@ class Planner {
   }
 
   const PlanOptions& options_;
+  const std::uint64_t batch_bytes_;
   StatsPlan plan_;
   std::uint64_t used_ = 0;  // of the last batch's buffer
 };
@@ -90,7 +96,11 @@ class Planner {
 }  // namespace
 
 StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& options) {
-  Planner planner(options);
+  std::uint64_t bytes = 0;
+  for (const TensorFile& file : files) {
+    for (const TensorEntry& entry : file.tensors) bytes += entry.bytes;
+  }
+  Planner planner(options, bytes);
   for (std::size_t file = 0; file < files.size(); ++file) {
     for (const TensorEntry& entry : files[file].tensors) planner.add(file, entry);
   }

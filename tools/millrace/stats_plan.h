@@ -16,6 +16,12 @@ namespace millrace::tool {
 /// Where pieces begin in a batch's device buffer: enough for any element and any vector load.
 inline constexpr std::uint64_t kPieceAlignment = 512;
 
+/// The most bytes of a batch that the device reads in place. A commit wakes a worker of the device, and
+/// taking pages back interrupts all processors that run this process: both are little beside 8 MiB.
+inline constexpr std::uint64_t kBatchBytes = std::uint64_t{8} << 20;
+/// The most that a batch copies.
+inline constexpr std::uint64_t kCopiedBytes = std::uint64_t{1} << 20;
+
 /// Pieces of one file, next to each other, that are reduced in one go.
 struct Batch {
   std::size_t file = 0;
@@ -47,6 +53,7 @@ struct PlanOptions {
   bool in_place = false;                    ///< the device can read mapped files
   std::optional<std::int64_t> channel_dim;  ///< negative from the end
   std::vector<bool> skip;                   ///< tensors to leave out; empty for none
+  int workers = 1;                          ///< for whom there should be batches enough
 };
 
 /// Every element of every tensor that is not skipped is in exactly one piece, in file order. Tensors without

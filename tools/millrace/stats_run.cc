@@ -124,7 +124,8 @@ StatsResult run_stats(const Device& device, const std::vector<TensorFile>& files
                       const StatsOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const bool in_place = options.in_place && device.info().reads_host_memory;
-  const StatsPlan plan = plan_stats(files, {in_place, options.channel_dim, known_of(options)});
+  const StatsPlan plan =
+      plan_stats(files, {in_place, options.channel_dim, known_of(options), options.threads});
   StatsCollector collector(plan, options.known);
   StatsResult result;
   // More workers than parts would only allocate.

@@ -48,7 +48,7 @@ TEST(MappedPages, NothingStaysAtUnevenCuts) {
   std::uint64_t sum = 0;
   for (std::uint64_t at = 0; at < file.bytes().size(); at += kStep) {
     const std::uint64_t n = std::min(kStep, file.bytes().size() - at);
-    read_ahead(file.bytes(), at, n);
+    read_ahead(file, at, n);
     for (const std::byte b : file.bytes().subspan(at, n)) sum += std::to_integer<std::uint64_t>(b);
     drop(file.bytes(), at, n);
     EXPECT_EQ(resident(file.bytes()), 0U) << "at " << at;

@@ -140,7 +140,7 @@ TEST(StatsPlan, CutsDoNotDependOnHowPiecesAreRead) {
     const std::vector<TensorFile> files = random_files(random);
     const auto dim = random_dim(random);
     const StatsPlan in_place = plan_stats(files, {true, dim, {}});
-    const StatsPlan copied = plan_stats(files, {false, dim, {}});
+    const StatsPlan copied = plan_stats(files, {false, dim, {}, 16});
     ASSERT_EQ(in_place.pieces.size(), copied.pieces.size());
     for (std::size_t p = 0; p < copied.pieces.size(); ++p) {
       EXPECT_EQ(in_place.pieces[p].offset, copied.pieces[p].offset);

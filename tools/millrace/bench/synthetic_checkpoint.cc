@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,12 +77,19 @@ void check_space(const std::string& folder, std::uint64_t bytes) {
 }
 
 /// False where the file system did not take all of it, with errno set.
-bool write_all(int file, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t now = ::write(file, bytes.data(), bytes.size());
+bool write_all(int file, std::span<iovec> parts) {
+  while (!parts.empty()) {
+    const ssize_t now = ::writev(file, parts.data(), static_cast<int>(parts.size()));
     if (now < 0 && errno == EINTR) continue;
     if (now <= 0) return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(now));
+    auto written = static_cast<std::size_t>(now);
+    while (!parts.empty() && written >= parts.front().iov_len) {
+      written -= parts.front().iov_len;
+      parts = parts.subspan(1);
+    }
+    if (parts.empty()) break;
+    parts.front().iov_base = static_cast<std::byte*>(parts.front().iov_base) + written;
+    parts.front().iov_len -= written;
   }
   return true;
 }
@@ -174,20 +182,26 @@ void SyntheticCheckpoint::keep_as(const std::string& path) {
 bool SyntheticCheckpoint::write_tensors() const {
   std::array<std::vector<std::byte>, kTypes.size()> blocks;
   for (std::size_t i = 0; i < kTypes.size(); ++i) blocks[i] = make_block(kTypes[i]);
-  const auto write_or_throw = [&](std::span<const std::byte> bytes) {
-    if (!write_all(file_, bytes)) throw UsageError("--dir: cannot write all of the checkpoint: " + reason());
+  const auto write_or_throw = [&](std::span<iovec> parts) {
+    if (!write_all(file_, parts)) throw UsageError("--dir: cannot write all of the checkpoint: " + reason());
   };
-  write_or_throw(header_);
+  // writev only reads, but has no pointer to const.
+  iovec header{const_cast<std::byte*>(header_.data()), header_.size()};
+  write_or_throw({&header, 1});
   for (std::size_t t = 0; t < tensors_.size(); ++t) {
-    const std::vector<std::byte>& block = blocks[t % kTypes.size()];
+    if (interrupted()) return false;
+    std::vector<std::byte>& block = blocks[t % kTypes.size()];
     // Each tensor begins at another place of the block, so that no two are alike.
     std::uint64_t at = t * 7919 % kBlockElements * size_of(tensors_[t].dtype);
+    // In one call, as savers of checkpoints write a tensor: the size of a write decides how large the pages
+    // are that the page cache takes for it.
+    std::vector<iovec> parts;
     for (std::uint64_t left = tensors_[t].bytes; left > 0; at = 0) {
-      if (interrupted()) return false;
       const std::uint64_t now = std::min<std::uint64_t>(left, block.size() - at);
-      write_or_throw(std::span(block).subspan(at, now));
+      parts.push_back({block.data() + at, static_cast<std::size_t>(now)});
       left -= now;
     }
+    write_or_throw(parts);
     if (t % kNaNEvery != kNaNEvery / 2) continue;
     const off_t end = ::lseek(file_, 0, SEEK_CUR);
     if (::pwrite(file_, kNaN.data(), kNaN.size(), end - 4096) != static_cast<ssize_t>(kNaN.size())) {

@@ -33,12 +33,13 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   const FileIdentity& identity() const noexcept { return identity_; }
-  /// Asks the system to read a range ahead.
-  void will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept;
+  /// Whether the system reads ahead of touches in large steps by itself: nobody needs to ask for it.
+  bool reads_ahead() const noexcept { return reads_ahead_; }
 
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  bool reads_ahead_ = false;
   FileIdentity identity_;
 };
 

@@ -149,7 +149,7 @@ class StatisticsLoops {
       for (; c + lanes <= columns; c += lanes) vector_of_columns(from + c, count, stride, to + c);
     }
 #endif
-    Stored column[kGroup];
+    Stored column[kGroup] = {};
     for (; c < columns; ++c) {
       for (std::int64_t row = 0; row < count; ++row) column[row] = from[row * stride + c];
       run(column, count, to + c);
