@@ -12,9 +12,9 @@
 namespace millrace::tool {
 namespace {
 
-/// A fault maps what is cached of the aligned range of this size around it (fault_around_bytes, the kernel's
-/// default).
-constexpr std::uintptr_t kFaultAround = 64 << 10;
+/// A fault maps at most this much around it: a huge page, or what is cached of a smaller aligned range
+/// (fault_around_bytes, 64 KiB).
+constexpr std::uintptr_t kFaultAround = 2 << 20;
 
 /// Advice for a range of a mapping, rounded outwards to whole units; a unit is a multiple of a page.
 void advise(std::span<const std::byte> mapping, std::uint64_t offset, std::uint64_t bytes,
@@ -52,7 +52,8 @@ void drop(std::span<const std::byte> mapping, std::uint64_t offset, std::uint64_
   // Pages of the file that stay mapped count as this process's memory, limits of containers included, and
   // would grow to the size of the file. They are only unmapped: dropping them from the page cache
   // (POSIX_FADV_DONTNEED) would take from other programs, and from the user's next run, what is cached.
-  // Rounded to what a fault brings in besides its own page, else a few pages at each cut would stay.
+  // Rounded to what a fault brings in besides its own page, else a few pages at each cut would stay, and a
+  // huge page would be cut in two, which interrupts all processors once more.
   advise(mapping, offset, bytes, std::max(page_size(), kFaultAround), MADV_DONTNEED);
 }
 

@@ -14,10 +14,11 @@
 namespace millrace::tool {
 
 /// The most bytes of a piece. Small enough that what was just copied is still in the cache when it is
-/// reduced, and that a device does not spread it over its workers, all of which have pieces of their own. A
-/// constant, and not what the memory limit or the number of workers would allow: sums depend in their last
-/// bits on where tensors are cut.
-inline constexpr std::uint64_t kPieceBytes = std::uint64_t{512} << 10;
+/// reduced, and that a device does not spread it over its workers, all of which have pieces of their own;
+/// large enough that its beginning, where nothing is on its way from memory yet, is little of it. A constant,
+/// and not what the memory limit or the number of workers would allow: sums depend in their last bits on
+/// where tensors are cut.
+inline constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20;
 
 /// The most channels of a piece. Their results and a piece fit one granule of device memory.
 inline constexpr std::uint64_t kPieceChannels = 8192;

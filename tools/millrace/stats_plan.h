@@ -17,8 +17,8 @@ namespace millrace::tool {
 inline constexpr std::uint64_t kPieceAlignment = 512;
 
 /// The most bytes of a batch that the device reads in place. A commit wakes a worker of the device, and
-/// taking pages back interrupts all processors that run this process: both are little beside 8 MiB.
-inline constexpr std::uint64_t kBatchBytes = std::uint64_t{8} << 20;
+/// taking pages back interrupts all processors that run this process: both are little beside 16 MiB.
+inline constexpr std::uint64_t kBatchBytes = std::uint64_t{16} << 20;
 /// The most that a batch copies.
 inline constexpr std::uint64_t kCopiedBytes = std::uint64_t{1} << 20;
 

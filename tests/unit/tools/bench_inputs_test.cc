@@ -105,7 +105,11 @@ TEST(BenchInputs, ACheckpointHasNoNameUnlessItIsKept) {
 
 TEST(BenchInputs, ReadingTakesTimeFromAnyNumberOfThreads) {
   const std::vector<std::byte> bytes(10'000, std::byte{1});
-  for (const int threads : {1, 2, 7}) EXPECT_GT(time_reading(bytes, threads), 0) << threads;
+  for (const int threads : {1, 2, 7}) {
+    EXPECT_GT(time_reading(bytes, threads), 0) << threads;
+    ReadFloor floor(bytes, threads);
+    for (int pass = 0; pass < 3; ++pass) EXPECT_GT(floor.time(), 0) << threads;
+  }
 }
 
 TEST(BenchInputs, ThreadListsAndSizes) {

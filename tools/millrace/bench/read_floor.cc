@@ -92,4 +92,15 @@ double time_reading(std::span<const std::byte> bytes, int threads) {
   return std::min(time_reading(bytes, threads, widest<1>()), time_reading(bytes, threads, widest<4>()));
 }
 
+double ReadFloor::time() {
+  if (order_ == Order::unknown) {
+    time_reading(bytes_, threads_, widest<1>());  // so that neither comes first
+    const double front_to_back = time_reading(bytes_, threads_, widest<1>());
+    const double four_places = time_reading(bytes_, threads_, widest<4>());
+    order_ = four_places < front_to_back ? Order::four_places : Order::front_to_back;
+    return std::min(front_to_back, four_places);
+  }
+  return time_reading(bytes_, threads_, order_ == Order::four_places ? widest<4>() : widest<1>());
+}
+
 }  // namespace millrace::tool

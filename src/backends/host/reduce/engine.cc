@@ -1,6 +1,7 @@
 #include "backends/host/reduce/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +21,10 @@ constexpr std::int64_t kLongPlace = std::int64_t{16} << 20;
 // What is worth another thread, and what one thread takes at once.
 constexpr std::int64_t kSpreadBytes = std::int64_t{512} << 10;
 constexpr std::int64_t kGrainBytes = std::int64_t{128} << 10;
+
+// Blocks that are worth being read in four places.
+constexpr std::int64_t kWorthFour = 16;
+constexpr std::size_t kLargestAccumulator = sizeof(Statistics);
 
 constexpr std::size_t kAlignment = 64;
 
@@ -61,8 +66,7 @@ void gather(const std::byte* from, std::int64_t n, std::int64_t stride, std::siz
 
 }  // namespace
 
-Engine::Engine(const ReduceWork& work)
-    : work_(work), reducer_(reducer_of(work)), run_(run_of(reducer_.element_bytes)) {
+Engine::Engine(const ReduceWork& work) : work_(work), reducer_(reducer_of(work)), run_(run_of(reducer_)) {
   classify();
   widen_columns();
   if (work_.reduced_count != 0) cut();
@@ -169,6 +173,7 @@ void Engine::cut() {
     if (fold_ > 1) rest_bytes_ = aligned(Cascade::scratch_bytes(tile, rows_.elements()));
   }
   nest_bytes_ = aligned(Cascade::scratch_bytes(reducer_.accumulator_bytes, parts()));
+  if (reducer_.four_runs != nullptr) nest_bytes_ *= 4;
   gathered_bytes_ =
       aligned(static_cast<std::size_t>(std::max(run_, gathers_columns ? reducer_.group * tile_ : 0)) *
               reducer_.element_bytes);
@@ -381,6 +386,10 @@ void Engine::reduce_runs(const std::byte* from, std::int64_t columns, std::byte*
 // Parts begin to end of the nest of runs: short runs, or blocks of long ones.
 void Engine::reduce_nest(const std::byte* from, std::int64_t begin, std::int64_t end, std::byte* accumulator,
                          const Scratch& scratch) const noexcept {
+  const bool is_one_run = runs_.outer.empty() && runs_.stride == 1;
+  if (is_one_run && reducer_.four_runs != nullptr && end - begin >= kWorthFour) {
+    return reduce_four_places(from, begin, end, accumulator, scratch);
+  }
   Cascade cascade(reducer_, scratch.nest);
   cascade.clear(1);
   if (short_runs_) {
@@ -412,6 +421,35 @@ void Engine::reduce_long_runs(const std::byte* from, std::int64_t begin, std::in
       walk.next();
     }
   }
+}
+
+// Blocks begin to end of a dense run, read in four places in turn.
+void Engine::reduce_four_places(const std::byte* from, std::int64_t begin, std::int64_t end,
+                                std::byte* accumulator, const Scratch& scratch) const noexcept {
+  const std::int64_t whole = std::min(end, runs_.size / run_) - begin;
+  const std::int64_t distance = whole / 4;
+  const std::size_t scratch_bytes = nest_bytes_ / 4;
+  std::array<Cascade, 4> places{Cascade(reducer_, scratch.nest),
+                                Cascade(reducer_, scratch.nest + scratch_bytes),
+                                Cascade(reducer_, scratch.nest + 2 * scratch_bytes),
+                                Cascade(reducer_, scratch.nest + 3 * scratch_bytes)};
+  for (Cascade& place : places) place.clear(1);
+  alignas(kAlignment) std::array<std::byte, 4 * kLargestAccumulator> four;
+  for (std::int64_t block = begin; block < begin + distance; ++block) {
+    reducer_.four_runs(at(from, block * run_), run_, distance * run_, four.data());
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      std::memcpy(places[i].next(), four.data() + i * reducer_.accumulator_bytes, reducer_.accumulator_bytes);
+      places[i].push();
+    }
+  }
+  // What does not divide by four, and a block that is not whole.
+  reduce_long_runs(from, begin + 4 * distance, end, places[3], scratch);
+  std::byte* const total = places[0].total();
+  std::byte* const second = places[2].total();
+  reducer_.merge(total, places[1].total(), 1);
+  reducer_.merge(second, places[3].total(), 1);
+  reducer_.merge(total, second, 1);
+  std::memcpy(accumulator, total, reducer_.accumulator_bytes);
 }
 
 void Engine::reduce_short_runs(const std::byte* from, std::int64_t begin, std::int64_t end, Cascade& cascade,

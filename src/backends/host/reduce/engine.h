@@ -66,6 +66,8 @@ class Engine {
                    const Scratch& scratch) const noexcept;
   void reduce_long_runs(const std::byte* from, std::int64_t begin, std::int64_t end, Cascade& cascade,
                         const Scratch& scratch) const noexcept;
+  void reduce_four_places(const std::byte* from, std::int64_t begin, std::int64_t end, std::byte* accumulator,
+                          const Scratch& scratch) const noexcept;
   void reduce_short_runs(const std::byte* from, std::int64_t begin, std::int64_t end, Cascade& cascade,
                          const Scratch& scratch) const noexcept;
   /// n dense elements, the first of which has that position.

@@ -294,7 +294,7 @@ class Loops {
     constexpr std::int64_t n = kVectors * kFromOneLoad;
     std::int64_t i = 0;
     for (; i + lanes <= count; i += lanes) {
-      prefetch(from + i * n, lanes * n);
+      prefetch(from + i * n, lanes * n, kAheadOfOne);
       hn::StoreU(dense_tree<kVectors>(d, from + i * n), d, to + i);
     }
     return i;
@@ -339,6 +339,7 @@ struct FoldReducer {
       .result_bytes = sizeof(typename Finish::Result),
       .group = kGroup,
       .run = &L::run,
+      .four_runs = nullptr,
       .runs = &L::runs,
       .rows = &L::rows,
       .merge = &L::merge,

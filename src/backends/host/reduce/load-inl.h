@@ -46,14 +46,17 @@ HWY_INLINE void load_two(D d, const typename Element<kType>::Stored* from, hn::V
   }
 }
 
-/// Asks for the memory some way behind the n elements that are looked at: a loop that computes as much as a
-/// scan does not reach it in time by itself. How far and into which cache is what measured best, see
-/// docs/decisions/reductions.md; past the end of the tensor it does no harm.
+/// How far ahead loops ask that read one place of memory, and those that read four in turn; what measured
+/// best, see docs/decisions/reductions.md.
+inline constexpr std::int64_t kAheadOfOne = 2048;
+inline constexpr std::int64_t kAheadOfFour = 1024;
+
+/// Asks for the memory so many bytes behind the n elements that are looked at: a loop that computes as much
+/// as a scan does not reach it in time by itself. Past the end of the tensor it does no harm.
 template <typename T>
-HWY_INLINE void prefetch(const T* from, std::int64_t n) {
-  constexpr std::int64_t kAhead = 2048;
+HWY_INLINE void prefetch(const T* from, std::int64_t n, std::int64_t ahead) {
   constexpr std::int64_t kLine = 64;
-  const auto* bytes = reinterpret_cast<const char*>(from) + kAhead;
+  const auto* bytes = reinterpret_cast<const char*>(from) + ahead;
   for (std::int64_t at = 0; at < n * static_cast<std::int64_t>(sizeof(T)); at += kLine) {
     __builtin_prefetch(bytes + at, 0, 3);
   }

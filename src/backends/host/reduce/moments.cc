@@ -37,15 +37,13 @@ class MomentLoops {
   static constexpr std::int64_t kGroup = 256;
   static constexpr std::int64_t kTile = kTileBytes / static_cast<std::int64_t>(sizeof(Moments));
 
- public:
-  static void run(const void* elements, std::int64_t n, void* accumulator) {
-    const auto* from = static_cast<const Stored*>(elements);
-    auto& result = *static_cast<Moments*>(accumulator);
-    const Scan quick = scan<kType>(from, n);
-    if (quick.is_good()) {
-      result = {static_cast<double>(n), quick.mean(n), quick.m2(n)};
-      return;
-    }
+  static Moments of(const Scan& quick, const Stored* from, std::int64_t n) {
+    if (quick.is_good()) return {static_cast<double>(n), quick.mean(n), quick.m2(n)};
+    return careful(from, n);
+  }
+
+  /// With values that float's squares do not hold, or that are not finite.
+  static Moments careful(const Stored* from, std::int64_t n) {
     double values[kRun] = {};
     double sum = 0;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -53,15 +51,17 @@ class MomentLoops {
       sum += values[i];
     }
     const Scan exact = scan<DType::f64>(values, n);
-    if (exact.is_good()) {
-      result = {static_cast<double>(n), exact.mean(n), exact.m2(n)};
-    } else {
-      // NaN, infinities, or squares that doubles don't hold.
-      const bool overflow = std::isfinite(sum);
-      result = {
-          static_cast<double>(n), sum / static_cast<double>(n),
-          overflow ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN()};
-    }
+    if (exact.is_good()) return {static_cast<double>(n), exact.mean(n), exact.m2(n)};
+    // NaN, infinities, or squares that doubles don't hold.
+    const bool overflow = std::isfinite(sum);
+    return {static_cast<double>(n), sum / static_cast<double>(n),
+            overflow ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN()};
+  }
+
+ public:
+  static void run(const void* elements, std::int64_t n, void* accumulator) {
+    const auto* from = static_cast<const Stored*>(elements);
+    *static_cast<Moments*>(accumulator) = of(scan<kType>(from, n), from, n);
   }
 
   // Twice over the rows, of which the second time the cache has what it holds.
@@ -126,6 +126,7 @@ class MomentLoops {
       .result_bytes = sizeof(Result),
       .group = kGroup,
       .run = &run,
+      .four_runs = four_runs_of<kType, Moments, &of>(),
       .runs = &runs_one_by_one<Stored, Moments, &run>,
       .rows = &rows,
       .merge = &merge,

@@ -219,6 +219,7 @@ class Positions {
       .result_bytes = sizeof(std::int64_t),
       .group = kGroup,
       .run = &run,
+      .four_runs = nullptr,
       .runs = &runs_one_by_one<Stored, Place, &run>,
       .rows = &rows,
       .merge = &merge,

@@ -14,13 +14,7 @@ namespace millrace::host {
 
 /// The most elements that are combined in one go. Short enough that chains of additions stay as short as
 /// those of NumPy's pairwise sum, and that a buffer of them stays in the first-level cache.
-inline constexpr std::int64_t kRun = 2048;
-/// As many of them as a page holds: where a run crosses one, the processor's own reading ahead begins anew in
-/// its midst, which costs a loop that computes a fifth of the memory's speed (docs/decisions/reductions.md).
-constexpr std::int64_t run_of(std::size_t element_bytes) noexcept {
-  constexpr std::int64_t kPage = 4096;
-  return std::min(kRun, kPage / static_cast<std::int64_t>(element_bytes));
-}
+inline constexpr std::int64_t kRun = 4096;
 /// The most bytes of accumulators, and so columns, that a call of rows or runs gets.
 inline constexpr std::int64_t kTileBytes = 16384;
 
@@ -39,6 +33,9 @@ struct Reducer {
   std::int64_t group;
   /// One accumulator of 0 < n <= kRun dense elements.
   void (*run)(const void* elements, std::int64_t n, void* accumulator);
+  /// Four accumulators, of n dense elements each that begin distance elements apart, n a full run. Null where
+  /// one after the other is as fast.
+  void (*four_runs)(const void* elements, std::int64_t n, std::int64_t distance, void* accumulators);
   /// count accumulators, of n dense elements each that begin stride elements apart; n as for run.
   void (*runs)(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
                void* accumulators);
@@ -54,6 +51,14 @@ struct Reducer {
   void (*finish)(const void* accumulators, std::int64_t count, void* results, std::int64_t stride,
                  const ReduceWork& work);
 };
+
+/// The most dense elements that are combined in one go: a page of them, since where a loop's end meets that
+/// of the processor's reading ahead neither waits for the other; two pages where four are read in turn
+/// (docs/decisions/reductions.md).
+constexpr std::int64_t run_of(const Reducer& reducer) noexcept {
+  const std::int64_t bytes = reducer.four_runs != nullptr ? 8192 : 4096;
+  return std::min(kRun, bytes / static_cast<std::int64_t>(reducer.element_bytes));
+}
 
 /// Reducer::runs where several at once are no better than one after the other.
 template <typename Stored, typename Accumulator, auto kRunLoop>

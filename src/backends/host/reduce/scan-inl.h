@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -65,11 +66,12 @@ HWY_INLINE T shift_for(T a, T b, T c, T d) {
   return unit > 0 && std::isfinite(shift) ? shift : mean;
 }
 
-/// A few elements of a block tell where its mean is about: it is off by a part of the spread.
+/// A few elements of a block tell where its mean is about: it is off by a part of the spread. Close to its
+/// beginning, since touching all of it would send the processor's reading ahead astray.
 template <DType kType, typename T>
 HWY_INLINE T shift_of(const typename Element<kType>::Stored* from, std::int64_t n) {
   const auto at = [&](std::int64_t i) { return static_cast<T>(Element<kType>::load(from[i])); };
-  return shift_for(at(0), at(n / 4), at(n / 2), at(3 * n / 4));
+  return shift_for(at(0), at(n / 32), at(n / 16), at(3 * n / 32));
 }
 
 #if !MILLRACE_HAS_VECTORS
@@ -119,14 +121,12 @@ class NarrowSums {
   HWY_INLINE void add(V v0, V v1, V v2, V v3) {
     add(v0, sum0_, square0_);
     add(v1, sum1_, square1_);
-    add(v2, sum2_, square2_);
-    add(v3, sum3_, square3_);
+    add(v2, sum0_, square0_);
+    add(v3, sum1_, square1_);
   }
   HWY_INLINE void add(V v) { add(v, sum0_, square0_); }
-  double sum() const { return sum_of_lanes(d_, hn::Add(hn::Add(sum0_, sum1_), hn::Add(sum2_, sum3_))); }
-  double squares() const {
-    return sum_of_lanes(d_, hn::Add(hn::Add(square0_, square1_), hn::Add(square2_, square3_)));
-  }
+  double sum() const { return sum_of_lanes(d_, hn::Add(sum0_, sum1_)); }
+  double squares() const { return sum_of_lanes(d_, hn::Add(square0_, square1_)); }
 
  private:
   HWY_INLINE void add(V v, V& sum, V& square) {
@@ -137,8 +137,7 @@ class NarrowSums {
 
   const D d_;
   const V shift_;
-  V sum0_ = hn::Zero(d_), sum1_ = sum0_, sum2_ = sum0_, sum3_ = sum0_;
-  V square0_ = sum0_, square1_ = sum0_, square2_ = sum0_, square3_ = sum0_;
+  V sum0_ = hn::Zero(d_), sum1_ = sum0_, square0_ = sum0_, square1_ = sum0_;
 };
 
 /// The same of floats, four at a time in float and these in double: that keeps two more digits than float
@@ -177,66 +176,117 @@ class WideSums {
   W sum0_ = hn::Zero(Wide()), sum1_ = sum0_, square0_ = sum0_, square1_ = sum0_;
 };
 
+/// A block of a floating type that is being looked at from front to back.
+template <DType kType>
+class FloatScan {
+  using Stored = typename Element<kType>::Stored;
+  using T = typename Element<kType>::Value;
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  // Types of two bytes have few digits: float holds their sums.
+  using Sums = std::conditional_t<kType == DType::f32, WideSums<D>, NarrowSums<D>>;
+
+ public:
+  /// Of how many elements a step is.
+  static std::int64_t step_size() { return 4 * static_cast<std::int64_t>(hn::Lanes(D())); }
+
+  HWY_INLINE FloatScan(const Stored* from, std::int64_t n)
+      : from_(from), n_(n), shift_(static_cast<double>(shift_of<kType, T>(from, n))), sums_(D(), shift_) {}
+
+  HWY_INLINE void step(std::int64_t i) {
+    const D d;
+    const V zero = hn::Zero(d);
+    V v0, v1, v2, v3;
+    load_two<kType>(d, from_ + i, v0, v1);
+    load_two<kType>(d, from_ + i + step_size() / 2, v2, v3);
+    sums_.add(v0, v1, v2, v3);
+    low_ = hn::Min(low_, hn::Min(hn::Min(v0, v1), hn::Min(v2, v3)));
+    high_ = hn::Max(high_, hn::Max(hn::Max(v0, v1), hn::Max(v2, v3)));
+    zeros_ += hn::CountTrue(d, hn::Eq(v0, zero)) + hn::CountTrue(d, hn::Eq(v1, zero)) +
+              hn::CountTrue(d, hn::Eq(v2, zero)) + hn::CountTrue(d, hn::Eq(v3, zero));
+  }
+
+  /// After steps for all elements before i.
+  HWY_INLINE Scan finish(std::int64_t i) {
+    const D d;
+    const V zero = hn::Zero(d);
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    for (; i + lanes <= n_; i += lanes) {
+      const V v = load_vector<kType>(d, from_ + i);
+      sums_.add(v);
+      low_ = hn::Min(low_, v);
+      high_ = hn::Max(high_, v);
+      zeros_ += hn::CountTrue(d, hn::Eq(v, zero));
+    }
+    Scan result;
+    result.in_float = kType != DType::f64;
+    result.shift = shift_;
+    result.sum = sums_.sum();
+    result.squares = sums_.squares();
+    result.min = static_cast<double>(hn::GetLane(hn::MinOfLanes(d, low_)));
+    result.max = static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, high_)));
+    for (; i < n_; ++i) {
+      const auto value = static_cast<double>(Element<kType>::load(from_[i]));
+      const double distance = value - shift_;
+      result.sum += distance;
+      result.squares += distance * distance;
+      result.min = std::min(result.min, value);
+      result.max = std::max(result.max, value);
+      zeros_ += value == 0 ? 1 : 0;
+    }
+    result.zeros = static_cast<std::int64_t>(zeros_);
+    return result;
+  }
+
+  HWY_INLINE void prefetch_behind(std::int64_t i, std::int64_t bytes) const {
+    prefetch(from_ + i, step_size(), bytes);
+  }
+
+ private:
+  const Stored* HWY_RESTRICT from_;
+  const std::int64_t n_;
+  const double shift_;
+  Sums sums_;
+  V low_ = hn::Set(D(), std::numeric_limits<T>::infinity());
+  V high_ = hn::Neg(low_);
+  std::size_t zeros_ = 0;
+};
+
 /// Of 0 < n <= kRun elements of a floating type.
 template <DType kType>
 Scan scan_floats(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t n) {
-  using T = typename Element<kType>::Value;
-  const hn::ScalableTag<T> d;
-  using D = std::remove_const_t<decltype(d)>;
-  using V = hn::Vec<D>;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const V infinity = hn::Set(d, std::numeric_limits<T>::infinity());
-  V low0 = infinity, low1 = infinity, high0 = hn::Neg(infinity), high1 = high0;
-  Scan result;
-  result.in_float = kType != DType::f64;
-
-  result.shift = static_cast<double>(shift_of<kType, T>(from, n));
-
-  // Types of two bytes have few digits: float holds their sums.
-  using Sums = std::conditional_t<kType == DType::f32, WideSums<D>, NarrowSums<D>>;
-  Sums sums(d, result.shift);
-  const V zero = hn::Zero(d);
-  std::size_t zeros = 0;
+  FloatScan<kType> scan(from, n);
+  const std::int64_t step = FloatScan<kType>::step_size();
   std::int64_t i = 0;
-  // As much memory an iteration, whatever the type: a loop of few iterations is one whose end is foreseen.
-  constexpr std::int64_t kFours = sizeof(T) / sizeof(*from);
-  for (; i + kFours * 4 * lanes <= n; i += kFours * 4 * lanes) {
-    prefetch(from + i, kFours * 4 * lanes);
-    for (std::int64_t four = 0; four < kFours; ++four) {
-      V v0, v1, v2, v3;
-      load_two<kType>(d, from + i + 4 * four * lanes, v0, v1);
-      load_two<kType>(d, from + i + (4 * four + 2) * lanes, v2, v3);
-      sums.add(v0, v1, v2, v3);
-      low0 = hn::Min(low0, hn::Min(v0, v1));
-      low1 = hn::Min(low1, hn::Min(v2, v3));
-      high0 = hn::Max(high0, hn::Max(v0, v1));
-      high1 = hn::Max(high1, hn::Max(v2, v3));
-      zeros += hn::CountTrue(d, hn::Eq(v0, zero)) + hn::CountTrue(d, hn::Eq(v1, zero)) +
-               hn::CountTrue(d, hn::Eq(v2, zero)) + hn::CountTrue(d, hn::Eq(v3, zero));
-    }
+  for (; i + step <= n; i += step) {
+    scan.prefetch_behind(i, kAheadOfOne);
+    scan.step(i);
   }
-  for (; i + lanes <= n; i += lanes) {
-    const V v = load_vector<kType>(d, from + i);
-    sums.add(v);
-    low0 = hn::Min(low0, v);
-    high0 = hn::Max(high0, v);
-    zeros += hn::CountTrue(d, hn::Eq(v, zero));
+  return scan.finish(i);
+}
+
+/// Of four blocks of n elements of a floating type that begin distance apart. In turn: one alone keeps too
+/// little on its way from memory.
+template <DType kType>
+void scan_four(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t n,
+               std::int64_t distance, Scan* results) {
+  FloatScan<kType> a(from, n), b(from + distance, n), c(from + 2 * distance, n), d(from + 3 * distance, n);
+  const std::int64_t step = FloatScan<kType>::step_size();
+  std::int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    a.prefetch_behind(i, kAheadOfFour);
+    a.step(i);
+    b.prefetch_behind(i, kAheadOfFour);
+    b.step(i);
+    c.prefetch_behind(i, kAheadOfFour);
+    c.step(i);
+    d.prefetch_behind(i, kAheadOfFour);
+    d.step(i);
   }
-  result.sum = sums.sum();
-  result.squares = sums.squares();
-  result.min = static_cast<double>(hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1))));
-  result.max = static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1))));
-  for (; i < n; ++i) {
-    const auto value = static_cast<double>(Element<kType>::load(from[i]));
-    const double distance = value - result.shift;
-    result.sum += distance;
-    result.squares += distance * distance;
-    result.min = std::min(result.min, value);
-    result.max = std::max(result.max, value);
-    zeros += value == 0 ? 1 : 0;
-  }
-  result.zeros = static_cast<std::int64_t>(zeros);
-  return result;
+  results[0] = a.finish(i);
+  results[1] = b.finish(i);
+  results[2] = c.finish(i);
+  results[3] = d.finish(i);
 }
 
 /// Of 0 < n <= kRun elements.
@@ -253,6 +303,29 @@ Scan scan(const typename Element<kType>::Stored* HWY_RESTRICT from, std::int64_t
 }
 
 #endif
+
+#if MILLRACE_HAS_VECTORS
+template <DType kType, typename Accumulator, auto kOf>
+void four_scans(const void* elements, std::int64_t n, std::int64_t distance, void* accumulators) {
+  const auto* from = static_cast<const typename Element<kType>::Stored*>(elements);
+  std::array<Scan, 4> scans;
+  scan_four<kType>(from, n, distance, scans.data());
+  auto* to = static_cast<Accumulator*>(accumulators);
+  for (const Scan& scan : scans) {
+    *to++ = kOf(scan, from, n);
+    from += distance;
+  }
+}
+#endif
+
+/// Reducer::four_runs where kOf(scan, elements, n) makes an accumulator.
+template <DType kType, typename Accumulator, auto kOf>
+constexpr auto four_runs_of() -> decltype(Reducer::four_runs) {
+#if MILLRACE_HAS_VECTORS
+  if constexpr (is_floating(kType)) return &four_scans<kType, Accumulator, kOf>;
+#endif
+  return nullptr;
+}
 
 }  // namespace millrace::host::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -131,11 +131,14 @@ class StatisticsLoops {
   }
 #endif
 
+  static Statistics of(const Scan& quick, const Stored* from, std::int64_t n) {
+    return quick.is_good() ? of_finite(quick, n) : careful(from, n);
+  }
+
  public:
   static void run(const void* elements, std::int64_t n, void* accumulator) {
     const auto* from = static_cast<const Stored*>(elements);
-    const Scan quick = scan<kType>(from, n);
-    *static_cast<Statistics*>(accumulator) = quick.is_good() ? of_finite(quick, n) : careful(from, n);
+    *static_cast<Statistics*>(accumulator) = of(scan<kType>(from, n), from, n);
   }
 
   static void rows(const void* elements, std::int64_t columns, std::int64_t count, std::int64_t stride,
@@ -179,6 +182,7 @@ class StatisticsLoops {
       .result_bytes = sizeof(Statistics),
       .group = kGroup,
       .run = &run,
+      .four_runs = four_runs_of<kType, Statistics, &of>(),
       .runs = &runs_one_by_one<Stored, Statistics, &run>,
       .rows = &rows,
       .merge = &merge,
