@@ -65,6 +65,9 @@ StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& op
 std::uint64_t worker_bytes(const StatsPlan& plan);
 std::uint64_t results_bytes(const StatsPlan& plan);
 
+/// How many batches one worker may have on their way under the memory limit: 1 or 2.
+std::size_t fitting_flights(std::uint64_t memory_limit, std::uint64_t bytes_each);
+
 /// How many of these workers fit the memory limit (the device commits whole granules); at least 1.
 int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each);
 

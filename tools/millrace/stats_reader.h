@@ -12,24 +12,24 @@
 
 namespace millrace::tool {
 
-/// One worker's view of the mapped files: a batch's pages are present from begin to end, and gone after it.
+/// A batch's pages of a mapped file: present while it lives, and gone after it.
 ///
 /// Thread safety: one thread.
-class MappedReader {
+class BatchPages {
  public:
-  explicit MappedReader(SharedMappings& mappings) : mappings_(mappings) {}
-
   /// Throws FileFormatError when the file was changed since its list of tensors was read.
-  void begin(const Batch& batch);
-  /// Where the stream's next operation reads the piece: in the file itself, or in the buffer after a copy.
+  BatchPages(SharedMappings& mappings, const Batch& batch);
+  BatchPages(const BatchPages&) = delete;
+  BatchPages& operator=(const BatchPages&) = delete;
+  ~BatchPages();
+
+  /// Where the stream's next operation reads a piece of the batch: in the file itself, or in the buffer after
+  /// a copy.
   void* bring(const Piece& piece, Stream stream, std::byte* buffer) const;
-  /// After the work on the batch is done.
-  void end(const Batch& batch) const;
 
  private:
-  SharedMappings& mappings_;
-  std::shared_ptr<const MappedFile> mapping_;
-  std::size_t file_ = 0;
+  const Batch& batch_;
+  const std::shared_ptr<const MappedFile> mapping_;
 };
 
 }  // namespace millrace::tool

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include "crew.h"
@@ -22,8 +23,9 @@ constexpr std::size_t kResultsWaiting = 64;
 class Job {
  public:
   Job(const Device& device, const std::vector<TensorFile>& files, const StatsPlan& plan,
-      StatsCollector& collector, int threads, bool in_place)
+      StatsCollector& collector, int threads, std::size_t flights, bool in_place)
       : device_(device),
+        flights_(flights),
         plan_(plan),
         dtypes_(dtypes_of(files)),
         mappings_(files),
@@ -43,20 +45,68 @@ class Job {
  private:
   using Found = std::vector<Statistics>;
 
+  /// A batch on its way through the device.
+  class Flight {
+   public:
+    Flight(Job& job, std::size_t batch, Stream stream, std::byte* memory)
+        : batch_(batch),
+          pages_(job.mappings_, job.plan_.batches[batch]),
+          found_(job.plan_.batches[batch].results) {
+      job.record(job.plan_.batches[batch], pages_, stream, memory);
+      stream.copy(found_.data(), memory, found_.size() * sizeof(Statistics));
+      committed_ = stream.commit();
+    }
+    Flight(const Flight&) = delete;
+    Flight& operator=(const Flight&) = delete;
+    /// The device may still be reading the pages and writing what was found.
+    ~Flight() {
+      try {
+        committed_.wait();
+      } catch (const Error&) {
+        // Told by land, or another failure is on its way.
+      }
+    }
+
+    std::size_t batch() const { return batch_; }
+    Found land() {
+      committed_.wait();
+      return std::move(found_);
+    }
+
+   private:
+    const std::size_t batch_;
+    const BatchPages pages_;
+    Found found_;
+    CommandBuffer committed_;
+  };
+
+  // Two batches in turn where there is memory for them: while one is reduced, the pages of the next are
+  // mapped and those of the last one unmapped, and the device does not wait for this thread to wake up.
   void work() {
     const Stream stream = device_.stream();
-    const Buffer buffer = device_.buffer(stream, worker_bytes(plan_));
+    const Buffer buffer = device_.buffer(stream, flights_ * worker_bytes(plan_));
     unpack(stream, buffer);
-    MappedReader reader(mappings_);
+    std::unique_ptr<Flight> before;
+    std::size_t turn = 0;
     for (std::size_t b = crew_.take(); b < crew_.jobs(); b = crew_.take()) {
-      const Batch& batch = plan_.batches[b];
       read_ahead_.advance(b);
-      reader.begin(batch);
-      Found found = measure(batch, reader, stream, buffer);
-      reader.end(batch);
-      results_.put(b, std::move(found));
-      crew_.done(batch.bytes);
+      if (flights_ == 1) land(std::move(before));
+      auto now =
+          std::make_unique<Flight>(*this, b, stream, buffer.as<std::byte>() + turn * worker_bytes(plan_));
+      turn = (turn + 1) % flights_;
+      land(std::move(before));
+      before = std::move(now);
     }
+    land(std::move(before));
+  }
+
+  void land(std::unique_ptr<Flight> flight) {
+    if (!flight) return;
+    Found found = flight->land();
+    const std::size_t batch = flight->batch();
+    flight.reset();
+    results_.put(batch, std::move(found));
+    crew_.done(plan_.batches[batch].bytes);
   }
 
   /// The deflated tensors, before all else: the last of them may take longest of all. They are not put in
@@ -71,20 +121,14 @@ class Job {
          .found = [this](std::size_t tensor, auto found) { collector_.set(tensor, std::move(found)); }});
   }
 
-  /// The statistics of each channel of each piece. reader: whatever brings a piece to the device.
-  template <typename Reader>
-  Found measure(const Batch& batch, const Reader& reader, Stream stream, const Buffer& buffer) {
-    Found found(batch.results);
-    auto* const results = buffer.as<Statistics>();
-    std::byte* const copies = buffer.as<std::byte>() + results_bytes(plan_);
+  /// The statistics of each channel of each piece. memory: worker_bytes, the results first.
+  void record(const Batch& batch, const BatchPages& pages, Stream stream, std::byte* memory) const {
+    auto* const results = reinterpret_cast<Statistics*>(memory);
     for (std::size_t p = batch.first_piece; p < batch.first_piece + batch.pieces; ++p) {
       const Piece& piece = plan_.pieces[p];
-      void* const elements = reader.bring(piece, stream, copies);
+      void* const elements = pages.bring(piece, stream, memory + results_bytes(plan_));
       record_statistics(stream, piece, dtypes_[piece.tensor], elements, results + piece.result);
     }
-    stream.copy(found.data(), results, found.size() * sizeof(Statistics));
-    stream.commit().wait();
-    return found;
   }
 
   static std::vector<DType> dtypes_of(const std::vector<TensorFile>& files) {
@@ -102,6 +146,7 @@ class Job {
   }
 
   Device device_;
+  const std::size_t flights_;  // batches that a worker has on their way
   const StatsPlan& plan_;
   const std::vector<DType> dtypes_;  // one a tensor
   SharedMappings mappings_;
@@ -128,12 +173,14 @@ StatsResult run_stats(const Device& device, const std::vector<TensorFile>& files
       plan_stats(files, {in_place, options.channel_dim, known_of(options), options.threads});
   StatsCollector collector(plan, options.known);
   StatsResult result;
+  const std::uint64_t limit = device.memory().limit;
+  const std::size_t flights = fitting_flights(limit, worker_bytes(plan));
   // More workers than parts would only allocate.
   const std::size_t parts = std::max<std::size_t>(plan.batches.size() + plan.deflated.size(), 1);
   result.threads = static_cast<int>(std::min<std::size_t>(
       parts,
-      static_cast<std::size_t>(fitting_workers(device.memory().limit, options.threads, worker_bytes(plan)))));
-  Job job(device, files, plan, collector, result.threads, in_place);
+      static_cast<std::size_t>(fitting_workers(limit, options.threads, flights * worker_bytes(plan)))));
+  Job job(device, files, plan, collector, result.threads, flights, in_place);
   job.run(result.threads, options.show_progress);
   result.tensors = collector.take();
   result.splits = plan.splits;

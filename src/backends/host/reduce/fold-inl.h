@@ -74,6 +74,19 @@ class Loops {
         static_cast<Accumulator>(reduce(static_cast<const Stored*>(elements), n));
   }
 
+  // A run twice as long multiplies twice as much together, and numbers below 1 reach what processors multiply
+  // slowly: products of bf16 took five times as long.
+  static constexpr bool kIsProduct = std::is_same_v<Fold, ProdFold<kType>>;
+  static constexpr std::int64_t kRunBytes = kHasVectors && !kIsProduct ? kTwoPages : kPage;
+
+  /// Null where there are no vectors for the fold.
+  static constexpr auto four_runs() -> decltype(Reducer::four_runs) {
+#if MILLRACE_HAS_VECTORS
+    if constexpr (kHasVectors) return &four_places;
+#endif
+    return nullptr;
+  }
+
   static void runs(const void* elements, std::int64_t count, std::int64_t n, std::int64_t stride,
                    void* accumulators) {
     const auto* from = static_cast<const Stored*>(elements);
@@ -221,6 +234,71 @@ class Loops {
     return loaded(Fold{}, load_vector<kType>(d, from));
   }
 
+  /// Four vectors of a run that is looked at from front to back: independent chains hide the latency of an
+  /// addition.
+  template <class D>
+  class Chains {
+    using V = hn::Vec<D>;
+
+   public:
+    HWY_INLINE Chains(D d, const Stored* from) { load_four(d, from, v0_, v1_, v2_, v3_); }
+    HWY_INLINE void step(D d, const Stored* from) {
+      V w0, w1, w2, w3;
+      load_four(d, from, w0, w1, w2, w3);
+      v0_ = combine(Fold{}, v0_, w0);
+      v1_ = combine(Fold{}, v1_, w1);
+      v2_ = combine(Fold{}, v2_, w2);
+      v3_ = combine(Fold{}, v3_, w3);
+    }
+    HWY_INLINE V together() const {
+      return combine(Fold{}, combine(Fold{}, v0_, v1_), combine(Fold{}, v2_, v3_));
+    }
+
+   private:
+    static HWY_INLINE void load_four(D d, const Stored* from, V& v0, V& v1, V& v2, V& v3) {
+      load_two<kType>(d, from, v0, v1);
+      load_two<kType>(d, from + 2 * hn::Lanes(d), v2, v3);
+      v0 = loaded(Fold{}, v0);
+      v1 = loaded(Fold{}, v1);
+      v2 = loaded(Fold{}, v2);
+      v3 = loaded(Fold{}, v3);
+    }
+    V v0_, v1_, v2_, v3_;
+  };
+
+  /// The combination of the lanes.
+  template <class D>
+  static Leaf fold_lanes(D d, hn::Vec<D> v) {
+    HWY_ALIGN std::array<Leaf, hn::MaxLanes(d)> values;
+    hn::StoreU(v, d, values.data());
+    return halve(values.data(), static_cast<std::int64_t>(hn::Lanes(d)));
+  }
+
+  static void four_places(const void* elements, std::int64_t n, std::int64_t distance, void* accumulators) {
+    const hn::ScalableTag<Leaf> d;
+    const auto step = static_cast<std::int64_t>(4 * hn::Lanes(d));
+    const auto* HWY_RESTRICT from = static_cast<const Stored*>(elements);
+    Chains<hn::ScalableTag<Leaf>> a(d, from), b(d, from + distance), c(d, from + 2 * distance),
+        e(d, from + 3 * distance);
+    std::int64_t i = step;
+    for (; i + step <= n; i += step) {
+      for (std::int64_t place = 0; place < 4; ++place)
+        prefetch(from + place * distance + i, step, kAheadOfFour);
+      a.step(d, from + i);
+      b.step(d, from + distance + i);
+      c.step(d, from + 2 * distance + i);
+      e.step(d, from + 3 * distance + i);
+    }
+    std::array<Leaf, 4> totals{fold_lanes(d, a.together()), fold_lanes(d, b.together()),
+                               fold_lanes(d, c.together()), fold_lanes(d, e.together())};
+    auto* to = static_cast<Accumulator*>(accumulators);
+    for (std::size_t place = 0; place < totals.size(); ++place) {
+      const Stored* const run = from + static_cast<std::int64_t>(place) * distance;
+      for (std::int64_t k = i; k < n; ++k) totals[place] = Fold::combine(totals[place], Fold::load(run[k]));
+      to[place] = static_cast<Accumulator>(totals[place]);
+    }
+  }
+
   static Leaf reduce_vectors(const Stored* HWY_RESTRICT from, std::int64_t n) {
     const hn::ScalableTag<Leaf> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -230,25 +308,12 @@ class Loops {
       auto v = load(d, from);
       i = lanes;
       if (n >= 4 * lanes) {
-        // Independent chains hide the latency of an addition.
-        auto v1 = load(d, from + lanes);
-        auto v2 = load(d, from + 2 * lanes);
-        auto v3 = load(d, from + 3 * lanes);
-        for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
-          hn::Vec<decltype(d)> w, w1, w2, w3;
-          load_two<kType>(d, from + i, w, w1);
-          load_two<kType>(d, from + i + 2 * lanes, w2, w3);
-          v = combine(Fold{}, v, loaded(Fold{}, w));
-          v1 = combine(Fold{}, v1, loaded(Fold{}, w1));
-          v2 = combine(Fold{}, v2, loaded(Fold{}, w2));
-          v3 = combine(Fold{}, v3, loaded(Fold{}, w3));
-        }
-        v = combine(Fold{}, combine(Fold{}, v, v1), combine(Fold{}, v2, v3));
+        Chains<hn::ScalableTag<Leaf>> chains(d, from);
+        for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) chains.step(d, from + i);
+        v = chains.together();
       }
       for (; i + lanes <= n; i += lanes) v = combine(Fold{}, v, load(d, from + i));
-      HWY_ALIGN std::array<Leaf, hn::MaxLanes(d)> values;
-      hn::StoreU(v, d, values.data());
-      total = halve(values.data(), lanes);
+      total = fold_lanes(d, v);
     }
     for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
     return total;
@@ -337,9 +402,10 @@ struct FoldReducer {
       .element_bytes = sizeof(typename Fold::Stored),
       .accumulator_bytes = sizeof(typename Fold::Accumulator),
       .result_bytes = sizeof(typename Finish::Result),
+      .run_bytes = L::kRunBytes,
       .group = kGroup,
       .run = &L::run,
-      .four_runs = nullptr,
+      .four_runs = L::four_runs(),
       .runs = &L::runs,
       .rows = &L::rows,
       .merge = &L::merge,

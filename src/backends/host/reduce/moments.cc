@@ -124,6 +124,7 @@ class MomentLoops {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Moments),
       .result_bytes = sizeof(Result),
+      .run_bytes = kTwoPages,
       .group = kGroup,
       .run = &run,
       .four_runs = four_runs_of<kType, Moments, &of>(),

@@ -217,6 +217,7 @@ class Positions {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Place),
       .result_bytes = sizeof(std::int64_t),
+      .run_bytes = kPage,
       .group = kGroup,
       .run = &run,
       .four_runs = nullptr,

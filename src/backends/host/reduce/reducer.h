@@ -15,6 +15,10 @@ namespace millrace::host {
 /// The most elements that are combined in one go. Short enough that chains of additions stay as short as
 /// those of NumPy's pairwise sum, and that a buffer of them stays in the first-level cache.
 inline constexpr std::int64_t kRun = 4096;
+/// Runs are whole pages, since where a loop's end meets that of the processor's reading ahead neither waits
+/// for the other; two where four places are read in turn (docs/decisions/reductions.md).
+inline constexpr std::int64_t kPage = 4096;
+inline constexpr std::int64_t kTwoPages = 2 * kPage;
 /// The most bytes of accumulators, and so columns, that a call of rows or runs gets.
 inline constexpr std::int64_t kTileBytes = 16384;
 
@@ -29,6 +33,8 @@ struct Reducer {
   std::size_t element_bytes;
   std::size_t accumulator_bytes;
   std::size_t result_bytes;
+  /// The most memory of a run: kPage or kTwoPages.
+  std::int64_t run_bytes;
   /// The most rows that are combined in one go; at most kRun.
   std::int64_t group;
   /// One accumulator of 0 < n <= kRun dense elements.
@@ -52,12 +58,9 @@ struct Reducer {
                  const ReduceWork& work);
 };
 
-/// The most dense elements that are combined in one go: a page of them, since where a loop's end meets that
-/// of the processor's reading ahead neither waits for the other; two pages where four are read in turn
-/// (docs/decisions/reductions.md).
+/// The most dense elements that are combined in one go.
 constexpr std::int64_t run_of(const Reducer& reducer) noexcept {
-  const std::int64_t bytes = reducer.four_runs != nullptr ? 8192 : 4096;
-  return std::min(kRun, bytes / static_cast<std::int64_t>(reducer.element_bytes));
+  return std::min(kRun, reducer.run_bytes / static_cast<std::int64_t>(reducer.element_bytes));
 }
 
 /// Reducer::runs where several at once are no better than one after the other.

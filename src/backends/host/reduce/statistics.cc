@@ -180,6 +180,7 @@ class StatisticsLoops {
       .element_bytes = sizeof(Stored),
       .accumulator_bytes = sizeof(Statistics),
       .result_bytes = sizeof(Statistics),
+      .run_bytes = kTwoPages,
       .group = kGroup,
       .run = &run,
       .four_runs = four_runs_of<kType, Statistics, &of>(),
