@@ -90,17 +90,18 @@ class Job {
     std::size_t turn = 0;
     for (std::size_t b = crew_.take(); b < crew_.jobs(); b = crew_.take()) {
       read_ahead_.advance(b);
-      if (flights_ == 1) land(std::move(before));
+      if (flights_ == 1) land(before);
       auto now =
           std::make_unique<Flight>(*this, b, stream, buffer.as<std::byte>() + turn * worker_bytes(plan_));
       turn = (turn + 1) % flights_;
-      land(std::move(before));
+      land(before);
       before = std::move(now);
     }
-    land(std::move(before));
+    land(before);
   }
 
-  void land(std::unique_ptr<Flight> flight) {
+  /// Empties it, if there is one.
+  void land(std::unique_ptr<Flight>& flight) {
     if (!flight) return;
     Found found = flight->land();
     const std::size_t batch = flight->batch();
