@@ -120,16 +120,27 @@ TEST(ReduceWorkers, TheSameBitsUnderLoad) {
   });
 }
 
+/// A task that keeps one worker of the device until it is released.
+class BusyWorker {
+ public:
+  explicit BusyWorker(Device& device) : lease_(device.lease()) {
+    lease_.stream().run("keeps the worker", [this] {
+      while (!released_) std::this_thread::yield();
+    });
+    lease_.stream().commit();
+  }
+  void release() { released_ = true; }
+
+ private:
+  std::atomic<bool> released_ = false;
+  StreamLease lease_;
+};
+
 TEST(ReduceWorkers, AWaitWithALimitDoesNotRunTheWork) {
   Device device = Device::create("host", {.workers = 1});
   const Buffer buffer = device.buffer(std::size_t{64} << 20);
   const Buffer output = device.buffer(sizeof(float));
-  StreamLease busy = device.lease();
-  std::atomic<bool> release = false;
-  busy.stream().run("keeps the worker", [&] {
-    while (!release) std::this_thread::yield();
-  });
-  busy.stream().commit();
+  BusyWorker busy(device);
   Stream stream = device.stream();
   for (int i = 0; i < 20; ++i) {
     reduce(stream, ReduceOp::sum, contiguous(buffer.data(), DType::f32, {16 << 20}),
@@ -143,24 +154,19 @@ TEST(ReduceWorkers, AWaitWithALimitDoesNotRunTheWork) {
     EXPECT_EQ(error.code(), ErrorCode::TimedOut);
   }
   EXPECT_FALSE(is_final(work.status()));
-  release = true;
+  busy.release();
   work.wait();
 }
 
 TEST(ReduceWorkers, WhoWaitsRunsTheWorkWhenNoWorkerCan) {
   Device device = Device::create("host", {.workers = 1});
   const Buffer buffer = device.buffer(4096);
-  StreamLease busy = device.lease();
-  std::atomic<bool> release = false;
-  busy.stream().run("keeps the worker", [&] {
-    while (!release) std::this_thread::yield();
-  });
-  busy.stream().commit();
+  BusyWorker busy(device);
   Stream stream = device.stream();
   stream.fill(buffer.data(), 7, 4096);
   stream.wait();  // or never returns
   EXPECT_EQ(buffer.as<std::uint8_t>()[4095], 7);
-  release = true;
+  busy.release();
 }
 
 // What a task that never ran holds may lock what the waiting thread has locked: it is not destroyed there.
