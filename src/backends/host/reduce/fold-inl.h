@@ -276,12 +276,12 @@ class Loops {
 
   static void four_places(const void* elements, std::int64_t n, std::int64_t distance, void* accumulators) {
     const hn::ScalableTag<Leaf> d;
+    static_assert(kRunBytes / sizeof(Stored) % (4 * hn::MaxLanes(d)) == 0, "a full run is whole steps");
     const auto step = static_cast<std::int64_t>(4 * hn::Lanes(d));
     const auto* HWY_RESTRICT from = static_cast<const Stored*>(elements);
     Chains<hn::ScalableTag<Leaf>> a(d, from), b(d, from + distance), c(d, from + 2 * distance),
         e(d, from + 3 * distance);
-    std::int64_t i = step;
-    for (; i + step <= n; i += step) {
+    for (std::int64_t i = step; i < n; i += step) {
       for (std::int64_t place = 0; place < 4; ++place)
         prefetch(from + place * distance + i, step, kAheadOfFour);
       a.step(d, from + i);
@@ -289,14 +289,11 @@ class Loops {
       c.step(d, from + 2 * distance + i);
       e.step(d, from + 3 * distance + i);
     }
-    std::array<Leaf, 4> totals{fold_lanes(d, a.together()), fold_lanes(d, b.together()),
-                               fold_lanes(d, c.together()), fold_lanes(d, e.together())};
     auto* to = static_cast<Accumulator*>(accumulators);
-    for (std::size_t place = 0; place < totals.size(); ++place) {
-      const Stored* const run = from + static_cast<std::int64_t>(place) * distance;
-      for (std::int64_t k = i; k < n; ++k) totals[place] = Fold::combine(totals[place], Fold::load(run[k]));
-      to[place] = static_cast<Accumulator>(totals[place]);
-    }
+    to[0] = static_cast<Accumulator>(fold_lanes(d, a.together()));
+    to[1] = static_cast<Accumulator>(fold_lanes(d, b.together()));
+    to[2] = static_cast<Accumulator>(fold_lanes(d, c.together()));
+    to[3] = static_cast<Accumulator>(fold_lanes(d, e.together()));
   }
 
   static Leaf reduce_vectors(const Stored* HWY_RESTRICT from, std::int64_t n) {
