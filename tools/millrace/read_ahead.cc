@@ -8,9 +8,9 @@
 namespace millrace::tool {
 namespace {
 
-/// For each worker: at up to 16 MiB each more than keeps a disk busy, and little beside what a page cache
+/// For each worker: at up to 64 MiB more than keeps a disk busy, and little beside what a page cache
 /// holds.
-constexpr std::size_t kJobsAhead = 4;
+constexpr std::size_t kJobsAhead = 1;
 /// Below it a file comes as fast without being mapped a second time just to ask for it.
 constexpr std::uint64_t kWorthMapping = 256 << 10;
 

@@ -115,10 +115,6 @@ std::uint64_t worker_bytes(const StatsPlan& plan) {
   return results_bytes(plan) + plan.buffer_bytes;
 }
 
-std::size_t fitting_flights(std::uint64_t memory_limit, std::uint64_t bytes_each) {
-  return round_up(2 * bytes_each, kGranule) <= memory_limit ? 2 : 1;
-}
-
 int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each) {
   const std::uint64_t fitting = memory_limit / round_up(std::max<std::uint64_t>(bytes_each, 1), kGranule);
   return static_cast<int>(std::clamp<std::uint64_t>(fitting, 1, static_cast<std::uint64_t>(threads)));

@@ -17,8 +17,8 @@ namespace millrace::tool {
 inline constexpr std::uint64_t kPieceAlignment = 512;
 
 /// The most bytes of a batch that the device reads in place. A commit wakes a worker of the device, and
-/// taking pages back interrupts all processors that run this process: both are little beside 16 MiB.
-inline constexpr std::uint64_t kBatchBytes = std::uint64_t{16} << 20;
+/// taking pages back interrupts all processors that run this process: both are little beside 64 MiB.
+inline constexpr std::uint64_t kBatchBytes = std::uint64_t{64} << 20;
 /// The most that a batch copies.
 inline constexpr std::uint64_t kCopiedBytes = std::uint64_t{1} << 20;
 
@@ -64,9 +64,6 @@ StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& op
 /// Device memory of one worker for this plan: results, then what is copied.
 std::uint64_t worker_bytes(const StatsPlan& plan);
 std::uint64_t results_bytes(const StatsPlan& plan);
-
-/// How many batches one worker may have on their way under the memory limit: 1 or 2.
-std::size_t fitting_flights(std::uint64_t memory_limit, std::uint64_t bytes_each);
 
 /// How many of these workers fit the memory limit (the device commits whole granules); at least 1.
 int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <utility>
 
 #include "crew.h"
@@ -23,9 +22,8 @@ constexpr std::size_t kResultsWaiting = 64;
 class Job {
  public:
   Job(const Device& device, const std::vector<TensorFile>& files, const StatsPlan& plan,
-      StatsCollector& collector, int threads, std::size_t flights, bool in_place)
+      StatsCollector& collector, int threads, bool in_place)
       : device_(device),
-        flights_(flights),
         plan_(plan),
         dtypes_(dtypes_of(files)),
         mappings_(files),
@@ -45,69 +43,15 @@ class Job {
  private:
   using Found = std::vector<Statistics>;
 
-  /// A batch on its way through the device.
-  class Flight {
-   public:
-    Flight(Job& job, std::size_t batch, Stream stream, std::byte* memory)
-        : batch_(batch),
-          pages_(job.mappings_, job.plan_.batches[batch]),
-          found_(job.plan_.batches[batch].results) {
-      job.record(job.plan_.batches[batch], pages_, stream, memory);
-      stream.copy(found_.data(), memory, found_.size() * sizeof(Statistics));
-      committed_ = stream.commit();
-    }
-    Flight(const Flight&) = delete;
-    Flight& operator=(const Flight&) = delete;
-    /// The device may still be reading the pages and writing what was found.
-    ~Flight() {
-      try {
-        committed_.wait();
-      } catch (const Error&) {
-        // Told by land, or another failure is on its way.
-      }
-    }
-
-    std::size_t batch() const { return batch_; }
-    Found land() {
-      committed_.wait();
-      return std::move(found_);
-    }
-
-   private:
-    const std::size_t batch_;
-    const BatchPages pages_;
-    Found found_;
-    CommandBuffer committed_;
-  };
-
-  // Two batches in turn where there is memory for them: while one is reduced, the pages of the next are
-  // mapped and those of the last one unmapped, and the device does not wait for this thread to wake up.
   void work() {
     const Stream stream = device_.stream();
-    const Buffer buffer = device_.buffer(stream, flights_ * worker_bytes(plan_));
+    const Buffer buffer = device_.buffer(stream, worker_bytes(plan_));
     unpack(stream, buffer);
-    std::unique_ptr<Flight> before;
-    std::size_t turn = 0;
     for (std::size_t b = crew_.take(); b < crew_.jobs(); b = crew_.take()) {
       read_ahead_.advance(b);
-      if (flights_ == 1) land(before);
-      auto now =
-          std::make_unique<Flight>(*this, b, stream, buffer.as<std::byte>() + turn * worker_bytes(plan_));
-      turn = (turn + 1) % flights_;
-      land(before);
-      before = std::move(now);
+      results_.put(b, measure(plan_.batches[b], stream, buffer));
+      crew_.done(plan_.batches[b].bytes);
     }
-    land(before);
-  }
-
-  /// Empties it, if there is one.
-  void land(std::unique_ptr<Flight>& flight) {
-    if (!flight) return;
-    Found found = flight->land();
-    const std::size_t batch = flight->batch();
-    flight.reset();
-    results_.put(batch, std::move(found));
-    crew_.done(plan_.batches[batch].bytes);
   }
 
   /// The deflated tensors, before all else: the last of them may take longest of all. They are not put in
@@ -122,14 +66,21 @@ class Job {
          .found = [this](std::size_t tensor, auto found) { collector_.set(tensor, std::move(found)); }});
   }
 
-  /// The statistics of each channel of each piece. memory: worker_bytes, the results first.
-  void record(const Batch& batch, const BatchPages& pages, Stream stream, std::byte* memory) const {
-    auto* const results = reinterpret_cast<Statistics*>(memory);
+  /// The statistics of each channel of each piece. Its wait runs the batch on this thread, so a second batch
+  /// on its way would only wake workers of the device.
+  Found measure(const Batch& batch, Stream stream, const Buffer& buffer) {
+    const BatchPages pages(mappings_, batch);
+    Found found(batch.results);
+    auto* const results = buffer.as<Statistics>();
+    std::byte* const copies = buffer.as<std::byte>() + results_bytes(plan_);
     for (std::size_t p = batch.first_piece; p < batch.first_piece + batch.pieces; ++p) {
       const Piece& piece = plan_.pieces[p];
-      void* const elements = pages.bring(piece, stream, memory + results_bytes(plan_));
+      void* const elements = pages.bring(piece, stream, copies);
       record_statistics(stream, piece, dtypes_[piece.tensor], elements, results + piece.result);
     }
+    stream.copy(found.data(), results, found.size() * sizeof(Statistics));
+    stream.commit().wait();
+    return found;
   }
 
   static std::vector<DType> dtypes_of(const std::vector<TensorFile>& files) {
@@ -147,7 +98,6 @@ class Job {
   }
 
   Device device_;
-  const std::size_t flights_;  // batches that a worker has on their way
   const StatsPlan& plan_;
   const std::vector<DType> dtypes_;  // one a tensor
   SharedMappings mappings_;
@@ -175,13 +125,11 @@ StatsResult run_stats(const Device& device, const std::vector<TensorFile>& files
   StatsCollector collector(plan, options.known);
   StatsResult result;
   const std::uint64_t limit = device.memory().limit;
-  const std::size_t flights = fitting_flights(limit, worker_bytes(plan));
   // More workers than parts would only allocate.
   const std::size_t parts = std::max<std::size_t>(plan.batches.size() + plan.deflated.size(), 1);
   result.threads = static_cast<int>(std::min<std::size_t>(
-      parts,
-      static_cast<std::size_t>(fitting_workers(limit, options.threads, flights * worker_bytes(plan)))));
-  Job job(device, files, plan, collector, result.threads, flights, in_place);
+      parts, static_cast<std::size_t>(fitting_workers(limit, options.threads, worker_bytes(plan)))));
+  Job job(device, files, plan, collector, result.threads, in_place);
   job.run(result.threads, options.show_progress);
   result.tensors = collector.take();
   result.splits = plan.splits;

@@ -149,13 +149,6 @@ TEST(StatsPlan, CutsDoNotDependOnHowPiecesAreRead) {
   }
 }
 
-TEST(StatsPlan, TwoBatchesAreOnTheirWayWhereTheyFit) {
-  EXPECT_EQ(fitting_flights(kGranule, 1000), 2U) << "both fit a granule";
-  EXPECT_EQ(fitting_flights(kGranule, kGranule), 1U);
-  EXPECT_EQ(fitting_flights(2 * kGranule, kGranule), 2U);
-  EXPECT_EQ(fitting_flights(0, kGranule), 1U);
-}
-
 TEST(StatsPlan, TensorsThatAreKnownHaveNoPieces) {
   std::vector<TensorFile> files(1);
   files[0].tensors = {tensor_at(0, DType::f32, {8}), tensor_at(32, DType::f32, {8}),

@@ -127,10 +127,14 @@ void Engine::cut() {
   if (gathers_columns) most_columns = std::min(most_columns, kGatheredColumns);
   std::int64_t outer = 1;
   for (const std::int64_t size : outer_) outer *= size;
-  // Rows are the better the wider they are; where there are only runs, narrow tiles spread better.
+  // Rows are the better the wider they are; where there are only runs, narrow tiles spread better, down to
+  // what is worth another thread.
   if (rows_.empty) {
-    most_columns =
-        std::min(most_columns, std::max<std::int64_t>(columns_ / ceil_div(kEnoughUnits, outer), 1));
+    const std::int64_t column_bytes =
+        saturating(runs_.elements(), static_cast<std::int64_t>(reducer_.element_bytes));
+    const std::int64_t narrow =
+        std::max(columns_ / ceil_div(kEnoughUnits, outer), ceil_div(kGrainBytes, column_bytes));
+    most_columns = std::min(most_columns, narrow);
   }
   if (group_ != 0) most_columns = most_columns / group_ * group_;
   tile_ = std::min(columns_, most_columns);
