@@ -23,7 +23,8 @@ function(millrace_layer name)
   list(TRANSFORM arg_DEPENDS PREPEND millrace_ OUTPUT_VARIABLE depends)
 
   set(target millrace_${name})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${arg_FOLDER}/*.cc)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS
+    ${PROJECT_SOURCE_DIR}/src/${arg_FOLDER}/*.cc ${PROJECT_SOURCE_DIR}/src/${arg_FOLDER}/*.cu)
   if(sources)
     add_library(${target} OBJECT ${sources})
     target_link_libraries(${target} PUBLIC millrace_internal ${depends} PRIVATE millrace_compile_strict)
@@ -42,7 +43,17 @@ millrace_layer(event DEPENDS sync device stream)
 millrace_layer(memory DEPENDS sync device stream event)
 millrace_layer(reduce DEPENDS sync device stream event memory)
 millrace_layer(backend_host FOLDER backends/host DEPENDS sync device)
-millrace_layer(api DEPENDS sync device stream event memory reduce backend_host)
+if(MILLRACE_HAS_CUDA)
+  millrace_layer(backend_cuda FOLDER backends/cuda DEPENDS sync device)
+  target_link_libraries(millrace_backend_cuda PUBLIC CUDA::cudart_static)
+  set_target_properties(millrace_backend_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
+  set(millrace_backends backend_host backend_cuda)
+  # What stands for the backend in builds without it.
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/api/cuda_absent.cc PROPERTIES HEADER_FILE_ONLY ON)
+else()
+  set(millrace_backends backend_host)
+endif()
+millrace_layer(api DEPENDS sync device stream event memory reduce ${millrace_backends})
 
 # The loops of reductions are compiled for several instruction sets and chosen between when the program runs.
 # They are written to be vectorised, also in builds that ask for debug information.
@@ -65,6 +76,9 @@ function(millrace_library target kind)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
   target_link_libraries(${target} PUBLIC Threads::Threads PRIVATE hwy::hwy)
+  if(MILLRACE_HAS_CUDA)
+    target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+  endif()
 endfunction()
 
 millrace_library(millrace STATIC)

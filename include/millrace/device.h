@@ -36,7 +36,7 @@ struct DeviceOptions {
   int streams = 32;  ///< 1 to 1024, the default stream included
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};
-  int workers = 0;  ///< host: threads that run streams; 0: one a core, at most 16
+  int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
   /// What one thread may keep in its cache of free blocks, and all of them together.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
@@ -92,6 +92,12 @@ struct DeviceInfo {
   int workers = 0;
   bool host_tasks = false;         ///< Stream::run works
   bool reads_host_memory = false;  ///< operations read memory that is not the device's in place
+};
+
+/// A backend that has no device here.
+struct AbsentBackend {
+  std::string name;    ///< "cuda"
+  std::string reason;  ///< as "no NVIDIA driver is installed"
 };
 
 /// Two uses of the same memory that nothing orders (protect mode).
@@ -153,12 +159,15 @@ class MILLRACE_API Device {
   /// until the handler has returned.
   ~Device();
 
-  /// name: "auto", "host" (host:0) or "host:N". Handles to the same name share one device while it
-  /// is open; the options count for whoever opens it first.
+  /// name: "auto" (the host), "host" (host:0), "host:N", "cuda" (cuda:0), "cuda:N" or "cuda:GPU-..." with the
+  /// beginning of its UUID. Handles to the same name share one device while it is open; the options count for
+  /// whoever opens it first.
   static Device open(std::string_view name = "auto", const DeviceOptions& options = {});
   /// A device of its own, shared with nobody who is not given a copy of the handle.
   static Device create(std::string_view name = "auto", const DeviceOptions& options = {});
   static std::vector<DeviceInfo> available();
+  /// Backends that have no device here, and why.
+  static std::vector<AbsentBackend> absent();
 
   /// Waits until submitted work and its handlers are done, tells the handlers of the rest, gives all
   /// memory back. Blocks still allocated are gone. A second close does nothing. Rule

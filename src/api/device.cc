@@ -59,6 +59,10 @@ std::vector<DeviceInfo> Device::available() {
   return available_devices();
 }
 
+std::vector<AbsentBackend> Device::absent() {
+  return absent_backends();
+}
+
 Device::Device(const Device& other) noexcept : core_(other.core_) {
   if (core_ != nullptr) core_->add_handle();
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <utility>
 
+#include "backends/cuda/backend.h"
 #include "backends/host/backend.h"
 #include "event/pool.h"
 #include "memory/allocator.h"
@@ -17,10 +19,14 @@ constexpr int kMaxHostDevices = 64;
 constexpr int kMaxWorkers = 1024;
 
 [[noreturn]] void refuse_name(std::string_view name) {
-  throw Error(ErrorCode::InvalidArgument,
-              "there is no device \"" + std::string(name) +
-                  "\"; \"auto\", \"host\" and \"host:0\" to \"host:" + std::to_string(kMaxHostDevices - 1) +
-                  "\" can be opened",
+  std::string message = "there is no device \"" + std::string(name) +
+                        "\"; \"auto\", \"host\" and \"host:0\" to \"host:" +
+                        std::to_string(kMaxHostDevices - 1) + "\" can be opened";
+  for (const DeviceInfo& info : cuda::available_devices()) message += ", \"" + info.name + "\"";
+  if (name.starts_with("cuda")) {
+    if (const std::string absence = cuda::absence(); !absence.empty()) message += "; " + absence;
+  }
+  throw Error(ErrorCode::InvalidArgument, std::move(message),
               {.call = "Device::open", .device = {}, .rule = {}});
 }
 
@@ -48,18 +54,33 @@ void check_range(const char* what, int value, int least, int most) {
 
 std::string full_device_name(std::string_view name) {
   if (name == "auto" || name == "host") return "host:0";
+  if (name.starts_with("cuda")) {
+    std::string full = cuda::full_name(name);
+    if (full.empty()) refuse_name(name);
+    return full;
+  }
   return "host:" + std::to_string(host_index(name));
 }
 
 std::vector<DeviceInfo> available_devices() {
-  return {host::make_host_backend(0, DeviceOptions())->info()};
+  std::vector<DeviceInfo> devices{host::make_host_backend(0, DeviceOptions())->info()};
+  for (DeviceInfo& info : cuda::available_devices()) devices.push_back(std::move(info));
+  return devices;
+}
+
+std::vector<AbsentBackend> absent_backends() {
+  std::vector<AbsentBackend> absent;
+  if (std::string why = cuda::absence(); !why.empty()) absent.push_back({"cuda", std::move(why)});
+  return absent;
 }
 
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options) {
   check_range("streams", options.streams, 1, kMaxStreams);
   check_range("workers", options.workers, 0, kMaxWorkers);
 
-  std::unique_ptr<Backend> backend = host::make_host_backend(host_index(name), options);
+  std::unique_ptr<Backend> backend = name.starts_with("cuda")
+                                         ? cuda::make_backend(name, options)
+                                         : host::make_host_backend(host_index(name), options);
   auto core = sync::make_ref<Core>(name, options, std::move(backend));
   const std::size_t limit =
       options.memory_limit != 0 ? options.memory_limit : core->backend().default_memory_limit();

@@ -15,8 +15,9 @@ namespace millrace {
 /// The full name that "auto", "host" and the like stand for. Throws InvalidArgument for names of nothing.
 std::string full_device_name(std::string_view name);
 
-/// What open would find: one entry a backend that is present.
+/// What open would find: the host, and each device of the other backends.
 std::vector<DeviceInfo> available_devices();
+std::vector<AbsentBackend> absent_backends();
 
 /// Opens the backend and builds the layers. name is full. Throws InvalidArgument for options out of
 /// range, and what the backend's start says.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <millrace/device.h>
@@ -31,6 +32,11 @@ struct Submission {
   std::vector<TimelinePoint> waits;  ///< all of them were submitted before
   std::vector<Operation> operations;
   std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
+  /// It runs nothing and completes with a failure, which may_run gives.
+  bool given_up = false;
+  /// The earliest value of its own queue whose failure it shares; 0: none but what may_run knows of the value
+  /// before it.
+  std::uint64_t oldest_dependency = 0;
 };
 
 /// What a backend tells the layers above. Implemented by the stream layer.
@@ -39,6 +45,10 @@ class CompletionSink {
   /// Asked when a submission's turn has come and its waits are over, which is after completed has returned
   /// for them and for the one before: a failure means it must not run and completes with that status. Called
   /// on the backend's threads, with no lock held.
+  ///
+  /// A backend that fills its device's queues ahead of time need not ask about a submission that was not given
+  /// up, when what it waits for, the value before it and all from its oldest dependency on have not failed and
+  /// can't fail any more unless the device itself does.
   virtual Status may_run(const Submission& submission) noexcept = 0;
   /// The queue has reached the value. Called once for each submission, in order per queue, on the
   /// backend's threads, with no lock held. May submit.
@@ -75,6 +85,10 @@ class Backend {
   virtual void release(void* base, std::size_t bytes) noexcept = 0;
   /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
   virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
+  /// The part of a committed range that decommit can give back by itself; empty if there is none. A device may
+  /// take memory back only in the chunks in which it was committed.
+  virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
+  /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
 
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure

@@ -1,6 +1,7 @@
 #include "memory/space.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 
 namespace millrace {
@@ -211,9 +212,9 @@ std::size_t Space::release_empty(std::uint64_t done) noexcept {
   for (std::size_t i = heaps_.size(); i-- > 0;) {
     for (Block* block = heaps_[i]->first; block != nullptr; block = block->right) {
       if (block->state() != BlockState::free || block->free_value > done) continue;
-      const std::size_t head = padding(*block, geometry_.granule);
-      if (block->size < head + geometry_.granule) continue;
-      const std::size_t bytes = round_down(block->size - head, geometry_.granule);
+      const std::span<std::byte> range = source_.backend.decommittable(block->data(), block->size);
+      if (range.empty()) continue;
+      const auto head = static_cast<std::size_t>(range.data() - block->data());
       try {
         pool_.reserve(2);
       } catch (const std::bad_alloc&) {
@@ -225,10 +226,10 @@ std::size_t Space::release_empty(std::uint64_t done) noexcept {
         empty = &split(*block, head);
         insert(*block, BlockState::free);
       }
-      if (empty->size > bytes) insert(split(*empty, bytes), BlockState::free);
-      source_.backend.decommit(empty->data(), bytes);
-      source_.limit.give_back(bytes);
-      released += bytes;
+      if (empty->size > range.size()) insert(split(*empty, range.size()), BlockState::free);
+      source_.backend.decommit(range.data(), range.size());
+      source_.limit.give_back(range.size());
+      released += range.size();
       block = &insert(*empty, BlockState::hole);
     }
     if (heaps_[i]->first->state() == BlockState::hole && heaps_[i]->first->right == nullptr) release_heap(i);

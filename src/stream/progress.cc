@@ -1,4 +1,5 @@
 // How a stream's committed work moves on: submitted, completed, told to its handlers. And who waits for it.
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -73,6 +74,12 @@ void StreamState::submit(Segment& segment) noexcept {
   submission.value = recorded.value;
   submission.sequence = recorded.sequence;
   submission.waits = std::move(recorded.waits);
+  submission.given_up = !segment.failure.ok();
+  for (const TimelinePoint& point : segment.depends) {
+    if (point.queue != slot_) continue;
+    std::uint64_t& oldest = submission.oldest_dependency;
+    oldest = oldest == 0 ? point.value : std::min(oldest, point.value);
+  }
   // What was given up is submitted for its place in the order, without its operations.
   if (segment.failure.ok()) submission.operations = std::move(recorded.operations);
   // Under the mutex, so that submissions reach the queue in order (S7). It does not wait for completions.

@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -118,6 +119,7 @@ class FakeBackend final : public Backend {
   Status reserve(std::size_t, void**) noexcept override { return unsupported(); }
   void release(void*, std::size_t) noexcept override {}
   Status commit(void*, std::size_t) noexcept override { return unsupported(); }
+  std::span<std::byte> decommittable(void*, std::size_t) const noexcept override { return {}; }
   void decommit(void*, std::size_t) noexcept override {}
   Status submit(Submission&& submission) noexcept override {
     const std::lock_guard lock(mutex_);

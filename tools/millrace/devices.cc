@@ -21,6 +21,9 @@ void print_devices() {
         {info.name, info.description, format_byte_size(info.memory_bytes), std::to_string(info.workers)});
   }
   table.print(stdout);
+  for (const AbsentBackend& backend : Device::absent()) {
+    fmt::print("no {} device: {}\n", backend.name, backend.reason);
+  }
 }
 
 Command devices_command(CLI::App& parent) {
@@ -41,7 +44,11 @@ Command devices_command(CLI::App& parent) {
                                  {"host_tasks", info.host_tasks},
                                  {"reads_host_memory", info.reads_host_memory}});
             }
-            JsonOutput("-").write({{"devices", devices}});
+            nlohmann::ordered_json absent = nlohmann::ordered_json::array();
+            for (const AbsentBackend& backend : Device::absent()) {
+              absent.push_back({{"name", backend.name}, {"reason", backend.reason}});
+            }
+            JsonOutput("-").write({{"devices", devices}, {"absent", absent}});
             return kDone;
           }};
 }

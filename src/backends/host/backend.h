@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ class HostBackend final : public Backend {
   Status reserve(std::size_t bytes, void** base) noexcept override;
   void release(void* base, std::size_t bytes) noexcept override;
   Status commit(void* address, std::size_t bytes) noexcept override;
+  std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override;
   void decommit(void* address, std::size_t bytes) noexcept override;
 
   Status submit(Submission&& submission) noexcept override;

@@ -1,7 +1,6 @@
 #include "backends/host/queue.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +11,7 @@
 
 #include "backends/host/execute.h"
 #include "sync/clock.h"
+#include "sync/signals.h"
 #include "sync/thread_slot.h"
 
 namespace millrace::host {
@@ -24,25 +24,6 @@ constexpr std::chrono::microseconds kSpin{20};
 
 struct WorkerTag;
 using OwnQueues = sync::ThreadSlot<WorkerTag, const Queues>;  // never opened: no hook when the thread ends
-
-// The process's signals are for its own threads; faults stay where they happen.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF}) {
-      sigdelset(&all, fault);
-    }
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 ErrorContext on_device(const std::string& device, int stream = -1) {
   return {.call = {}, .device = device, .stream = stream, .rule = {}};
@@ -68,7 +49,7 @@ Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device
 }
 
 Status Queues::start() {
-  const SignalsBlocked inherited;
+  const sync::SignalsBlocked inherited;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     try {
       workers_[i].thread =

@@ -1,0 +1,164 @@
+#include "backends/cuda/backend.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "backends/cuda/devices.h"
+#include "backends/cuda/driver.h"
+#include "backends/cuda/memory.h"
+#include "backends/cuda/queue.h"
+#include "device/fork.h"
+#include "sync/thread.h"
+
+namespace millrace::cuda {
+namespace {
+
+constexpr unsigned kUsualWorkers = 16;
+
+DeviceInfo info_of(const Properties& properties, const DeviceOptions& options) {
+  DeviceInfo info;
+  info.name = "cuda:" + std::to_string(properties.index);
+  info.description = description_of(properties);
+  info.memory_bytes = properties.memory_bytes;
+  info.workers = options.workers != 0 ? options.workers
+                                      : static_cast<int>(std::min(sync::hardware_threads(), kUsualWorkers));
+  info.host_tasks = true;
+  info.reads_host_memory = properties.reads_host_memory;
+  return info;
+}
+
+void refuse_host_options(const DeviceOptions& options, const std::string& device) {
+  const char* const option = options.protect ? "protect" : options.chaos ? "chaos" : nullptr;
+  if (option == nullptr) return;
+  throw Error(ErrorCode::Unsupported,
+              std::string("DeviceOptions::") + option + " is a mode of the host device; open \"host\" for it",
+              {.call = "Device::open", .device = device, .stream = -1, .rule = {}});
+}
+
+/// Thread safety: as Backend says.
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const Properties& properties, const DeviceOptions& options)
+      : properties_(properties),
+        info_(info_of(properties, options)),
+        memory_(std::make_unique<Memory>(properties, info_.name)) {
+    refuse_host_options(options, info_.name);
+    if (!properties.virtual_memory) {
+      throw Error(ErrorCode::Unsupported,
+                  properties.name + " can't map memory into reserved addresses, which Millrace needs",
+                  {.call = "Device::open", .device = info_.name, .stream = -1, .rule = {}});
+    }
+    context_.retain(properties, info_.name).throw_if_failed();
+    memory_->open(context_.get()).throw_if_failed();
+  }
+
+  ~CudaBackend() override {
+    if (forked()) {
+      // The driver does not survive a fork, and threads that were in the middle of something are not here.
+      if (queues_) Queues::keep_forever(std::move(queues_));
+      (void)memory_.release();
+      context_.leak();
+      return;
+    }
+    if (queues_ && !stopped_) {
+      cancel();
+      stop();
+    }
+    queues_ = sync::Ref<Queues>();
+    if (leaked_) {
+      (void)memory_.release();
+      context_.leak();
+    }
+    memory_.reset();  // before the context
+  }
+
+  const DeviceInfo& info() const noexcept override { return info_; }
+  std::size_t granule() const noexcept override { return Memory::kGranule; }
+  std::size_t default_memory_limit() const noexcept override {
+    return info_.memory_bytes / Memory::kGranule * Memory::kGranule;
+  }
+
+  Status start(int queues, CompletionSink& sink) override {
+    queues_ = sync::make_ref<Queues>(queues, info_.workers, sink, info_.name, context_.get(), *memory_);
+    Status status = queues_->start();
+    if (!status.ok()) stopped_ = true;
+    return status;
+  }
+
+  void stop() noexcept override {
+    if (!queues_ || stopped_ || forked()) return;
+    stopped_ = true;
+    if (queues_->stop()) return;
+    // What could not be waited for may still use all of it.
+    memory_->leak();
+    leaked_ = true;
+  }
+
+  void cancel() noexcept override {
+    if (queues_ && !forked()) queues_->cancel();
+  }
+
+  Status reserve(std::size_t bytes, void** base) noexcept override { return memory_->reserve(bytes, base); }
+  void release(void* base, std::size_t bytes) noexcept override {
+    if (!forked()) memory_->release(base, bytes);
+  }
+  Status commit(void* address, std::size_t bytes) noexcept override {
+    return memory_->commit(address, bytes);
+  }
+  std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
+    return memory_->decommittable(address, bytes);
+  }
+  void decommit(void* address, std::size_t bytes) noexcept override {
+    if (!forked()) memory_->decommit(address, bytes);
+  }
+
+  Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
+  bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
+  void host_knows(TimelinePoint /*point*/) noexcept override {}
+  void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}
+  std::vector<MissingDependency> missing_dependencies() const override { return {}; }
+  bool on_own_thread() const noexcept override { return queues_ && queues_->on_own_thread(); }
+
+ private:
+  const Properties properties_;
+  const DeviceInfo info_;
+  PrimaryContext context_;
+  std::unique_ptr<Memory> memory_;
+  sync::Ref<Queues> queues_;  // from start on
+  bool stopped_ = false;
+  bool leaked_ = false;
+};
+
+}  // namespace
+
+std::vector<DeviceInfo> available_devices() {
+  std::vector<DeviceInfo> infos;
+  for (const Properties& properties : list_devices()) infos.push_back(info_of(properties, DeviceOptions()));
+  return infos;
+}
+
+std::string absence() {
+  if (find_driver() == nullptr) return why_no_driver();
+  return list_devices().empty() ? "the NVIDIA driver lists no device (CUDA_VISIBLE_DEVICES may hide them)" : "";
+}
+
+std::string full_name(std::string_view name) {
+  const int index = find_device(name, list_devices());
+  return index < 0 ? std::string() : "cuda:" + std::to_string(index);
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& name, const DeviceOptions& options) {
+  const std::vector<Properties> devices = list_devices();
+  const int index = find_device(name, devices);
+  if (index < 0) {
+    const std::string why = absence();
+    throw Error(ErrorCode::InvalidArgument,
+                "there is no device \"" + name + "\": " +
+                    (why.empty() ? std::to_string(devices.size()) + " are present" : why),
+                {.call = "Device::open", .device = {}, .stream = -1, .rule = {}});
+  }
+  return std::make_unique<CudaBackend>(devices[static_cast<std::size_t>(index)], options);
+}
+
+}  // namespace millrace::cuda

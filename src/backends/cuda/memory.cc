@@ -1,0 +1,220 @@
+#include "backends/cuda/memory.h"
+
+#include <cinttypes>
+#include <cstdio>
+#include <iterator>
+#include <limits>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "backends/cuda/driver.h"
+
+namespace millrace::cuda {
+namespace {
+
+std::string range_text(const void* address, std::size_t bytes) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%zu bytes at 0x%" PRIxPTR, bytes,
+                reinterpret_cast<std::uintptr_t>(address));
+  return text;
+}
+
+bool whole_granules(std::uintptr_t address, std::size_t bytes) {
+  return bytes != 0 && address % Memory::kGranule == 0 && bytes % Memory::kGranule == 0;
+}
+
+CUmemAllocationProp physical_memory_of(const Properties& properties) {
+  CUmemAllocationProp physical{};
+  physical.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  physical.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  physical.location.id = properties.device;
+  if (properties.shareable) physical.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  if (properties.rdma_capable) physical.allocFlags.gpuDirectRDMACapable = 1;
+  return physical;
+}
+
+}  // namespace
+
+Memory::Memory(const Properties& properties, std::string device)
+    : device_(std::move(device)), physical_(physical_memory_of(properties)) {}
+
+Memory::~Memory() {
+  if (leaked_ || context_ == nullptr) return;
+  const ContextScope scope(context_);
+  for (const auto& [address, chunk] : chunks_) give_back(address, chunk);
+  for (const auto& [base, bytes] : reservations_) (void)driver().address_free(base, bytes);
+}
+
+Status Memory::open(CUcontext context) {
+  context_ = context;
+  std::size_t unit = 0;
+  const CUresult result =
+      driver().allocation_granularity(&unit, &physical_, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+  if (result != CUDA_SUCCESS) return status_of(result, "asked for the unit of mapped memory", device_);
+  if (unit == 0 || kGranule % unit != 0) {
+    return Status(ErrorCode::Unsupported,
+                  "the device maps memory in units of " + std::to_string(unit) + " bytes; " +
+                      std::to_string(kGranule) + " must be a multiple of that",
+                  {.call = {}, .device = device_, .stream = -1, .rule = {}});
+  }
+  return {};
+}
+
+Status Memory::refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
+                      const std::string& why) const {
+  return Status(code, std::string("asked to ") + call + " " + range_text(address, bytes) + ": " + why,
+                {.call = {}, .device = device_, .stream = -1, .rule = {}});
+}
+
+Status Memory::failed(CUresult result, const char* call, const void* address, std::size_t bytes) const {
+  return status_of(result, std::string("asked to ") + call + " " + range_text(address, bytes), device_);
+}
+
+Status Memory::reserve(std::size_t bytes, void** base) noexcept {
+  *base = nullptr;
+  if (!whole_granules(0, bytes)) {
+    return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
+                  "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
+  }
+  const ContextScope scope(context_);
+  CUdeviceptr address = 0;
+  const CUresult result = driver().address_reserve(&address, bytes, kGranule, 0, 0);
+  if (result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_OUT_OF_MEMORY) {
+    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes,
+                  "the driver has no range of addresses for it: " + describe(result));
+  }
+  if (result != CUDA_SUCCESS) return failed(result, "reserve", nullptr, bytes);
+  try {
+    sync::LockGuard lock(mutex_);
+    reservations_.emplace(address, bytes);
+  } catch (const std::bad_alloc&) {
+    (void)driver().address_free(address, bytes);
+    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
+  }
+  *base = reinterpret_cast<void*>(address);
+  return {};
+}
+
+void Memory::release(void* base, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(base);
+  decommit(base, bytes);
+  {
+    sync::LockGuard lock(mutex_);
+    const auto found = reservations_.find(start);
+    if (leaked_ || found == reservations_.end() || found->second != bytes) return;
+    reservations_.erase(found);
+  }
+  const ContextScope scope(context_);
+  (void)driver().address_free(start, bytes);
+}
+
+bool Memory::is_reserved(std::uintptr_t address, std::size_t bytes) const {
+  auto found = reservations_.upper_bound(address);
+  if (found == reservations_.begin()) return false;
+  --found;
+  const std::size_t offset = address - found->first;
+  return offset < found->second && bytes <= found->second - offset;
+}
+
+Status Memory::commit(void* address, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  if (!whole_granules(start, bytes)) {
+    return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
+                  "address and size must be multiples of " + std::to_string(kGranule));
+  }
+  {
+    sync::LockGuard lock(mutex_);
+    if (!is_reserved(start, bytes))
+      return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
+    const auto next = chunks_.lower_bound(start);
+    const bool overlaps_next = next != chunks_.end() && next->first < start + bytes;
+    const bool overlaps_last = next != chunks_.begin() && std::prev(next)->first + std::prev(next)->second.bytes > start;
+    if (overlaps_next || overlaps_last)
+      return refuse(ErrorCode::InvalidState, "commit", address, bytes, "part of it is committed already");
+  }
+  const ContextScope scope(context_);
+  Chunk chunk{bytes, 0};
+  if (const CUresult result = driver().memory_create(&chunk.handle, bytes, &physical_, 0);
+      result != CUDA_SUCCESS) {
+    return failed(result, "commit", address, bytes);
+  }
+  CUresult result = driver().memory_map(start, bytes, 0, chunk.handle, 0);
+  if (result != CUDA_SUCCESS) {
+    (void)driver().memory_release(chunk.handle);
+    return failed(result, "map", address, bytes);
+  }
+  const CUmemAccessDesc access{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+  result = driver().memory_set_access(start, bytes, &access, 1);
+  if (result != CUDA_SUCCESS) {
+    give_back(start, chunk);
+    return failed(result, "make accessible", address, bytes);
+  }
+  try {
+    sync::LockGuard lock(mutex_);
+    chunks_.emplace(start, chunk);
+    committed_ += bytes;
+  } catch (const std::bad_alloc&) {
+    give_back(start, chunk);
+    return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
+  }
+  return {};
+}
+
+std::span<std::byte> Memory::decommittable(void* address, std::size_t bytes) const noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t end = start + bytes;
+  sync::LockGuard lock(mutex_);
+  const auto first = chunks_.lower_bound(start);
+  std::uintptr_t last_end = 0;
+  // A committed range is tiled by chunks: those within it follow each other.
+  for (auto chunk = first; chunk != chunks_.end() && chunk->first + chunk->second.bytes <= end; ++chunk)
+    last_end = chunk->first + chunk->second.bytes;
+  if (last_end == 0) return {};
+  return {reinterpret_cast<std::byte*>(first->first), last_end - first->first};
+}
+
+void Memory::give_back(std::uintptr_t address, const Chunk& chunk) const noexcept {
+  (void)driver().memory_unmap(address, chunk.bytes);
+  (void)driver().memory_release(chunk.handle);
+}
+
+void Memory::decommit(void* address, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  const ContextScope scope(context_);
+  for (;;) {
+    Chunks::node_type taken;
+    {
+      sync::LockGuard lock(mutex_);
+      const auto chunk = chunks_.lower_bound(start);
+      if (leaked_ || chunk == chunks_.end() || chunk->first + chunk->second.bytes > start + bytes) return;
+      committed_ -= chunk->second.bytes;
+      taken = chunks_.extract(chunk);
+    }
+    give_back(taken.key(), taken.mapped());
+  }
+}
+
+bool Memory::contains(const void* address, std::size_t bytes) const noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  sync::LockGuard lock(mutex_);
+  auto chunk = chunks_.upper_bound(start);
+  if (chunk == chunks_.begin()) return false;
+  --chunk;
+  std::uintptr_t covered = chunk->first + chunk->second.bytes;
+  for (++chunk; covered < start + bytes && chunk != chunks_.end() && chunk->first == covered; ++chunk)
+    covered += chunk->second.bytes;
+  return start < covered && covered - start >= bytes;
+}
+
+std::size_t Memory::committed_bytes() const noexcept {
+  sync::LockGuard lock(mutex_);
+  return committed_;
+}
+
+void Memory::leak() noexcept {
+  sync::LockGuard lock(mutex_);
+  leaked_ = true;
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,150 @@
+#include "backends/cuda/native_stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <variant>
+
+#include "backends/cuda/driver.h"
+#include "backends/cuda/reduce/reduce.h"
+
+namespace millrace::cuda {
+namespace {
+
+/// The driver takes so much of a copy to the device along with the command.
+constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
+constexpr std::size_t kLeastScratch = std::size_t{256} << 10;
+
+CUdeviceptr address_of(const void* pointer) noexcept {
+  return reinterpret_cast<CUdeviceptr>(pointer);
+}
+
+/// Host memory that the driver knows nothing of?
+bool is_pageable(const void* pointer, const Memory& memory) noexcept {
+  if (memory.contains(pointer, 1)) return false;
+  unsigned type = 0;
+  return driver().pointer_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address_of(pointer)) !=
+         CUDA_SUCCESS;
+}
+
+bool is_device(const void* pointer, const Memory& memory) noexcept {
+  if (memory.contains(pointer, 1)) return true;
+  unsigned type = 0;
+  return driver().pointer_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address_of(pointer)) ==
+             CUDA_SUCCESS &&
+         type == CU_MEMORYTYPE_DEVICE;
+}
+
+Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
+  if (work.bytes == 0) return Place::device;
+  const bool to_pageable = is_pageable(work.to, memory);
+  const bool from_pageable = is_pageable(work.from, memory);
+  if (!to_pageable && !from_pageable) return Place::device;
+  const bool taken_along = from_pageable && work.bytes <= kTakenAlong && is_device(work.to, memory);
+  return taken_along ? Place::device : Place::host;
+}
+
+}  // namespace
+
+Place place_of(const Operation& operation, const Memory& memory) {
+  if (const auto* copy = std::get_if<CopyWork>(&operation.work)) return place_of_copy(*copy, memory);
+  if (const auto* fill = std::get_if<FillWork>(&operation.work))
+    return fill->bytes != 0 && is_pageable(fill->to, memory) ? Place::host : Place::device;
+  return std::holds_alternative<TaskWork>(operation.work) ? Place::host : Place::device;
+}
+
+CUresult NativeStream::open() noexcept {
+  if (stream_ != nullptr) return CUDA_SUCCESS;
+  // Not ordered with the legacy default stream: nothing of ours waits for what others put there.
+  return driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, 0);
+}
+
+void NativeStream::close() noexcept {
+  for (const Scratch& scratch : scratch_) (void)driver().memory_free(scratch.address);
+  scratch_.clear();
+  if (stream_ != nullptr) (void)driver().stream_destroy(stream_);
+  stream_ = nullptr;
+}
+
+Status NativeStream::failed(CUresult result, const Operation& operation) const {
+  return status_of(result, "operation \"" + operation.name + "\" failed", device_, number_);
+}
+
+Status NativeStream::enqueue(const Operation& operation) noexcept {
+  if (const auto* copy_work = std::get_if<CopyWork>(&operation.work)) return copy(operation, *copy_work);
+  if (const auto* fill_work = std::get_if<FillWork>(&operation.work)) return fill(operation, *fill_work);
+  return reduce(operation, std::get<ReduceWork>(operation.work));
+}
+
+Status NativeStream::copy(const Operation& operation, const CopyWork& work) noexcept {
+  if (work.bytes == 0) return {};
+  return failed(driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream_), operation);
+}
+
+Status NativeStream::fill(const Operation& operation, const FillWork& work) noexcept {
+  if (work.bytes == 0) return {};
+  return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
+}
+
+void* NativeStream::scratch(std::size_t bytes, CUresult& result) noexcept {
+  if (!scratch_.empty() && scratch_.back().bytes >= bytes)
+    return reinterpret_cast<void*>(scratch_.back().address);
+  Scratch made;
+  made.bytes = std::max(kLeastScratch, scratch_.empty() ? 0 : 2 * scratch_.back().bytes);
+  made.bytes = std::max(made.bytes, bytes);
+  try {
+    scratch_.reserve(scratch_.size() + 1);
+  } catch (const std::bad_alloc&) {
+    result = CUDA_ERROR_OUT_OF_MEMORY;
+    return nullptr;
+  }
+  result = driver().memory_allocate(&made.address, made.bytes);
+  if (result != CUDA_SUCCESS) return nullptr;
+  scratch_.push_back(made);
+  return reinterpret_cast<void*>(made.address);
+}
+
+Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) noexcept {
+  if (work.kept_count == 0) return {};
+  for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
+    if (work.reduced_count == 0 && pointer == work.input) continue;
+    if (!is_pageable(pointer, memory_)) continue;
+    return Status(ErrorCode::InvalidArgument,
+                  "operation \"" + operation.name +
+                      "\" failed: its tensor is in host memory, which the device can't read; copy it to a "
+                      "buffer of the device first",
+                  {.call = {}, .device = device_, .stream = number_, .rule = {}});
+  }
+  void* place = nullptr;
+  if (const std::size_t bytes = reduce_scratch_bytes(work); bytes != 0) {
+    CUresult result = CUDA_SUCCESS;
+    place = scratch(bytes, result);
+    if (place == nullptr) return failed(result, operation);
+  }
+  return launch_reduce(work, place, stream_);
+}
+
+Status NativeStream::run(const Operation& operation) {
+  if (const auto* task = std::get_if<TaskWork>(&operation.work)) {
+    task->task();
+    return {};
+  }
+  const auto* copy_work = std::get_if<CopyWork>(&operation.work);
+  const auto* fill_work = std::get_if<FillWork>(&operation.work);
+  if (copy_work != nullptr && is_pageable(copy_work->to, memory_) && is_pageable(copy_work->from, memory_)) {
+    std::memmove(copy_work->to, copy_work->from, copy_work->bytes);
+    return {};
+  }
+  if (fill_work != nullptr && fill_work->bytes != 0 && is_pageable(fill_work->to, memory_)) {
+    std::memset(fill_work->to, fill_work->value, fill_work->bytes);
+    return {};
+  }
+  if (Status status = enqueue(operation); !status.ok()) return status;
+  return synchronize();
+}
+
+Status NativeStream::synchronize() noexcept {
+  return status_of(driver().stream_synchronize(stream_), "waited for operations", device_, number_);
+}
+
+}  // namespace millrace::cuda

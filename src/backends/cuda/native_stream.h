@@ -1,0 +1,66 @@
+// A stream of the driver's, and putting operations on it.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/memory.h"
+#include "device/operation.h"
+#include "device/status.h"
+
+namespace millrace::cuda {
+
+/// Who can run an operation. Copies that touch host memory which was not registered are the host's, since the
+/// driver would make the caller wait for all that the stream does before; small ones to the device are not,
+/// because the driver takes them along.
+enum class Place : std::uint8_t { device, host };
+
+Place place_of(const Operation& operation, const Memory& memory);
+
+/// Made when it is first needed: a stream costs 17 us, and most of a pool is never used.
+///
+/// Thread safety: one thread at a time, with the device's context current.
+class NativeStream {
+ public:
+  NativeStream(int number, const Memory& memory, std::string device)
+      : number_(number), memory_(memory), device_(std::move(device)) {}
+  NativeStream(const NativeStream&) = delete;
+  NativeStream& operator=(const NativeStream&) = delete;
+
+  /// Before all else.
+  CUresult open() noexcept;
+  /// Nothing runs on it any more.
+  void close() noexcept;
+
+  CUstream get() const noexcept { return stream_; }
+
+  /// Puts an operation of place device behind what is there already.
+  Status enqueue(const Operation& operation) noexcept;
+  /// Runs any operation to its end. Throws what a task throws.
+  Status run(const Operation& operation);
+  /// Returns when all that was put on it is done.
+  Status synchronize() noexcept;
+
+ private:
+  Status failed(CUresult result, const Operation& operation) const;
+  Status copy(const Operation& operation, const CopyWork& work) noexcept;
+  Status fill(const Operation& operation, const FillWork& work) noexcept;
+  Status reduce(const Operation& operation, const ReduceWork& work) noexcept;
+  /// Null, with the driver's answer in result, when there is none.
+  void* scratch(std::size_t bytes, CUresult& result) noexcept;
+
+  const int number_;
+  const Memory& memory_;
+  const std::string device_;
+  CUstream stream_ = nullptr;
+  struct Scratch {
+    CUdeviceptr address = 0;
+    std::size_t bytes = 0;
+  };
+  std::vector<Scratch> scratch_;  // the last one is in use; work may still use the others
+};
+
+}  // namespace millrace::cuda

@@ -1,0 +1,169 @@
+// The device's queues: streams of the driver's that are filled ahead of time, and what has to wait on the host.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/memory.h"
+#include "backends/cuda/native_stream.h"
+#include "backends/cuda/task_threads.h"
+#include "device/backend.h"
+#include "sync/annotations.h"
+#include "sync/atomic.h"
+#include "sync/mutex.h"
+#include "sync/ref.h"
+#include "sync/thread.h"
+
+namespace millrace::cuda {
+
+/// Each queue is a stream of the driver's. A submission is put on it by whoever submits, at once, when
+/// everything before it on the queue and everything it waits for was put on streams too: the device does
+/// the waiting then, and from there on all of it can only fail with the device. Nobody is asked whether it
+/// may run.
+///
+/// All else is held on the host: host tasks, copies that the driver would block for, what comes after
+/// something that failed, what was given up. Its turn comes when all that is before it was reported; then
+/// the sink is asked, and a thread for tasks runs it or it goes to the device.
+///
+/// One thread watches: it reports what the device has done and moves on what is held. Threads that wait for a
+/// queue look for themselves (assist).
+///
+/// Invariants (docs/concurrency/cuda.md):
+///   C1  Every submission accepted is reported exactly once, in the order of its queue.
+///   C2  At most one thread puts work on a queue's stream (filling), and at most one reports for a queue.
+///   C3  handed() >= v means: all up to v was reported, or is on the device's streams without a failure.
+///   C4  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no other
+///       is taken.
+///   C5  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
+///       sleeps, or it sees what was added.
+///
+/// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
+/// last. Threads hold a reference, so those that stop gave up on find everything they touch alive.
+class Queues final : public sync::RefCounted {
+ public:
+  Queues* next = nullptr;  ///< among those kept forever
+
+  Queues(int queues, int workers, CompletionSink& sink, std::string device, CUcontext context,
+         const Memory& memory);
+  ~Queues() override;
+
+  Status start();
+  Status submit(Submission&& submission) noexcept;
+  bool assist(QueueId queue) noexcept;
+  void cancel() noexcept;
+  /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and what
+  /// is not yet reported is reported from here.
+  [[nodiscard]] bool stop() noexcept;
+
+  bool on_own_thread() const noexcept;
+  int size() const noexcept { return static_cast<int>(queues_.size()); }
+  /// Did the device stop working?
+  bool is_lost() const noexcept;
+  static void keep_forever(sync::Ref<Queues> queues) noexcept;
+
+ private:
+  struct Item {
+    Submission submission;
+    bool on_host = false;  // an operation of it is the host's
+  };
+
+  /// A submission in the order of its queue, from when its turn has come or it is put on the stream.
+  struct Flight {
+    std::uint64_t value = 0;
+    CUevent event = nullptr;  // after its operations; null: there is nothing to wait for
+    bool ready = false;       // filling is over
+    bool plain = true;        // no code of the user's can run when it is reported
+    Status failure;
+  };
+
+  struct alignas(sync::kCacheLine) Queue {
+    Queue(int number, const Memory& memory, const std::string& device)
+        : id(number), stream(number, memory, device) {}
+
+    const QueueId id;
+    sync::atomic<std::uint32_t> underway{0};      // held and in flight
+    sync::atomic<std::uint64_t> handed{0};        // C3
+    sync::atomic<std::uint64_t> reached{0};       // reported, and the sink has returned
+    sync::atomic<std::uint64_t> last_failure{0};  // the last value that failed
+
+    sync::Mutex mutex;
+    std::deque<std::unique_ptr<Item>> held GUARDED_BY(mutex);
+    std::deque<Flight> flights GUARDED_BY(mutex);
+    std::vector<CUevent> events GUARDED_BY(mutex);  // to be used again
+    std::uint64_t submitted GUARDED_BY(mutex) = 0;
+    bool filling GUARDED_BY(mutex) = false;
+    bool reporting GUARDED_BY(mutex) = false;
+    bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
+    bool abandoned GUARDED_BY(mutex) = false;  // stop has given up on it and reports what is left
+    std::unique_ptr<Item> running;             // filling's: kept when stop gives up
+    NativeStream stream;                       // filling's
+  };
+
+  Queue& at(QueueId queue) noexcept { return *queues_[static_cast<std::size_t>(queue)]; }
+  bool is_valid(const Submission& submission) const noexcept;
+
+  /// Can it go to the device now, without anybody being asked?
+  bool goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept
+      REQUIRES(queue.mutex);
+  /// Was all reported that is before the item and that it waits for?
+  bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
+  /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
+  void begin(Queue& queue, std::uint64_t value, bool plain) REQUIRES(queue.mutex);
+  /// Puts the item on the stream.
+  void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
+  Status fill_stream(Queue& queue, const Submission& submission, CUevent* event) noexcept;
+  Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
+  CUresult take_event(Queue& queue, CUevent* event) noexcept EXCLUDES(queue.mutex);
+  /// The last flight's filling is over.
+  void end(Queue& queue, CUevent event, Status failure) noexcept EXCLUDES(queue.mutex);
+  /// On a thread for tasks.
+  void run(Queue& queue) noexcept;
+  Status run_operations(Queue& queue) noexcept;
+
+  /// Reports what is done at the queue's front; false if that was nothing. plain_only: nothing that could run
+  /// code of the user's.
+  bool report(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
+  enum class Outcome : std::uint8_t { unfinished, done };
+  Outcome look(const Flight& flight, Status& status) noexcept;
+  /// Moves on what is held; false if it could not.
+  bool advance(Queue& queue) noexcept EXCLUDES(queue.mutex);
+  void watch() noexcept;
+  /// Until then, or until it is woken with high urgency.
+  void nap(sync::Clock::time_point until) noexcept EXCLUDES(mutex_);
+  /// Until something is underway.
+  void sleep() noexcept EXCLUDES(mutex_);
+  enum class Urgency : std::uint8_t { low, high };
+  void wake(Urgency urgency) noexcept EXCLUDES(mutex_);
+  void lose(const Status& why) noexcept;
+  Status verdict() noexcept;
+  bool anything_underway() const noexcept;
+  void report_rest() noexcept;
+
+  const std::string device_;
+  CompletionSink& sink_;
+  const CUcontext context_;
+  const Memory& memory_;
+  // Made beforehand: reporting must not need memory.
+  const Status cancelled_status_, stopped_status_, no_memory_status_;
+  std::vector<std::unique_ptr<Queue>> queues_;
+  TaskThreads tasks_;
+
+  sync::atomic<bool> cancelled_{false};
+  sync::atomic<bool> lost_{false};
+  enum class Doze : std::uint8_t { none, nap, sleep };
+  sync::atomic<Doze> doze_{Doze::none};  // of the watcher (C5)
+  mutable sync::Mutex mutex_;           // a leaf
+  sync::ConditionVariable woken_;
+  bool wake_ GUARDED_BY(mutex_) = false;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  Status lost_status_ GUARDED_BY(mutex_);
+  sync::Thread watcher_;
+};
+
+}  // namespace millrace::cuda

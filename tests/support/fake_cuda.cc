@@ -1,0 +1,403 @@
+#include "support/fake_cuda.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "backends/cuda/driver.h"
+
+namespace millrace::test {
+namespace {
+
+constexpr std::size_t kUnit = std::size_t{2} << 20;
+constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
+
+/// One recording of an event.
+class Recording {
+ public:
+  bool is_done() const {
+    const std::lock_guard lock(mutex_);
+    return done_;
+  }
+  void finish() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+  }
+  void wait() const {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return done_; });
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  bool done_ = false;
+};
+
+struct FakeEvent {
+  std::mutex mutex;
+  std::shared_ptr<Recording> last;
+
+  std::shared_ptr<Recording> recording() {
+    const std::lock_guard lock(mutex);
+    return last;
+  }
+};
+
+/// Operations in order, on a thread of its own.
+class FakeStream {
+ public:
+  FakeStream() : thread_([this] { work(); }) {}
+  ~FakeStream() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  FakeStream(const FakeStream&) = delete;
+  FakeStream& operator=(const FakeStream&) = delete;
+
+  void push(std::function<void()> operation) {
+    {
+      const std::lock_guard lock(mutex_);
+      operations_.push_back(std::move(operation));
+    }
+    changed_.notify_all();
+  }
+  void synchronize() {
+    const auto end = std::make_shared<Recording>();
+    push([end] { end->finish(); });
+    end->wait();
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stopping_ || !operations_.empty(); });
+      if (operations_.empty()) return;
+      std::function<void()> operation = std::move(operations_.front());
+      operations_.pop_front();
+      lock.unlock();
+      operation();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> operations_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+/// What all functions of the driver share.
+struct Machine {
+  std::atomic<std::size_t> calls{0};
+  std::atomic<CUresult> answer{CUDA_SUCCESS};
+  int devices = 1;
+  std::size_t memory_bytes = 0;
+
+  std::mutex mutex;
+  std::size_t used = 0;                               // physical memory
+  std::map<CUdeviceptr, std::size_t> reservations;    // bytes by base
+  std::map<unsigned long long, std::size_t> physical;  // bytes by handle
+  unsigned long long next_handle = 1;
+
+  bool is_device(CUdeviceptr address) {
+    const std::lock_guard lock(mutex);
+    auto found = reservations.upper_bound(address);
+    if (found == reservations.begin()) return false;
+    --found;
+    return address - found->first < found->second;
+  }
+};
+
+// Never destroyed: devices may be closed by static destructors.
+Machine& machine() {
+  static Machine* const once = new Machine;
+  return *once;
+}
+
+/// Counts a call. Work that was asked about after the device has failed is answered with that.
+CUresult asked() {
+  Machine& all = machine();
+  all.calls.fetch_add(1);
+  return all.answer.load();
+}
+
+FakeStream& stream_of(CUstream stream) {
+  return *reinterpret_cast<FakeStream*>(stream);
+}
+FakeEvent& event_of(CUevent event) {
+  return *reinterpret_cast<FakeEvent*>(event);
+}
+void* pointer(CUdeviceptr address) {
+  return reinterpret_cast<void*>(address);
+}
+
+thread_local CUcontext current_context = nullptr;
+thread_local std::vector<CUcontext> outer_contexts;
+
+int attribute(CUdevice_attribute which) {
+  switch (which) {
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: return 4;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: return 9;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED: return 1;
+    default: return 0;
+  }
+}
+
+CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes) {
+  Machine& all = machine();
+  const std::lock_guard lock(all.mutex);
+  if (all.used + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  all.used += bytes;
+  *handle = all.next_handle++;
+  all.physical[*handle] = bytes;
+  return CUDA_SUCCESS;
+}
+
+CUresult reserve(CUdeviceptr* address, std::size_t bytes) {
+  // A unit more, so that an aligned range lies within; what sticks out on both sides goes back.
+  void* const map = mmap(nullptr, bytes + kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto start = reinterpret_cast<std::uintptr_t>(map);
+  const std::uintptr_t aligned = (start + kUnit - 1) / kUnit * kUnit;
+  if (aligned > start) munmap(map, aligned - start);
+  const std::size_t behind = start + kUnit - aligned;
+  if (behind > 0) munmap(reinterpret_cast<void*>(aligned + bytes), behind);
+  *address = aligned;
+  Machine& all = machine();
+  const std::lock_guard lock(all.mutex);
+  all.reservations[aligned] = bytes;
+  return CUDA_SUCCESS;
+}
+
+CUresult copy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  const bool to_host = !machine().is_device(to);
+  const bool from_host = !machine().is_device(from);
+  if (from_host && bytes <= kTakenAlong) {
+    const auto* const first = static_cast<const std::byte*>(pointer(from));
+    std::vector<std::byte> taken(first, first + bytes);
+    stream_of(stream).push(
+        [to, taken = std::move(taken)] { std::memcpy(pointer(to), taken.data(), taken.size()); });
+  } else {
+    stream_of(stream).push([to, from, bytes] { std::memmove(pointer(to), pointer(from), bytes); });
+  }
+  // As with memory that was not registered.
+  if (to_host || (from_host && bytes > kTakenAlong)) stream_of(stream).synchronize();
+  return CUDA_SUCCESS;
+}
+
+cuda::Driver make_driver() {
+  cuda::Driver d;
+  d.init = [](unsigned) { return asked(); };
+  d.driver_version = [](int* version) {
+    *version = 13000;
+    return CUDA_SUCCESS;
+  };
+  d.error_name = [](CUresult, const char** name) {
+    *name = "CUDA_ERROR_OF_THE_FAKE";
+    return CUDA_SUCCESS;
+  };
+  d.error_string = [](CUresult, const char** text) {
+    *text = "the fake device was told to fail";
+    return CUDA_SUCCESS;
+  };
+  d.device_count = [](int* count) {
+    *count = machine().devices;
+    return CUDA_SUCCESS;
+  };
+  d.device = [](CUdevice* device, int index) {
+    *device = index;
+    return CUDA_SUCCESS;
+  };
+  d.device_name = [](char* name, int size, CUdevice) {
+    std::snprintf(name, static_cast<std::size_t>(size), "Fake device");
+    return CUDA_SUCCESS;
+  };
+  d.device_memory = [](std::size_t* bytes, CUdevice) {
+    *bytes = machine().memory_bytes;
+    return CUDA_SUCCESS;
+  };
+  d.device_uuid = [](CUuuid* uuid, CUdevice device) {
+    std::memset(uuid->bytes, 0x10 + device, sizeof uuid->bytes);
+    return CUDA_SUCCESS;
+  };
+  d.device_attribute = [](int* value, CUdevice_attribute which, CUdevice) {
+    *value = attribute(which);
+    return CUDA_SUCCESS;
+  };
+  d.primary_context_retain = [](CUcontext* context, CUdevice device) {
+    *context = reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
+    return asked();
+  };
+  d.primary_context_release = [](CUdevice) { return CUDA_SUCCESS; };
+  d.context_current = [](CUcontext* context) {
+    *context = current_context;
+    return CUDA_SUCCESS;
+  };
+  d.context_push = [](CUcontext context) {
+    outer_contexts.push_back(std::exchange(current_context, context));
+    return CUDA_SUCCESS;
+  };
+  d.context_pop = [](CUcontext* context) {
+    *context = std::exchange(current_context, outer_contexts.back());
+    outer_contexts.pop_back();
+    return CUDA_SUCCESS;
+  };
+  d.stream_create = [](CUstream* stream, unsigned, int) {
+    *stream = reinterpret_cast<CUstream>(new FakeStream);
+    return asked();
+  };
+  d.stream_destroy = [](CUstream stream) {
+    delete &stream_of(stream);
+    return CUDA_SUCCESS;
+  };
+  d.stream_synchronize = [](CUstream stream) {
+    stream_of(stream).synchronize();
+    return asked();
+  };
+  d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
+    if (auto recording = event_of(event).recording())
+      stream_of(stream).push([recording = std::move(recording)] { recording->wait(); });
+    return asked();
+  };
+  d.event_create = [](CUevent* event, unsigned) {
+    *event = reinterpret_cast<CUevent>(new FakeEvent);
+    return asked();
+  };
+  d.event_destroy = [](CUevent event) {
+    delete &event_of(event);
+    return CUDA_SUCCESS;
+  };
+  d.event_record = [](CUevent event, CUstream stream) {
+    const auto recording = std::make_shared<Recording>();
+    {
+      const std::lock_guard lock(event_of(event).mutex);
+      event_of(event).last = recording;
+    }
+    stream_of(stream).push([recording] { recording->finish(); });
+    return asked();
+  };
+  d.event_query = [](CUevent event) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const auto recording = event_of(event).recording();
+    return recording == nullptr || recording->is_done() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+  };
+  d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    return copy(to, from, bytes, stream);
+  };
+  d.fill = [](CUdeviceptr to, unsigned char value, std::size_t bytes, CUstream stream) {
+    stream_of(stream).push([=] { std::memset(pointer(to), value, bytes); });
+    return asked();
+  };
+  d.pointer_attribute = [](void* value, CUpointer_attribute, CUdeviceptr address) {
+    if (!machine().is_device(address)) return CUDA_ERROR_INVALID_VALUE;
+    *static_cast<unsigned*>(value) = CU_MEMORYTYPE_DEVICE;
+    return CUDA_SUCCESS;
+  };
+  d.allocation_granularity = [](std::size_t* unit, const CUmemAllocationProp*,
+                                CUmemAllocationGranularity_flags) {
+    *unit = kUnit;
+    return asked();
+  };
+  d.address_reserve = [](CUdeviceptr* address, std::size_t bytes, std::size_t, CUdeviceptr,
+                         unsigned long long) {
+    machine().calls.fetch_add(1);
+    return reserve(address, bytes);
+  };
+  d.address_free = [](CUdeviceptr address, std::size_t bytes) {
+    machine().calls.fetch_add(1);
+    {
+      const std::lock_guard lock(machine().mutex);
+      machine().reservations.erase(address);
+    }
+    munmap(pointer(address), bytes);
+    return CUDA_SUCCESS;
+  };
+  d.memory_create = [](CUmemGenericAllocationHandle* handle, std::size_t bytes, const CUmemAllocationProp*,
+                       unsigned long long) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    return create_memory(handle, bytes);
+  };
+  d.memory_release = [](CUmemGenericAllocationHandle handle) {
+    machine().calls.fetch_add(1);
+    const std::lock_guard lock(machine().mutex);
+    machine().used -= machine().physical[handle];
+    machine().physical.erase(handle);
+    return CUDA_SUCCESS;
+  };
+  d.memory_map = [](CUdeviceptr, std::size_t, std::size_t, CUmemGenericAllocationHandle,
+                    unsigned long long) { return asked(); };
+  d.memory_unmap = [](CUdeviceptr address, std::size_t bytes) {
+    machine().calls.fetch_add(1);
+    // The same addresses without memory; what was in it is gone.
+    void* const map = mmap(pointer(address), bytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return map == MAP_FAILED ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
+  };
+  d.memory_set_access = [](CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc*, std::size_t) {
+    if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
+    return asked();
+  };
+  d.memory_info = [](std::size_t* free, std::size_t* total) {
+    const std::lock_guard lock(machine().mutex);
+    *total = machine().memory_bytes;
+    *free = *total - machine().used;
+    return CUDA_SUCCESS;
+  };
+  d.memory_allocate = [](CUdeviceptr* address, std::size_t bytes) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    *address = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
+    return CUDA_SUCCESS;
+  };
+  d.memory_free = [](CUdeviceptr address) {
+    std::free(pointer(address));
+    return CUDA_SUCCESS;
+  };
+  return d;
+}
+
+}  // namespace
+
+void install_fake_cuda(int devices, std::size_t memory_bytes) {
+  machine().devices = devices;
+  machine().memory_bytes = memory_bytes;
+  static const cuda::Driver* const driver = new cuda::Driver(make_driver());
+  cuda::replace_driver(*driver);
+}
+
+void fail_fake_cuda(CUresult answer) {
+  machine().answer.store(answer);
+}
+
+std::size_t fake_cuda_calls() {
+  return machine().calls.load();
+}
+
+std::size_t fake_cuda_memory() {
+  const std::lock_guard lock(machine().mutex);
+  return machine().used;
+}
+
+}  // namespace millrace::test

@@ -1,0 +1,25 @@
+// A driver that plays an NVIDIA device in host memory: what the CUDA backend does can be tested, also under
+// sanitizers, where there is no GPU. It runs no kernels.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+
+namespace millrace::test {
+
+/// Takes the driver's place for the rest of the process, with devices of so much memory. Before any device is
+/// opened.
+void install_fake_cuda(int devices = 1, std::size_t memory_bytes = std::size_t{4} << 30);
+
+/// From here on the device answers everything that asks about its work with this, as a real one does after an
+/// illegal access. CUDA_SUCCESS: it works again.
+void fail_fake_cuda(CUresult answer);
+
+/// How often the backend has asked the driver for anything.
+std::size_t fake_cuda_calls();
+
+/// Bytes of physical memory that are there.
+std::size_t fake_cuda_memory();
+
+}  // namespace millrace::test
