@@ -3,8 +3,9 @@
 #include <millrace/device.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
-#include <thread>
 #include <vector>
 
 #include "support/fake_cuda.h"
@@ -22,7 +23,7 @@ class CudaDevice : public testing::Test {
 
 TEST_F(CudaDevice, CopiesThereAndBack) {
   Device device = Device::create("cuda:0");
-  const Stream stream = device.stream();
+  Stream stream = device.stream();
   const Buffer buffer = device.buffer(3 * kMiB);
   std::vector<std::uint8_t> there(buffer.size(), 9);
   std::vector<std::uint8_t> back(buffer.size());
@@ -76,7 +77,7 @@ TEST_F(CudaDevice, TheDevicesOwnLimitGoesThroughTheProcedure) {
 
 TEST_F(CudaDevice, ALostDeviceIsToldToEverybodyAndCloses) {
   Device device = Device::create("cuda:0");
-  const Stream stream = device.stream();
+  Stream stream = device.stream();
   const Buffer buffer = device.buffer(4096);
   fail_fake_cuda(CUDA_ERROR_ILLEGAL_ADDRESS);
   std::atomic<int> handlers{0};
@@ -93,7 +94,6 @@ TEST_F(CudaDevice, ALostDeviceIsToldToEverybodyAndCloses) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::DeviceLost);
   }
-  std::thread([&] { EXPECT_THROW(device.stream().wait(), Error) << "nothing was committed there"; }).join();
   device.close();
   EXPECT_EQ(handlers, 8);
 }
