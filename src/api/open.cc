@@ -19,9 +19,10 @@ constexpr int kMaxHostDevices = 64;
 constexpr int kMaxWorkers = 1024;
 
 [[noreturn]] void refuse_name(std::string_view name) {
-  std::string message = "there is no device \"" + std::string(name) +
-                        "\"; \"auto\", \"host\" and \"host:0\" to \"host:" +
-                        std::to_string(kMaxHostDevices - 1) + "\" can be opened";
+  std::string message =
+      "there is no device \"" + std::string(name) +
+      "\"; \"auto\", \"host\" and \"host:0\" to \"host:" + std::to_string(kMaxHostDevices - 1) +
+      "\" can be opened";
   for (const DeviceInfo& info : cuda::available_devices()) message += ", \"" + info.name + "\"";
   if (name.starts_with("cuda")) {
     if (const std::string absence = cuda::absence(); !absence.empty()) message += "; " + absence;

@@ -46,9 +46,9 @@ class CompletionSink {
   /// for them and for the one before: a failure means it must not run and completes with that status. Called
   /// on the backend's threads, with no lock held.
   ///
-  /// A backend that fills its device's queues ahead of time need not ask about a submission that was not given
-  /// up, when what it waits for, the value before it and all from its oldest dependency on have not failed and
-  /// can't fail any more unless the device itself does.
+  /// A backend that fills its device's queues ahead of time need not ask about a submission that was not
+  /// given up, when what it waits for, the value before it and all from its oldest dependency on have not
+  /// failed and can't fail any more unless the device itself does.
   virtual Status may_run(const Submission& submission) noexcept = 0;
   /// The queue has reached the value. Called once for each submission, in order per queue, on the
   /// backend's threads, with no lock held. May submit.
@@ -85,8 +85,8 @@ class Backend {
   virtual void release(void* base, std::size_t bytes) noexcept = 0;
   /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
   virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
-  /// The part of a committed range that decommit can give back by itself; empty if there is none. A device may
-  /// take memory back only in the chunks in which it was committed.
+  /// The part of a committed range that decommit can give back by itself; empty if there is none. A device
+  /// may take memory back only in the chunks in which it was committed.
   virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;

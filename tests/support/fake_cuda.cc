@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -116,8 +116,8 @@ struct Machine {
   std::size_t memory_bytes = 0;
 
   std::mutex mutex;
-  std::size_t used = 0;                               // physical memory
-  std::map<CUdeviceptr, std::size_t> reservations;    // bytes by base
+  std::size_t used = 0;                                // physical memory
+  std::map<CUdeviceptr, std::size_t> reservations;     // bytes by base
   std::map<unsigned long long, std::size_t> physical;  // bytes by handle
   unsigned long long next_handle = 1;
 
@@ -177,7 +177,8 @@ CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes) 
 
 CUresult reserve(CUdeviceptr* address, std::size_t bytes) {
   // A unit more, so that an aligned range lies within; what sticks out on both sides goes back.
-  void* const map = mmap(nullptr, bytes + kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const map =
+      mmap(nullptr, bytes + kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (map == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
   const auto start = reinterpret_cast<std::uintptr_t>(map);
   const std::uintptr_t aligned = (start + kUnit - 1) / kUnit * kUnit;
@@ -347,8 +348,9 @@ cuda::Driver make_driver() {
     machine().physical.erase(handle);
     return CUDA_SUCCESS;
   };
-  d.memory_map = [](CUdeviceptr, std::size_t, std::size_t, CUmemGenericAllocationHandle,
-                    unsigned long long) { return asked(); };
+  d.memory_map = [](CUdeviceptr, std::size_t, std::size_t, CUmemGenericAllocationHandle, unsigned long long) {
+    return asked();
+  };
   d.memory_unmap = [](CUdeviceptr address, std::size_t bytes) {
     machine().calls.fetch_add(1);
     // The same addresses without memory; what was in it is gone.

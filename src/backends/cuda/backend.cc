@@ -42,7 +42,9 @@ class CudaBackend final : public Backend {
   CudaBackend(const Properties& properties, const DeviceOptions& options)
       : properties_(properties),
         info_(info_of(properties, options)),
-        memory_(std::make_unique<Memory>(properties, info_.name)) {
+        memory_(std::make_unique<Memory>(
+            properties, options.memory_limit != 0 ? options.memory_limit : properties.memory_bytes,
+            info_.name)) {
     refuse_host_options(options, info_.name);
     if (!properties.virtual_memory) {
       throw Error(ErrorCode::Unsupported,
@@ -140,7 +142,8 @@ std::vector<DeviceInfo> available_devices() {
 
 std::string absence() {
   if (find_driver() == nullptr) return why_no_driver();
-  return list_devices().empty() ? "the NVIDIA driver lists no device (CUDA_VISIBLE_DEVICES may hide them)" : "";
+  return list_devices().empty() ? "the NVIDIA driver lists no device (CUDA_VISIBLE_DEVICES may hide them)"
+                                : "";
 }
 
 std::string full_name(std::string_view name) {
@@ -154,8 +157,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const DeviceOptio
   if (index < 0) {
     const std::string why = absence();
     throw Error(ErrorCode::InvalidArgument,
-                "there is no device \"" + name + "\": " +
-                    (why.empty() ? std::to_string(devices.size()) + " are present" : why),
+                "there is no device \"" + name +
+                    "\": " + (why.empty() ? std::to_string(devices.size()) + " are present" : why),
                 {.call = "Device::open", .device = {}, .stream = -1, .rule = {}});
   }
   return std::make_unique<CudaBackend>(devices[static_cast<std::size_t>(index)], options);

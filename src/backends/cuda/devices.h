@@ -23,9 +23,9 @@ struct Properties {
   std::size_t memory_bytes = 0;
   int multiprocessors = 0;
   int compute_major = 0, compute_minor = 0;
-  bool virtual_memory = false;  ///< memory can be mapped into reserved addresses
-  bool shareable = false;       ///< as a file descriptor
-  bool rdma_capable = false;    ///< with memory that is mapped so
+  bool virtual_memory = false;     ///< memory can be mapped into reserved addresses
+  bool shareable = false;          ///< as a file descriptor
+  bool rdma_capable = false;       ///< with memory that is mapped so
   bool reads_host_memory = false;  ///< kernels read memory that was not registered
 };
 
@@ -35,8 +35,8 @@ std::vector<Properties> list_devices();
 /// The device's own words, as `devices` shows them.
 std::string description_of(const Properties& properties);
 
-/// "cuda", "cuda:1", "cuda:GPU-12ab..." (as much of the UUID as tells it from others) to an index; -1 if there
-/// is no such device.
+/// "cuda", "cuda:1", "cuda:GPU-12ab..." (as much of the UUID as tells it from others) to an index; -1 if
+/// there is no such device.
 int find_device(std::string_view name, const std::vector<Properties>& devices);
 
 /// The device's primary context, held while this lives; what CUDA's runtime uses too.

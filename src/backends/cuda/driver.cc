@@ -26,7 +26,8 @@ std::string look_for(const char* symbol, unsigned version, void** function) {
     if (cudaDriverGetVersion(&driver_version) == cudaSuccess && driver_version == 0)
       return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
   }
-  if (error != cudaSuccess) return std::string("the NVIDIA driver can't be used: ") + cudaGetErrorString(error);
+  if (error != cudaSuccess)
+    return std::string("the NVIDIA driver can't be used: ") + cudaGetErrorString(error);
   return std::string("the NVIDIA driver is too old: it has no ") + symbol;
 }
 
@@ -110,20 +111,18 @@ bool is_fatal(CUresult result) noexcept {
     case CUDA_ERROR_DEVICE_UNAVAILABLE:
     case CUDA_ERROR_TENSOR_MEMORY_LEAK:
     case CUDA_ERROR_SYSTEM_NOT_READY:
-    case CUDA_ERROR_UNKNOWN:
-      return true;
-    default:
-      return false;
+    case CUDA_ERROR_UNKNOWN: return true;
+    default: return false;
   }
 }
 
 Status status_of(CUresult result, const std::string& asked, const std::string& device, int stream) {
   if (result == CUDA_SUCCESS) return {};
-  const ErrorCode code = is_fatal(result)                        ? ErrorCode::DeviceLost
-                         : result == CUDA_ERROR_OUT_OF_MEMORY    ? ErrorCode::OutOfMemory
-                         : result == CUDA_ERROR_INVALID_VALUE    ? ErrorCode::InvalidArgument
-                         : result == CUDA_ERROR_NOT_SUPPORTED    ? ErrorCode::Unsupported
-                                                                 : ErrorCode::WorkFailed;
+  const ErrorCode code = is_fatal(result)                     ? ErrorCode::DeviceLost
+                         : result == CUDA_ERROR_OUT_OF_MEMORY ? ErrorCode::OutOfMemory
+                         : result == CUDA_ERROR_INVALID_VALUE ? ErrorCode::InvalidArgument
+                         : result == CUDA_ERROR_NOT_SUPPORTED ? ErrorCode::Unsupported
+                                                              : ErrorCode::WorkFailed;
   return Status(code, asked + ": the driver answered " + describe(result),
                 {.call = {}, .device = device, .stream = stream, .rule = {}});
 }

@@ -11,43 +11,43 @@
 namespace millrace::cuda {
 
 // The driver's functions by our name, its name, and the version whose signature is meant.
-#define MILLRACE_CUDA_DRIVER_FUNCTIONS(F)                                \
-  F(init, cuInit, 2000)                                                  \
-  F(driver_version, cuDriverGetVersion, 2020)                            \
-  F(error_name, cuGetErrorName, 6000)                                    \
-  F(error_string, cuGetErrorString, 6000)                                \
-  F(device_count, cuDeviceGetCount, 2000)                                \
-  F(device, cuDeviceGet, 2000)                                           \
-  F(device_name, cuDeviceGetName, 2000)                                  \
-  F(device_memory, cuDeviceTotalMem, 3020)                               \
-  F(device_uuid, cuDeviceGetUuid, 11040)                                 \
-  F(device_attribute, cuDeviceGetAttribute, 2000)                        \
-  F(primary_context_retain, cuDevicePrimaryCtxRetain, 7000)              \
-  F(primary_context_release, cuDevicePrimaryCtxRelease, 11000)           \
-  F(context_current, cuCtxGetCurrent, 4000)                              \
-  F(context_push, cuCtxPushCurrent, 4000)                                \
-  F(context_pop, cuCtxPopCurrent, 4000)                                  \
-  F(stream_create, cuStreamCreateWithPriority, 5050)                     \
-  F(stream_destroy, cuStreamDestroy, 4000)                               \
-  F(stream_synchronize, cuStreamSynchronize, 2000)                       \
-  F(stream_wait_event, cuStreamWaitEvent, 3020)                          \
-  F(event_create, cuEventCreate, 2000)                                   \
-  F(event_destroy, cuEventDestroy, 4000)                                 \
-  F(event_record, cuEventRecord, 2000)                                   \
-  F(event_query, cuEventQuery, 2000)                                     \
-  F(copy, cuMemcpyAsync, 4000)                                           \
-  F(fill, cuMemsetD8Async, 3020)                                         \
-  F(pointer_attribute, cuPointerGetAttribute, 4000)                      \
-  F(allocation_granularity, cuMemGetAllocationGranularity, 10020)        \
-  F(address_reserve, cuMemAddressReserve, 10020)                         \
-  F(address_free, cuMemAddressFree, 10020)                               \
-  F(memory_create, cuMemCreate, 10020)                                   \
-  F(memory_release, cuMemRelease, 10020)                                 \
-  F(memory_map, cuMemMap, 10020)                                         \
-  F(memory_unmap, cuMemUnmap, 10020)                                     \
-  F(memory_set_access, cuMemSetAccess, 10020)                            \
-  F(memory_info, cuMemGetInfo, 3020)                                     \
-  F(memory_allocate, cuMemAlloc, 3020)                                   \
+#define MILLRACE_CUDA_DRIVER_FUNCTIONS(F)                         \
+  F(init, cuInit, 2000)                                           \
+  F(driver_version, cuDriverGetVersion, 2020)                     \
+  F(error_name, cuGetErrorName, 6000)                             \
+  F(error_string, cuGetErrorString, 6000)                         \
+  F(device_count, cuDeviceGetCount, 2000)                         \
+  F(device, cuDeviceGet, 2000)                                    \
+  F(device_name, cuDeviceGetName, 2000)                           \
+  F(device_memory, cuDeviceTotalMem, 3020)                        \
+  F(device_uuid, cuDeviceGetUuid, 11040)                          \
+  F(device_attribute, cuDeviceGetAttribute, 2000)                 \
+  F(primary_context_retain, cuDevicePrimaryCtxRetain, 7000)       \
+  F(primary_context_release, cuDevicePrimaryCtxRelease, 11000)    \
+  F(context_current, cuCtxGetCurrent, 4000)                       \
+  F(context_push, cuCtxPushCurrent, 4000)                         \
+  F(context_pop, cuCtxPopCurrent, 4000)                           \
+  F(stream_create, cuStreamCreateWithPriority, 5050)              \
+  F(stream_destroy, cuStreamDestroy, 4000)                        \
+  F(stream_synchronize, cuStreamSynchronize, 2000)                \
+  F(stream_wait_event, cuStreamWaitEvent, 3020)                   \
+  F(event_create, cuEventCreate, 2000)                            \
+  F(event_destroy, cuEventDestroy, 4000)                          \
+  F(event_record, cuEventRecord, 2000)                            \
+  F(event_query, cuEventQuery, 2000)                              \
+  F(copy, cuMemcpyAsync, 4000)                                    \
+  F(fill, cuMemsetD8Async, 3020)                                  \
+  F(pointer_attribute, cuPointerGetAttribute, 4000)               \
+  F(allocation_granularity, cuMemGetAllocationGranularity, 10020) \
+  F(address_reserve, cuMemAddressReserve, 10020)                  \
+  F(address_free, cuMemAddressFree, 10020)                        \
+  F(memory_create, cuMemCreate, 10020)                            \
+  F(memory_release, cuMemRelease, 10020)                          \
+  F(memory_map, cuMemMap, 10020)                                  \
+  F(memory_unmap, cuMemUnmap, 10020)                              \
+  F(memory_set_access, cuMemSetAccess, 10020)                     \
+  F(memory_info, cuMemGetInfo, 3020)                              \
+  F(memory_allocate, cuMemAlloc, 3020)                            \
   F(memory_free, cuMemFree, 3020)
 
 /// The functions this backend calls. All are there, or the driver counts as absent.

@@ -1,17 +1,21 @@
 #include "backends/cuda/memory.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <iterator>
 #include <limits>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "backends/cuda/driver.h"
 
 namespace millrace::cuda {
 namespace {
+
+/// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte.
+constexpr std::size_t kChunksOfLimit = 64;
+constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
 
 std::string range_text(const void* address, std::size_t bytes) {
   char text[64];
@@ -36,8 +40,10 @@ CUmemAllocationProp physical_memory_of(const Properties& properties) {
 
 }  // namespace
 
-Memory::Memory(const Properties& properties, std::string device)
-    : device_(std::move(device)), physical_(physical_memory_of(properties)) {}
+Memory::Memory(const Properties& properties, std::size_t limit, std::string device)
+    : device_(std::move(device)),
+      largest_chunk_(std::clamp(limit / kChunksOfLimit / kGranule * kGranule, kGranule, kLargestChunk)),
+      physical_(physical_memory_of(properties)) {}
 
 Memory::~Memory() {
   if (leaked_ || context_ == nullptr) return;
@@ -129,36 +135,50 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
       return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
     const auto next = chunks_.lower_bound(start);
     const bool overlaps_next = next != chunks_.end() && next->first < start + bytes;
-    const bool overlaps_last = next != chunks_.begin() && std::prev(next)->first + std::prev(next)->second.bytes > start;
+    const bool overlaps_last =
+        next != chunks_.begin() && std::prev(next)->first + std::prev(next)->second.bytes > start;
     if (overlaps_next || overlaps_last)
       return refuse(ErrorCode::InvalidState, "commit", address, bytes, "part of it is committed already");
   }
   const ContextScope scope(context_);
-  Chunk chunk{bytes, 0};
-  if (const CUresult result = driver().memory_create(&chunk.handle, bytes, &physical_, 0);
-      result != CUDA_SUCCESS) {
-    return failed(result, "commit", address, bytes);
-  }
-  CUresult result = driver().memory_map(start, bytes, 0, chunk.handle, 0);
-  if (result != CUDA_SUCCESS) {
-    (void)driver().memory_release(chunk.handle);
-    return failed(result, "map", address, bytes);
-  }
-  const CUmemAccessDesc access{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-  result = driver().memory_set_access(start, bytes, &access, 1);
-  if (result != CUDA_SUCCESS) {
-    give_back(start, chunk);
-    return failed(result, "make accessible", address, bytes);
-  }
+  Chunks made;
   try {
-    sync::LockGuard lock(mutex_);
-    chunks_.emplace(start, chunk);
-    committed_ += bytes;
+    CUresult result = map(start, bytes, made);
+    if (result == CUDA_SUCCESS) {
+      const CUmemAccessDesc access{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+      result = driver().memory_set_access(start, bytes, &access, 1);
+    }
+    if (result == CUDA_SUCCESS) {
+      sync::LockGuard lock(mutex_);
+      chunks_.merge(made);
+      committed_ += bytes;
+      return {};
+    }
+    for (const auto& [at, chunk] : made) give_back(at, chunk);
+    return failed(result, "commit", address, bytes);
   } catch (const std::bad_alloc&) {
-    give_back(start, chunk);
+    for (const auto& [at, chunk] : made) give_back(at, chunk);
     return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
   }
-  return {};
+}
+
+CUresult Memory::map(std::uintptr_t address, std::size_t bytes, Chunks& chunks) const {
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t size = std::min(bytes - done, largest_chunk_);
+    Chunk& chunk = chunks[address + done];
+    CUresult result = driver().memory_create(&chunk.handle, size, &physical_, 0);
+    if (result == CUDA_SUCCESS) {
+      result = driver().memory_map(address + done, size, 0, chunk.handle, 0);
+      if (result != CUDA_SUCCESS) (void)driver().memory_release(chunk.handle);
+    }
+    if (result != CUDA_SUCCESS) {
+      chunks.erase(address + done);
+      return result;
+    }
+    chunk.bytes = size;
+    done += size;
+  }
+  return CUDA_SUCCESS;
 }
 
 std::span<std::byte> Memory::decommittable(void* address, std::size_t bytes) const noexcept {

@@ -16,8 +16,9 @@
 
 namespace millrace::cuda {
 
-/// Each commit is one chunk of physical memory: many small ones are dear (2 MiB costs half of what a gigabyte
-/// does). The driver unmaps whole chunks only, so the same is true of decommit.
+/// A commit makes few chunks of physical memory, since each is dear (2 MiB costs half of what a gigabyte
+/// does). But the driver unmaps whole chunks only, and one live block keeps all of its chunk: none is larger
+/// than a part of the memory limit.
 ///
 /// Physical memory is made shareable and fit for RDMA where the device allows it, since neither can be added
 /// to memory that is there.
@@ -31,7 +32,8 @@ class Memory {
  public:
   static constexpr std::size_t kGranule = std::size_t{2} << 20;
 
-  Memory(const Properties& properties, std::string device);
+  /// limit: what will be committed at most.
+  Memory(const Properties& properties, std::size_t limit, std::string device);
   ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -64,8 +66,11 @@ class Memory {
   Status failed(CUresult result, const char* call, const void* address, std::size_t bytes) const;
   bool is_reserved(std::uintptr_t address, std::size_t bytes) const REQUIRES(mutex_);
   void give_back(std::uintptr_t address, const Chunk& chunk) const noexcept;
+  /// Maps new memory to the range, chunk by chunk; on failure what was mapped is still in chunks.
+  CUresult map(std::uintptr_t address, std::size_t bytes, Chunks& chunks) const;
 
   const std::string device_;
+  const std::size_t largest_chunk_;
   CUmemAllocationProp physical_{};
   CUcontext context_ = nullptr;
   mutable sync::Mutex mutex_;

@@ -26,7 +26,8 @@ constexpr std::chrono::microseconds kAssist{50};
 constexpr std::chrono::microseconds kBusy{30};
 constexpr std::chrono::microseconds kShortestPause{20};
 constexpr std::chrono::microseconds kLongestPause{200};
-// How long there must have been nothing before the watcher sleeps until it is woken, which costs who wakes it.
+// How long there must have been nothing before the watcher sleeps until it is woken, which costs who wakes
+// it.
 constexpr std::chrono::milliseconds kSleepAfter{2};
 
 struct QueuesTag;
@@ -135,6 +136,10 @@ Status Queues::submit(Submission&& submission) noexcept {
     item->on_host = std::ranges::any_of(submission.operations, [&](const Operation& operation) {
       return place_of(operation, memory_) == Place::host;
     });
+    item->plain =
+        !submission.given_up && std::ranges::none_of(submission.operations, [](const auto& operation) {
+          return std::holds_alternative<TaskWork>(operation.work);
+        });
     Queue& queue = at(submission.queue);
     bool ahead = false;
     {
@@ -191,7 +196,8 @@ bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
   if (cancelled_.load(std::memory_order_acquire) || is_lost()) return true;
   return std::ranges::all_of(item.submission.waits, [&](const TimelinePoint& wait) {
     // acquire: pairs with the release in report.
-    return queues_[static_cast<std::size_t>(wait.queue)]->reached.load(std::memory_order_acquire) >= wait.value;
+    return queues_[static_cast<std::size_t>(wait.queue)]->reached.load(std::memory_order_acquire) >=
+           wait.value;
   });
 }
 
@@ -326,17 +332,18 @@ bool Queues::report(Queue& queue, bool plain_only) noexcept {
   return any;
 }
 
-bool Queues::advance(Queue& queue) noexcept {
+bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   std::unique_ptr<Item> item;
   bool ahead = false;
   {
     sync::LockGuard lock(queue.mutex);
     if (queue.held.empty() || queue.abandoned) return false;
     const Item& front = *queue.held.front();
+    if (plain_only && !front.plain) return false;
     ahead = goes_ahead(queue, front.submission, front.on_host);
     if (!ahead && !is_its_turn(queue, front)) return false;
     try {
-      begin(queue, front.submission.value, ahead);
+      begin(queue, front.submission.value, front.plain);
     } catch (const std::bad_alloc&) {
       return false;  // the next look may find memory
     }
@@ -354,11 +361,19 @@ bool Queues::advance(Queue& queue) noexcept {
     return true;
   }
   if (refused.ok()) {
-    queue.running = std::move(item);
+    const std::uint64_t value = item->submission.value;
+    {
+      sync::LockGuard lock(queue.mutex);
+      queue.running = std::move(item);
+      queue.offered = value;
+    }
     try {
-      tasks_.run([this, &queue] { run(queue); });
+      tasks_.run([this, &queue, value] {
+        if (take_offer(queue, value)) run(queue);
+      });
       return true;
     } catch (const std::bad_alloc&) {
+      if (!take_offer(queue, value)) return true;
       refused = no_memory_status_;
       item = std::move(queue.running);
     }
@@ -368,7 +383,25 @@ bool Queues::advance(Queue& queue) noexcept {
     item.reset();  // before anybody hears of it: what tasks captured is free by then
   }
   end(queue, nullptr, std::move(refused));
-  (void)report(queue, false);
+  (void)report(queue, plain_only);
+  return true;
+}
+
+bool Queues::take_offer(Queue& queue, std::uint64_t value) noexcept {
+  sync::LockGuard lock(queue.mutex);
+  if (queue.offered != value) return false;
+  queue.offered = 0;
+  return true;
+}
+
+bool Queues::run_copies(Queue& queue) noexcept {
+  {
+    sync::LockGuard lock(queue.mutex);
+    if (queue.offered == 0 || !queue.running->plain) return false;
+    queue.offered = 0;
+  }
+  const OwnScope own(this);
+  run(queue);
   return true;
 }
 
@@ -415,14 +448,13 @@ bool Queues::assist(QueueId id) noexcept {
   Queue& queue = at(id);
   const sync::Clock::time_point end = sync::now() + kAssist;
   do {
-    {
-      sync::LockGuard lock(queue.mutex);
-      if (queue.flights.empty() || !queue.flights.front().plain) return false;
-    }
     if (report(queue, true)) {
       wake(Urgency::high);  // what is held may wait for it
       return true;
     }
+    if (advance(queue, true) || run_copies(queue)) return true;
+    sync::LockGuard lock(queue.mutex);
+    if (queue.flights.empty() || !queue.flights.front().plain) return false;
   } while (sync::now() < end);
   return false;
 }
@@ -471,7 +503,7 @@ void Queues::watch() noexcept {
       if (queue->underway.load(std::memory_order_seq_cst) == 0) continue;  // see submit (C5)
       underway = true;
       moved = report(*queue, false) || moved;
-      while (advance(*queue)) moved = true;
+      while (advance(*queue, false)) moved = true;
     }
     if (moved) {
       last_moved = sync::now();

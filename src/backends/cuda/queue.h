@@ -1,4 +1,5 @@
-// The device's queues: streams of the driver's that are filled ahead of time, and what has to wait on the host.
+// The device's queues: streams of the driver's that are filled ahead of time, and what has to wait on the
+// host.
 #pragma once
 
 #include <cuda.h>
@@ -38,7 +39,8 @@ namespace millrace::cuda {
 ///   C1  Every submission accepted is reported exactly once, in the order of its queue.
 ///   C2  At most one thread puts work on a queue's stream (filling), and at most one reports for a queue.
 ///   C3  handed() >= v means: all up to v was reported, or is on the device's streams without a failure.
-///   C4  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no other
+///   C4  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no
+///   other
 ///       is taken.
 ///   C5  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
@@ -57,8 +59,8 @@ class Queues final : public sync::RefCounted {
   Status submit(Submission&& submission) noexcept;
   bool assist(QueueId queue) noexcept;
   void cancel() noexcept;
-  /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and what
-  /// is not yet reported is reported from here.
+  /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
+  /// what is not yet reported is reported from here.
   [[nodiscard]] bool stop() noexcept;
 
   bool on_own_thread() const noexcept;
@@ -71,6 +73,7 @@ class Queues final : public sync::RefCounted {
   struct Item {
     Submission submission;
     bool on_host = false;  // an operation of it is the host's
+    bool plain = true;     // it runs and destroys no code of the user's
   };
 
   /// A submission in the order of its queue, from when its turn has come or it is put on the stream.
@@ -102,7 +105,9 @@ class Queues final : public sync::RefCounted {
     bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
     bool abandoned GUARDED_BY(mutex) = false;  // stop has given up on it and reports what is left
     std::unique_ptr<Item> running;             // filling's: kept when stop gives up
-    NativeStream stream;                       // filling's
+    std::uint64_t offered GUARDED_BY(mutex) =
+        0;                // the value of running, while no thread has taken it; else 0
+    NativeStream stream;  // filling's
   };
 
   Queue& at(QueueId queue) noexcept { return *queues_[static_cast<std::size_t>(queue)]; }
@@ -122,8 +127,10 @@ class Queues final : public sync::RefCounted {
   CUresult take_event(Queue& queue, CUevent* event) noexcept EXCLUDES(queue.mutex);
   /// The last flight's filling is over.
   void end(Queue& queue, CUevent event, Status failure) noexcept EXCLUDES(queue.mutex);
-  /// On a thread for tasks.
-  void run(Queue& queue) noexcept;
+  /// Takes what was offered to the threads for tasks, if that is still to be had.
+  [[nodiscard]] bool take_offer(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
+  /// Runs what was taken.
+  void run(Queue& queue) noexcept EXCLUDES(queue.mutex);
   Status run_operations(Queue& queue) noexcept;
 
   /// Reports what is done at the queue's front; false if that was nothing. plain_only: nothing that could run
@@ -131,8 +138,10 @@ class Queues final : public sync::RefCounted {
   bool report(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   enum class Outcome : std::uint8_t { unfinished, done };
   Outcome look(const Flight& flight, Status& status) noexcept;
-  /// Moves on what is held; false if it could not.
-  bool advance(Queue& queue) noexcept EXCLUDES(queue.mutex);
+  /// Moves on what is held; false if it could not. plain_only: as for report.
+  bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
+  /// Copies of the queue that only wait for a thread to run them.
+  bool run_copies(Queue& queue) noexcept EXCLUDES(queue.mutex);
   void watch() noexcept;
   /// Until then, or until it is woken with high urgency.
   void nap(sync::Clock::time_point until) noexcept EXCLUDES(mutex_);
@@ -158,7 +167,7 @@ class Queues final : public sync::RefCounted {
   sync::atomic<bool> lost_{false};
   enum class Doze : std::uint8_t { none, nap, sleep };
   sync::atomic<Doze> doze_{Doze::none};  // of the watcher (C5)
-  mutable sync::Mutex mutex_;           // a leaf
+  mutable sync::Mutex mutex_;            // a leaf
   sync::ConditionVariable woken_;
   bool wake_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;

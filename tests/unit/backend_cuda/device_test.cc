@@ -57,7 +57,8 @@ TEST_F(CudaDevice, AFreeAndAnAllocationAskTheDriverNothing) {
 TEST_F(CudaDevice, TrimGivesBackWholeChunks) {
   Device device = Device::create("cuda:0");
   std::vector<void*> blocks;
-  for (int i = 0; i < 40; ++i) blocks.push_back(device.allocate((static_cast<std::size_t>(i) % 5 + 1) * kMiB));
+  for (int i = 0; i < 40; ++i)
+    blocks.push_back(device.allocate((static_cast<std::size_t>(i) % 5 + 1) * kMiB));
   for (std::size_t i = 0; i < blocks.size(); i += 2) device.deallocate(blocks[i]);
   device.trim();
   EXPECT_EQ(device.memory().committed, fake_cuda_memory());

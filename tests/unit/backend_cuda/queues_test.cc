@@ -35,7 +35,8 @@ class RecordingSink final : public CompletionSink {
     if (submission.given_up) return Status(ErrorCode::WorkFailed, "it was given up");
     for (const TimelinePoint& wait : submission.waits) {
       if (completed_[index(wait.queue)] < wait.value) broken_ = "asked before a wait was over";
-      if (failures_.contains({wait.queue, wait.value})) return Status(ErrorCode::WorkFailed, "what it waits for failed");
+      if (failures_.contains({wait.queue, wait.value}))
+        return Status(ErrorCode::WorkFailed, "what it waits for failed");
     }
     if (completed_[index(submission.queue)] + 1 != submission.value) broken_ = "asked before its turn";
     return {};
