@@ -1,7 +1,7 @@
 # The tests: GoogleTest programs a folder, Python programs, the rules of the house.
 #
 #   tests/unit/<layer>/*_test.cc   -> unit_<layer>, sees src/
-#   tests/conformance/*_test.cc    -> conformance
+#   tests/conformance/*_test.cc    -> conformance, on the host backend; cuda.conformance, where that is built
 #   tests/lifecycle/*.cc           -> one program and one test each; *_plugin.cc -> a module they load
 #   tests/<folder>/test_*.py       -> one test each; exit 77 skips
 #   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
@@ -82,6 +82,19 @@ foreach(folder ${millrace_unit_folders})
   endif()
 endforeach()
 millrace_gtest(conformance ${millrace_tests}/conformance conformance)
+
+# All of it again as one test, as if the host could not touch the memory of its device: the ways that tests
+# take on a GPU.
+add_test(NAME conformance.copies COMMAND conformance)
+set_tests_properties(conformance.copies PROPERTIES
+  LABELS conformance TIMEOUT 1200 ENVIRONMENT MILLRACE_TEST_COPIES=1)
+# And on a GPU. What is looked for stands in tests/conformance/device_environment.cc; the reason follows it.
+if(MILLRACE_HAS_CUDA)
+  add_test(NAME cuda.conformance.all COMMAND conformance)
+  set_tests_properties(cuda.conformance.all PROPERTIES
+    LABELS gpu TIMEOUT 1200 ENVIRONMENT MILLRACE_TEST_DEVICE=cuda:0
+    SKIP_REGULAR_EXPRESSION "every test is skipped: ")
+endif()
 
 # Programs that fork, exit or unload: each ends in its own way, with status 0 if all went well.
 file(GLOB millrace_lifecycle_sources CONFIGURE_DEPENDS ${millrace_tests}/lifecycle/*.cc)

@@ -14,6 +14,7 @@
 #include "support/expect_error.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -24,7 +25,7 @@ constexpr std::size_t kLimit = 512 * kMiB;
 
 TEST(Accounting, HeapsMoveCommittedAndBlocksMoveLive) {
   const Watchdog watchdog("accounting of one block");
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   const MemoryStats before = device.memory();
   EXPECT_EQ(before.live, 0u);
   EXPECT_EQ(before.committed, 0u);
@@ -60,7 +61,7 @@ TEST(Accounting, HeapsMoveCommittedAndBlocksMoveLive) {
 
 TEST(Accounting, HoldsWithBlocksInEachPlace) {
   const Watchdog watchdog("accounting of each place");
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   StreamLease own = device.lease(), other = device.lease();
   std::vector<Buffer> live;
   for (int i = 0; i < 30; ++i) live.push_back(device.buffer(own.stream(), 40 * kKiB));
@@ -92,7 +93,7 @@ TEST(Accounting, HoldsWithBlocksInEachPlace) {
 
 TEST(Accounting, TotalsAreNeverNegativeUnderAReader) {
   const std::uint64_t seed = seed_of_run();
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   constexpr int kThreads = 8;
   const std::size_t rounds = scaled(200, 10);
   std::atomic<int> running = kThreads;
@@ -149,7 +150,7 @@ TEST(Accounting, TotalsAreNeverNegativeUnderAReader) {
 
 TEST(Accounting, PeaksAreExactWhenSerialised) {
   const Watchdog watchdog("peaks");
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   device.buffer(3 * kMiB).reset();
   EXPECT_EQ(device.memory().peak_live, 3 * kMiB);
   std::size_t most = 0;
@@ -177,7 +178,7 @@ TEST(Accounting, PeaksAreExactWhenSerialised) {
 void check_concurrent_peak(bool exact) {
   constexpr int kThreads = 8;
   constexpr std::size_t kEach = 10 * kMiB;
-  Device device = Device::create("host", {.memory_limit = kLimit, .exact_peaks = exact});
+  Device device = create_test_device({.memory_limit = kLimit, .exact_peaks = exact});
   std::barrier all(kThreads);
   MemoryStats at_most;
   on_threads(kThreads, [&](int number) {
@@ -208,7 +209,7 @@ TEST(Accounting, PeaksAreExactOnRequest) {
 
 TEST(Accounting, TheLimitCanBeMoved) {
   const Watchdog watchdog("moving the limit");
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   Buffer live = device.buffer(60 * kMiB);
   device.buffer(200 * kMiB).reset();
   EXPECT_GE(device.memory().committed, 200 * kMiB);
@@ -239,7 +240,7 @@ TEST(Accounting, TenThousandShortLivedThreadsLeaveNothingBehind) {
   const std::size_t count = scaled(10'000, 5, 1);
   constexpr std::size_t kAtOnce = 8;
   const Watchdog watchdog("short-lived threads", std::chrono::seconds(300));
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   const std::size_t threads_before = status_number("Threads:");
   std::size_t early_kib = 0;
   std::vector<Buffer> handed(kAtOnce);

@@ -3,19 +3,18 @@
 #include <millrace/millrace.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/device_pattern.h"
 #include "support/expect_error.h"
 #include "support/held_stream.h"
-#include "support/pattern.h"
+#include "support/test_device.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -29,7 +28,8 @@ constexpr std::size_t kKiB = 1024, kMiB = 1024 * kKiB;
 class AllocatorTest : public testing::Test {
  protected:
   Watchdog watchdog_{"an allocator test", seconds(100)};
-  Device device_ = Device::create("host", {.memory_limit = 512 * kMiB});
+  Device device_ = create_test_device({.memory_limit = 512 * kMiB});
+  const DevicePatterns patterns_{device_};
 };
 
 std::uintptr_t number(const void* address) {
@@ -54,7 +54,7 @@ TEST_F(AllocatorTest, AlignsTo512BytesUnlessMoreIsAsked) {
       blocks.push_back(device_.allocate(bytes, alignment));
       EXPECT_EQ(number(blocks.back()) % std::max<std::size_t>(alignment, 512), 0u)
           << bytes << " bytes, aligned to " << alignment;
-      write_pattern(blocks.back(), bytes, number(blocks.back()));
+      patterns_.write(blocks.back(), bytes, number(blocks.back()));
       if (blocks.size() < 12) continue;
       for (void* block : blocks) device_.deallocate(block);
       blocks.clear();
@@ -78,11 +78,12 @@ TEST_F(AllocatorTest, LiveBlocksNeverOverlap) {
   std::vector<Block> blocks;
   for (std::size_t bytes = 1; bytes < 24 * kMiB; bytes += bytes / 3 + 1) {
     blocks.push_back({device_.allocate(bytes), bytes});
-    std::memset(blocks.back().data, 0, bytes);  // all of it is usable
-    write_pattern(blocks.back().data, bytes, bytes);
+    device_.stream().fill(blocks.back().data, 0, bytes);  // all of it is usable
+    device_.stream().wait();
+    patterns_.write(blocks.back().data, bytes, bytes);
   }
   for (const Block& block : blocks)
-    EXPECT_TRUE(has_pattern(block.data, block.bytes, block.bytes)) << block.bytes;
+    EXPECT_TRUE(patterns_.check(block.data, block.bytes, block.bytes)) << block.bytes;
   for (const Block& block : blocks) device_.deallocate(block.data);
   EXPECT_EQ(device_.memory().live, 0u);
 }
@@ -171,15 +172,16 @@ void expect_reuse_after_use(Device device, bool whole_stream) {
   StreamLease lease_a = device.lease(), lease_b = device.lease();
   Stream a = lease_a.stream(), b = lease_b.stream();
   void* block = device.allocate(a, kBytes);
-  a.run("write", [=] { write_pattern(block, kBytes, 1); }, {writes(block, kBytes)});
+  const DevicePatterns patterns(device);
+  patterns.record_write(a, block, kBytes, 1);
   Event written = device.event();
   written.record(a);
   a.commit();
   b.wait_event(written);
+  const Buffer seen = device.buffer(b, kBytes);
   StreamHold hold(b);
-  std::atomic<bool> intact = false;
   const auto read = [&] {
-    b.run("read", [&, block] { intact = has_pattern(block, kBytes, 1); }, {reads(block, kBytes)});
+    b.copy(seen.data(), block, kBytes);
     b.commit();
   };
   if (whole_stream) {
@@ -194,8 +196,7 @@ void expect_reuse_after_use(Device device, bool whole_stream) {
   std::vector<Buffer> again;
   for (int i = 0; i < 8; ++i) {
     again.push_back(device.buffer(a, kBytes));
-    void* data = again.back().data();
-    a.run("overwrite", [=] { write_pattern(data, kBytes, 2); }, {writes(data, kBytes)});
+    a.fill(again.back().data(), 2, kBytes);
   }
   a.commit();
   try {
@@ -205,7 +206,7 @@ void expect_reuse_after_use(Device device, bool whole_stream) {
   }
   hold.open();
   device.synchronize();
-  EXPECT_TRUE(intact);
+  EXPECT_TRUE(patterns.check(seen.data(), kBytes, 1));
 }
 
 TEST_F(AllocatorTest, RecordedUsesOnAnotherStreamEndBeforeReuse) {
@@ -266,13 +267,13 @@ TEST_F(AllocatorTest, DiscardableMemoryIsNotUsedAndNotDiscardedInUse) {
   device_.make_resident(buffer.data());
   stream.fill(buffer.data(), 3, 4 * kKiB);
   stream.wait();
-  EXPECT_EQ(buffer.as<std::uint8_t>()[4095], 3);
+  EXPECT_EQ(read_one(stream, buffer.as<std::uint8_t>() + 4095), 3);
 }
 
 TEST(ThreadCacheBounds, AThreadHoardsNoMoreThanTheOptionSays) {
   const Watchdog watchdog("cache bounds", seconds(60));
-  Device device = Device::create(
-      "host", {.memory_limit = 512 * kMiB, .thread_cache_bytes = 4 * kMiB, .all_caches_bytes = 6 * kMiB});
+  Device device = create_test_device(
+      {.memory_limit = 512 * kMiB, .thread_cache_bytes = 4 * kMiB, .all_caches_bytes = 6 * kMiB});
   for (int round = 0; round < 3; ++round) {
     std::vector<Buffer> held;
     for (int i = 0; i < 200; ++i) held.push_back(device.buffer(128 * kKiB));

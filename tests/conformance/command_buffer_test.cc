@@ -12,6 +12,7 @@
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/held_stream.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -23,7 +24,7 @@ constexpr int kMostUncompleted = 64;
 
 struct CommandBuffers : testing::Test {
   const Watchdog watchdog{"a test of command buffers"};
-  Device device = Device::create("host", {.workers = 2});
+  Device device = create_test_device({.workers = 2});
   Stream stream = device.stream();
   std::atomic<int> ran = 0;
 

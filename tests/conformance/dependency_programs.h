@@ -9,6 +9,8 @@
 #include <ostream>
 #include <thread>
 
+#include "support/test_device.h"
+
 namespace millrace::test {
 
 inline constexpr std::size_t kBytes = 8192;
@@ -18,8 +20,7 @@ class Bench {
  public:
   explicit Bench(bool settle) : settle_(settle) {}
 
-  Device device =
-      Device::create("host", {.memory_limit = std::size_t{128} << 20, .workers = 3, .protect = true});
+  Device device = create_test_device({.memory_limit = std::size_t{128} << 20, .workers = 3, .protect = true});
   StreamLease lease_a = device.lease(), lease_b = device.lease(), lease_c = device.lease();
   Stream a = lease_a.stream(), b = lease_b.stream(), c = lease_c.stream();
   Buffer memory_x = device.buffer(a, kBytes), memory_y = device.buffer(a, kBytes);

@@ -6,12 +6,13 @@
 
 #include <atomic>
 
+#include "support/test_device.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
 
 inline Device small_device() {
-  return Device::create("host", {.streams = 32, .workers = 4});
+  return create_test_device({.streams = 32, .workers = 4});
 }
 
 /// Three streams and an event of one device.

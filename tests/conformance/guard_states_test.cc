@@ -14,6 +14,7 @@
 #include "conformance/guard_table.h"
 #include "support/eventually.h"
 #include "support/held_stream.h"
+#include "support/test_device.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -57,7 +58,7 @@ void nothing() {}
 
 struct GuardStates : testing::Test {
   const Watchdog watchdog{"the table of guards"};
-  Device device = Device::create("host:21", {.workers = 2});
+  Device device = Device::create(test_device_name(21), {.workers = 2});
 };
 
 TEST_F(GuardStates, Open) {

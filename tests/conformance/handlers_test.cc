@@ -14,6 +14,7 @@
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/held_stream.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -27,7 +28,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 struct Handlers : testing::Test {
   const Watchdog watchdog{"a test of handlers"};
   Device device =
-      Device::create("host", {.memory_limit = 64 * kMiB, .workers = 2, .out_of_memory_wait = seconds(60)});
+      create_test_device({.memory_limit = 64 * kMiB, .workers = 2, .out_of_memory_wait = seconds(60)});
   Stream stream = device.stream();
 
   /// Runs the handler for a buffer with one task and waits until it has returned.

@@ -8,6 +8,7 @@
 
 #include "conformance/dependency_programs.h"
 #include "support/expect_error.h"
+#include "support/test_device.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -33,6 +34,8 @@ bool names(const MissingDependency& found, const std::string& first, const std::
 
 class MissingDependencyTest : public testing::TestWithParam<Program> {
  protected:
+  void SetUp() override { MILLRACE_SKIP_IF_UNSUPPORTED({.protect = true}); }
+
   void check(bool settle) {
     const Watchdog watchdog(GetParam().name, seconds(60));
     Bench bench(settle);

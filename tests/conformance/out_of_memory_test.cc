@@ -14,6 +14,7 @@
 
 #include "support/random.h"
 #include "support/scale.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -77,7 +78,7 @@ std::size_t unrounded_size(Random& random) {
 
 TEST(OutOfMemory, AtBarriersWhatFitsBesideLiveGranulesSucceedsAndWhatDoesNotFails) {
   const std::uint64_t seed = seed_of_run();
-  Device device = Device::create("host", {.memory_limit = kLimit, .out_of_memory_wait = milliseconds(50)});
+  Device device = create_test_device({.memory_limit = kLimit, .out_of_memory_wait = milliseconds(50)});
   std::vector<std::vector<HeldBlock>> held(kThreads);
   std::barrier round(kThreads);
   const std::size_t rounds = scaled(120, 8);
@@ -156,7 +157,7 @@ TEST(OutOfMemory, AtBarriersWhatFitsBesideLiveGranulesSucceedsAndWhatDoesNotFail
 
 TEST(OutOfMemory, EightThreadsAtOnceNeverHangAndNothingLeaks) {
   const std::uint64_t seed = seed_of_run();
-  Device device = Device::create("host", {.memory_limit = kLimit, .out_of_memory_wait = milliseconds(5)});
+  Device device = create_test_device({.memory_limit = kLimit, .out_of_memory_wait = milliseconds(5)});
   std::atomic<std::uint64_t> refused = 0;
   const std::size_t rounds = scaled(150, 10);
   on_threads(
@@ -184,7 +185,7 @@ TEST(OutOfMemory, EightThreadsAtOnceNeverHangAndNothingLeaks) {
 }
 
 TEST(OutOfMemory, TakesBackWhatIdleThreadsCache) {
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   std::barrier cached(kThreads + 1);
   on_threads(kThreads + 1, [&](int number) {
     if (number < kThreads) {
@@ -203,11 +204,11 @@ TEST(OutOfMemory, TakesBackWhatIdleThreadsCache) {
 }
 
 TEST(OutOfMemory, TakesBackWhatAThreadCachesThatWaitsForALease) {
-  Device device = Device::create("host", {.memory_limit = kLimit,
-                                          .streams = 2,
-                                          .exhaustion = ExhaustionPolicy::wait,
-                                          .exhaustion_timeout = seconds(60),
-                                          .out_of_memory_wait = milliseconds(50)});
+  Device device = create_test_device({.memory_limit = kLimit,
+                                      .streams = 2,
+                                      .exhaustion = ExhaustionPolicy::wait,
+                                      .exhaustion_timeout = seconds(60),
+                                      .out_of_memory_wait = milliseconds(50)});
   std::barrier cached(2);
   on_threads(2, [&](int number) {
     if (number == 0) {
@@ -228,7 +229,7 @@ TEST(OutOfMemory, TakesBackWhatAThreadCachesThatWaitsForALease) {
 
 TEST(OutOfMemory, TakesIdleMemoryOfOtherStreams) {
   const Watchdog watchdog("memory of other streams");
-  Device device = Device::create("host", {.memory_limit = kLimit});
+  Device device = create_test_device({.memory_limit = kLimit});
   for (int i = 0; i < 8; ++i) {
     StreamLease lease = device.lease();
     Buffer large = device.buffer(lease.stream(), 50 * kMiB);

@@ -9,6 +9,7 @@
 
 #include "support/expect_error.h"
 #include "support/held_stream.h"
+#include "support/test_device.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -23,7 +24,7 @@ constexpr std::size_t kLimit = 64 * kMiB;
 
 TEST(OutOfMemoryWaiting, WaitsForPendingFrees) {
   const Watchdog watchdog("waiting for pending frees");
-  Device device = Device::create("host", {.memory_limit = kLimit, .out_of_memory_wait = seconds(30)});
+  Device device = create_test_device({.memory_limit = kLimit, .out_of_memory_wait = seconds(30)});
   StreamLease own = device.lease(), other = device.lease();
   Buffer block = device.buffer(own.stream(), 60 * kMiB);
   StreamHold hold(other.stream());
@@ -41,7 +42,7 @@ TEST(OutOfMemoryWaiting, WaitsForPendingFrees) {
 
 TEST(OutOfMemoryWaiting, GivesUpWhenPendingFreesDoNotEnd) {
   const Watchdog watchdog("giving up on pending frees");
-  Device device = Device::create("host", {.memory_limit = kLimit, .out_of_memory_wait = milliseconds(100)});
+  Device device = create_test_device({.memory_limit = kLimit, .out_of_memory_wait = milliseconds(100)});
   StreamLease own = device.lease(), other = device.lease(), third = device.lease();
   Buffer block = device.buffer(own.stream(), 60 * kMiB);
   StreamHold hold(other.stream());
@@ -64,7 +65,7 @@ TEST(OutOfMemoryWaiting, GivesUpWhenPendingFreesDoNotEnd) {
 TEST(OutOfMemoryWaiting, AHandlerDoesNotWait) {
   const Watchdog watchdog("out of memory in a handler");
   Device device =
-      Device::create("host", {.memory_limit = kLimit, .workers = 2, .out_of_memory_wait = seconds(60)});
+      create_test_device({.memory_limit = kLimit, .workers = 2, .out_of_memory_wait = seconds(60)});
   StreamLease own = device.lease(), other = device.lease(), third = device.lease();
   Buffer block = device.buffer(own.stream(), 60 * kMiB);
   StreamHold hold(other.stream());
@@ -106,7 +107,7 @@ TEST(OutOfMemoryWaiting, AsksTheCallbackWithNoLockHeld) {
     reserve.reset();
     return had;
   };
-  Device device = Device::create("host", options);
+  Device device = create_test_device(options);
   self = &device;
   reserve = device.buffer(40 * kMiB);
   Buffer second = device.buffer(30 * kMiB + 1);

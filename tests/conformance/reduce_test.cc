@@ -1,4 +1,4 @@
-// Reductions and statistics as users call them, on every device of this machine. What each combination
+// Reductions and statistics as users call them. What each combination
 // of operation, type and layout gives is held against NumPy in tests/numpy.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,12 +8,12 @@
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include <millrace/millrace.h>
 
 #include "support/expect_error.h"
+#include "support/test_device.h"
 
 namespace millrace {
 namespace {
@@ -21,29 +21,23 @@ namespace {
 using testing::HasSubstr;
 using Numbers = std::vector<std::int64_t>;
 
-class ReduceConformance : public testing::TestWithParam<std::string> {
+class ReduceConformance : public testing::Test {
  protected:
   template <typename T>
   Buffer upload(const std::vector<T>& values) {
     Buffer buffer = device_.buffer(values.size() * sizeof(T));
-    Stream stream = device_.stream();
-    stream.copy(buffer.data(), values.data(), values.size() * sizeof(T));
-    stream.wait();  // values may end with the call
+    test::write_to(device_.stream(), buffer.data(), values);
     return buffer;
   }
   template <typename T>
   std::vector<T> download(const Buffer& buffer, std::size_t count) {
-    std::vector<T> values(count);
-    Stream stream = device_.stream();
-    stream.copy(values.data(), buffer.data(), count * sizeof(T));
-    stream.wait();
-    return values;
+    return test::read_back<T>(device_.stream(), buffer.data(), count);
   }
 
-  Device device_ = Device::create(GetParam());
+  Device device_ = test::create_test_device();
 };
 
-TEST_P(ReduceConformance, RunsInStreamOrder) {
+TEST_F(ReduceConformance, RunsInStreamOrder) {
   std::vector<float> values(6);
   std::iota(values.begin(), values.end(), 1.0F);
   const Buffer input = upload(values);
@@ -59,7 +53,7 @@ TEST_P(ReduceConformance, RunsInStreamOrder) {
   EXPECT_THAT(download<float>(all, 1), testing::ElementsAre(15));
 }
 
-TEST_P(ReduceConformance, ReturnsBeforeTheWorkHasRun) {
+TEST_F(ReduceConformance, ReturnsBeforeTheWorkHasRun) {
   const Buffer input = upload(std::vector<std::int32_t>(1000, 3));
   const Buffer output = device_.buffer(sizeof(std::int64_t));
   Stream stream = device_.stream();
@@ -69,7 +63,7 @@ TEST_P(ReduceConformance, ReturnsBeforeTheWorkHasRun) {
   EXPECT_THAT(download<std::int64_t>(output, 1), testing::ElementsAre(3000));
 }
 
-TEST_P(ReduceConformance, EveryOperationWithBothResultShapes) {
+TEST_F(ReduceConformance, EveryOperationWithBothResultShapes) {
   const Buffer input = upload(std::vector<std::int64_t>{1, 2, 3, 4, 5, 6});
   const TensorView view = contiguous(input.data(), DType::i64, Dims{3, 2});
   const auto run = [&](ReduceOp op, bool keep) {
@@ -92,7 +86,7 @@ TEST_P(ReduceConformance, EveryOperationWithBothResultShapes) {
   }
 }
 
-TEST_P(ReduceConformance, RefusalRecordsNothing) {
+TEST_F(ReduceConformance, RefusalRecordsNothing) {
   const Buffer buffer = upload(std::vector<float>(8, 1));
   const TensorView view = contiguous(buffer.data(), DType::f32, Dims{8});
   const std::optional<Error> error = test::error_of(
@@ -103,7 +97,7 @@ TEST_P(ReduceConformance, RefusalRecordsNothing) {
   EXPECT_THAT(download<float>(buffer, 8), testing::Each(1));
 }
 
-TEST_P(ReduceConformance, StatisticsInOnePass) {
+TEST_F(ReduceConformance, StatisticsInOnePass) {
   const Buffer input = upload(std::vector<double>{1, 2, 3, 4, std::numeric_limits<double>::quiet_NaN(), 0});
   const Buffer output = device_.buffer(sizeof(Statistics));
   statistics(device_.stream(), contiguous(input.data(), DType::f64, Dims{6}), output.as<Statistics>());
@@ -117,7 +111,7 @@ TEST_P(ReduceConformance, StatisticsInOnePass) {
   EXPECT_EQ(result.max, 4);
 }
 
-TEST_P(ReduceConformance, AStreamThatIsNoneRefuses) {
+TEST_F(ReduceConformance, AStreamThatIsNoneRefuses) {
   const Buffer input = upload(std::vector<float>(2, 1));
   const Buffer output = device_.buffer(sizeof(float));
   const std::optional<Error> error = test::error_of([&] {
@@ -127,19 +121,6 @@ TEST_P(ReduceConformance, AStreamThatIsNoneRefuses) {
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->call(), "reduce");
 }
-
-std::vector<std::string> device_names() {
-  std::vector<std::string> names;
-  for (const DeviceInfo& info : Device::available()) names.push_back(info.name);
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Devices, ReduceConformance, testing::ValuesIn(device_names()),
-                         [](const auto& param) {
-                           std::string name = param.param;
-                           for (char& c : name) c = c == ':' ? '_' : c;
-                           return name;
-                         });
 
 }  // namespace
 }  // namespace millrace

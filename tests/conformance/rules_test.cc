@@ -10,6 +10,7 @@
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/held_stream.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -20,7 +21,7 @@ void ignore(const Completion&) {}
 /// A device, a stream, and tasks that count.
 struct Rules : testing::Test {
   const Watchdog watchdog{"a test of the rules"};
-  Device device = Device::create("host", {.workers = 2});
+  Device device = create_test_device({.workers = 2});
   Stream stream = device.stream();
   std::atomic<int> ran = 0;
 
@@ -270,7 +271,7 @@ TEST_F(Rules, PurgeableInUse) {
     static_cast<void>(device.make_resident(memory.data()));
     user.fill(memory.data(), 9, 4096);
     user.wait(kLimit);
-    EXPECT_EQ(memory.as<unsigned char>()[4095], 9);
+    EXPECT_EQ(read_one(user, memory.as<unsigned char>() + 4095), 9);
   }
 }
 

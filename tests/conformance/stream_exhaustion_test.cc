@@ -13,6 +13,7 @@
 #include "support/expect_error.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -21,7 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 
 Device with_streams(int streams, ExhaustionPolicy policy, milliseconds timeout = milliseconds(1000)) {
-  return Device::create("host", {.streams = streams, .exhaustion = policy, .exhaustion_timeout = timeout});
+  return create_test_device({.streams = streams, .exhaustion = policy, .exhaustion_timeout = timeout});
 }
 
 TEST(StreamExhaustion, PolicyShareGivesStreamsInTurn) {

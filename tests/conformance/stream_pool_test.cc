@@ -15,6 +15,7 @@
 #include "support/held_stream.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "support/test_device.h"
 #include "support/threads.h"
 
 namespace millrace::test {
@@ -23,7 +24,7 @@ namespace {
 using std::chrono::milliseconds;
 
 Device with_streams(int streams, ExhaustionPolicy policy) {
-  return Device::create("host", {.streams = streams, .exhaustion = policy});
+  return create_test_device({.streams = streams, .exhaustion = policy});
 }
 
 TEST(StreamPool, AThreadsStreamIsItsOwnUntilItEnds) {
@@ -152,9 +153,9 @@ TEST(StreamPool, NoStreamAndTheDefaultStream) {
 }
 
 TEST(StreamPool, TheNumberOfStreamsIsChecked) {
-  expect_code(ErrorCode::InvalidArgument, [] { Device::create("host", {.streams = 0}); });
-  expect_code(ErrorCode::InvalidArgument, [] { Device::create("host", {.streams = 1025}); });
-  Device most = Device::create("host", {.streams = 1024, .exhaustion = ExhaustionPolicy::fail});
+  expect_code(ErrorCode::InvalidArgument, [] { create_test_device({.streams = 0}); });
+  expect_code(ErrorCode::InvalidArgument, [] { create_test_device({.streams = 1025}); });
+  Device most = create_test_device({.streams = 1024, .exhaustion = ExhaustionPolicy::fail});
   std::vector<StreamLease> leases;
   std::set<int> ids;
   for (int i = 0; i < 1023; ++i) {
