@@ -15,7 +15,7 @@ import sys
 from typing import Iterator, NamedTuple
 
 MAX_LINES = 600
-SUFFIXES = {".h", ".cc"}
+SUFFIXES = {".h", ".cc", ".cu", ".cuh"}
 
 THREAD_NAMES = re.compile(
     r"\bstd::(atomic\w*|mutex|timed_mutex|recursive_\w*mutex|shared_\w*mutex|lock_guard|unique_lock|scoped_lock"

@@ -42,6 +42,9 @@ class CheckLayers(unittest.TestCase):
         self.found("src/backends/host/a.cc", 1, "include-order", '#include "backends/other/a.h"\n')
         self.found("src/reduce/a.cc", 1, "include-order", '#include "backends/host/machine.h"\n')
         self.passes("src/backends/host/a.cc", '#include "backends/host/b.h"\n#include "device/backend.h"\n')
+        self.found("src/backends/cuda/a.cu", 1, "include-order", '#include "reduce/plan.h"\n')
+        self.found("src/backends/cuda/a.cuh", 1, "include-order", '#include "backends/host/machine.h"\n')
+        self.passes("src/backends/cuda/a.cu", '#include "backends/cuda/b.cuh"\n#include "device/operation.h"\n')
 
     def test_relative_includes_and_unknown_layers(self):
         self.found("src/sync/a.cc", 1, "include-order", '#include "gate.h"\n')
