@@ -124,7 +124,7 @@ __device__ typename Fold::Accumulator merge_ways(const typename Fold::Accumulato
                                                  int step) {
   using Accumulator = typename Fold::Accumulator;
   if (ways == 1) return own;
-  __shared__ alignas(16) unsigned char memory[kThreads * sizeof(Accumulator)];
+  alignas(16) __shared__ unsigned char memory[kThreads * sizeof(Accumulator)];
   Accumulator* const mine = reinterpret_cast<Accumulator*>(memory) + threadIdx.x;
   *mine = own;
   // Those of one warp wait for each other only.

@@ -58,7 +58,7 @@ struct RunningMoments {
 
   template <bool kMayOverflow>
   __device__ void settle() {
-    constexpr int kFew = 256;
+    constexpr int kFew = 128;
     if (few >= kFew) flush<kMayOverflow>();
   }
 
