@@ -4,6 +4,7 @@
 #include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
 #include "backends/cuda/reduce/spread.cuh"
+#include "backends/cuda/reduce/sums.cuh"
 
 namespace millrace::cuda {
 namespace {
@@ -11,13 +12,13 @@ namespace {
 /// Sums and extremes are over finite values; moments.count of them there are.
 struct Found {
   std::int64_t count, nan, inf, zeros;
-  double sum;
+  CompensatedSum sum;
   Moments moments;
   double min, max;
 };
 
 __device__ Found found_nothing() {
-  return {0, 0, 0, 0, 0, {0, 0, 0}, infinity(), -infinity()};
+  return {0, 0, 0, 0, {0, 0}, {0, 0, 0}, infinity(), -infinity()};
 }
 
 template <DType kType>
@@ -28,7 +29,7 @@ struct StatisticsFold {
 
   struct Running {
     RunningMoments moments;
-    double sum = 0;  ///< but of the last few
+    CompensatedSum sum = {0, 0};  ///< but of the last few
     double last = 0;
     double min = infinity();
     double max = -infinity();
@@ -55,7 +56,7 @@ struct StatisticsFold {
     running.moments.template add<kMayOverflow>(value);
   }
   static __device__ void settle(Running& running) {
-    running.sum += running.last;
+    running.sum.add(running.last);
     running.last = 0;
     running.moments.template settle<kMayOverflow>();
   }
@@ -69,7 +70,7 @@ struct StatisticsFold {
     a.nan += b.nan;
     a.inf += b.inf;
     a.zeros += b.zeros;
-    a.sum += b.sum;
+    a.sum.add(b.sum);
     merge_moments(a.moments, b.moments);
     a.min = b.min < a.min ? b.min : a.min;
     a.max = b.max > a.max ? b.max : a.max;
@@ -81,8 +82,11 @@ struct StatisticsFold {
     result.nan = found.nan;
     result.inf = found.inf;
     result.zeros = found.zeros;
-    result.sum = found.sum;
-    result.mean = found.moments.mean;
+    const double sum = found.sum.value();
+    result.sum = sum;
+    // That of the moments has gone through many divisions, but it is there where doubles don't hold the sum.
+    const bool divides = found.moments.count != 0 && is_finite(sum);
+    result.mean = divides ? sum / found.moments.count : found.moments.mean;
     result.m2 = found.moments.m2;
     result.min = found.min;
     result.max = found.max;
