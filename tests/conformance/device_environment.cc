@@ -2,13 +2,21 @@
 #include <gtest/gtest.h>
 #include <millrace/millrace.h>
 
+#include <cstdlib>
+
 #include "support/test_device.h"
+#if MILLRACE_HAS_CUDA
+#include "support/fake_cuda.h"
+#endif
 
 namespace millrace::test {
 namespace {
 
 class DeviceEnvironment final : public testing::Environment {
   void SetUp() override {
+#if MILLRACE_HAS_CUDA
+    if (std::getenv("MILLRACE_TEST_FAKE_CUDA") != nullptr) install_fake_cuda();
+#endif
     try {
       create_test_device();
     } catch (const Error& error) {

@@ -1,0 +1,29 @@
+// The kernels of each family of operations, as the host calls them.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+#include "backends/cuda/reduce/plan.h"
+
+namespace millrace::cuda {
+
+/// The kernels for one operation on one element type.
+struct ReduceKernels {
+  std::size_t accumulator_bytes;  ///< of what a block leaves of an output where that is split
+  /// Queues them. accumulators: device memory for one of each split of each output; unused where there is
+  /// one.
+  cudaError_t (*launch)(const ReducePlan& plan, void* accumulators, cudaStream_t stream);
+};
+
+ReduceKernels sum_kernels(ReduceOp op, DType dtype) noexcept;  ///< sum, mean
+ReduceKernels norm_kernels(DType dtype) noexcept;
+ReduceKernels prod_kernels(DType dtype) noexcept;
+ReduceKernels extreme_kernels(ReduceOp op, DType dtype) noexcept;   ///< min, max
+ReduceKernels logic_kernels(ReduceOp op, DType dtype) noexcept;     ///< any, all, counts
+ReduceKernels position_kernels(ReduceOp op, DType dtype) noexcept;  ///< argmin, argmax
+ReduceKernels moments_kernels(DType dtype) noexcept;                ///< var, std
+ReduceKernels statistics_kernels(DType dtype) noexcept;
+
+}  // namespace millrace::cuda

@@ -1,0 +1,56 @@
+#include "backends/cuda/reduce/reduce.h"
+
+#include <string>
+
+#include "backends/cuda/reduce/kernels.h"
+#include "backends/cuda/reduce/plan.h"
+
+namespace millrace::cuda {
+namespace {
+
+ReduceKernels kernels_for(const ReducePlan& plan) noexcept {
+  if (plan.statistics) return statistics_kernels(plan.dtype);
+  switch (plan.op) {
+    case ReduceOp::norm: return norm_kernels(plan.dtype);
+    case ReduceOp::prod: return prod_kernels(plan.dtype);
+    case ReduceOp::min:
+    case ReduceOp::max: return extreme_kernels(plan.op, plan.dtype);
+    case ReduceOp::argmin:
+    case ReduceOp::argmax: return position_kernels(plan.op, plan.dtype);
+    case ReduceOp::var:
+    case ReduceOp::std: return moments_kernels(plan.dtype);
+    case ReduceOp::any:
+    case ReduceOp::all:
+    case ReduceOp::count_zero:
+    case ReduceOp::count_nan:
+    case ReduceOp::count_inf: return logic_kernels(plan.op, plan.dtype);
+    case ReduceOp::sum:
+    case ReduceOp::mean: break;
+  }
+  return sum_kernels(plan.op, plan.dtype);
+}
+
+}  // namespace
+
+std::size_t reduce_scratch_bytes(const ReduceWork& work) noexcept {
+  if (work.kept_count == 0) return 0;
+  const ReducePlan plan = plan_reduce(work);
+  if (plan.splits == 1) return 0;
+  return static_cast<std::size_t>(plan.kept_count * plan.splits) * kernels_for(plan).accumulator_bytes;
+}
+
+Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream) noexcept {
+  if (work.kept_count == 0) return {};
+  const ReducePlan plan = plan_reduce(work);
+  const cudaError_t error = kernels_for(plan).launch(plan, scratch, stream);
+  if (error == cudaSuccess) return {};
+  const std::string what = work.statistics ? "statistics" : to_string(work.op);
+  return Status(ErrorCode::WorkFailed,
+                what + " of " + std::to_string(plan.reduced_count) + " " +
+                    std::string(to_string(plan.dtype)) + " elements for each of " +
+                    std::to_string(plan.kept_count) + " results: CUDA refused the launch with " +
+                    cudaGetErrorName(error) + " (" + cudaGetErrorString(error) +
+                    "); errors of earlier work on the device are reported here too, so look there first");
+}
+
+}  // namespace millrace::cuda
