@@ -9,7 +9,7 @@ set(millrace_cxx_options
   $<$<BOOL:${MILLRACE_WERROR}>:-Werror>)
 # nvcc hands these to the compiler of the host's half. What it writes around our code is not free of -Wextra's
 # and -Wshadow's warnings.
-set(millrace_cuda_options -std=c++20 -diag-suppress=445 -Xcompiler=-Wall $<$<BOOL:${MILLRACE_WERROR}>:-Werror=all-warnings>)
+set(millrace_cuda_options -std=c++20 -Xcompiler=-Wall $<$<BOOL:${MILLRACE_WERROR}>:-Werror=all-warnings>)
 target_compile_options(millrace_compile INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${millrace_cxx_options}>" "$<$<COMPILE_LANGUAGE:CUDA>:${millrace_cuda_options}>")
 

@@ -95,6 +95,11 @@ if(MILLRACE_HAS_CUDA)
   set_tests_properties(cuda.conformance.all PROPERTIES
     LABELS gpu TIMEOUT 1200 ENVIRONMENT MILLRACE_TEST_DEVICE=cuda:0
     SKIP_REGULAR_EXPRESSION "every test is skipped: ")
+  # And over a driver that plays the device, on any machine. It runs no kernels, and its streams are threads.
+  add_test(NAME conformance.fake_cuda
+    COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
+  set_tests_properties(conformance.fake_cuda PROPERTIES
+    LABELS conformance TIMEOUT 1200 ENVIRONMENT "MILLRACE_TEST_FAKE_CUDA=1;MILLRACE_TEST_DEVICE=cuda:0")
 endif()
 
 # Programs that fork, exit or unload: each ends in its own way, with status 0 if all went well.

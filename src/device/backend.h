@@ -34,6 +34,8 @@ struct Submission {
   std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
   /// It runs nothing and completes with a failure, which may_run gives.
   bool given_up = false;
+  /// Somebody wants to know when it was done, as exactly as the device can tell.
+  bool timed = false;
   /// The earliest value of its own queue whose failure it shares; 0: none but what may_run knows of the value
   /// before it.
   std::uint64_t oldest_dependency = 0;
@@ -109,5 +111,14 @@ class Backend {
   /// Is the caller one of the backend's own threads?
   virtual bool on_own_thread() const noexcept = 0;
 };
+
+/// What decommittable says of a device that takes back any granule.
+inline std::span<std::byte> granules_within(void* address, std::size_t bytes, std::size_t granule) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t first = (start + granule - 1) / granule * granule;
+  const std::uintptr_t end = (start + bytes) / granule * granule;
+  if (end <= first) return {};
+  return {reinterpret_cast<std::byte*>(first), end - first};
+}
 
 }  // namespace millrace

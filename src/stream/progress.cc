@@ -75,6 +75,7 @@ void StreamState::submit(Segment& segment) noexcept {
   submission.sequence = recorded.sequence;
   submission.waits = std::move(recorded.waits);
   submission.given_up = !segment.failure.ok();
+  submission.timed = !segment.markings.empty();
   for (const TimelinePoint& point : segment.depends) {
     if (point.queue != slot_) continue;
     std::uint64_t& oldest = submission.oldest_dependency;

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -120,6 +121,9 @@ class CountedBackend final : public Backend {
     if (!status.ok()) ledger_->decommitted(address, bytes, granule());
     return status;
   }
+  std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
+    return inner_->decommittable(address, bytes);
+  }
   void decommit(void* address, std::size_t bytes) noexcept override {
     inner_->decommit(address, bytes);
     ledger_->decommitted(address, bytes, granule());
@@ -168,6 +172,9 @@ class AddressesOnly final : public Backend {
     if (refuse_commit) return refused();
     ledger.committed(address, bytes, granule_);
     return {};
+  }
+  std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
+    return granules_within(address, bytes, granule_);
   }
   void decommit(void* address, std::size_t bytes) noexcept override {
     ledger.decommitted(address, bytes, granule_);

@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
@@ -35,8 +37,13 @@ class Recording {
     {
       const std::lock_guard lock(mutex_);
       done_ = true;
+      at_ = std::chrono::steady_clock::now();
     }
     changed_.notify_all();
+  }
+  std::chrono::steady_clock::time_point at() const {
+    const std::lock_guard lock(mutex_);
+    return at_;
   }
   void wait() const {
     std::unique_lock lock(mutex_);
@@ -47,6 +54,7 @@ class Recording {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool done_ = false;
+  std::chrono::steady_clock::time_point at_;
 };
 
 struct FakeEvent {
@@ -153,8 +161,10 @@ void* pointer(CUdeviceptr address) {
   return reinterpret_cast<void*>(address);
 }
 
+// Nothing that is destroyed when a thread ends: the library's hooks run after that.
 thread_local CUcontext current_context = nullptr;
-thread_local std::vector<CUcontext> outer_contexts;
+thread_local std::array<CUcontext, 8> outer_contexts{};
+thread_local std::size_t outer_count = 0;
 
 int attribute(CUdevice_attribute which) {
   switch (which) {
@@ -257,12 +267,11 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.context_push = [](CUcontext context) {
-    outer_contexts.push_back(std::exchange(current_context, context));
+    outer_contexts.at(outer_count++) = std::exchange(current_context, context);
     return CUDA_SUCCESS;
   };
   d.context_pop = [](CUcontext* context) {
-    *context = std::exchange(current_context, outer_contexts.back());
-    outer_contexts.pop_back();
+    *context = std::exchange(current_context, outer_contexts.at(--outer_count));
     return CUDA_SUCCESS;
   };
   d.stream_create = [](CUstream* stream, unsigned, int) {
@@ -304,6 +313,18 @@ cuda::Driver make_driver() {
     const auto recording = event_of(event).recording();
     return recording == nullptr || recording->is_done() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
+  d.event_elapsed = [](float* milliseconds, CUevent start, CUevent end) {
+    const auto first = event_of(start).recording();
+    const auto last = event_of(end).recording();
+    if (first == nullptr || last == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (!first->is_done() || !last->is_done()) return CUDA_ERROR_NOT_READY;
+    *milliseconds = std::chrono::duration<float, std::milli>(last->at() - first->at()).count();
+    return CUDA_SUCCESS;
+  };
+  d.event_synchronize = [](CUevent event) {
+    if (const auto recording = event_of(event).recording()) recording->wait();
+    return asked();
+  };
   d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
     return copy(to, from, bytes, stream);
@@ -312,9 +333,8 @@ cuda::Driver make_driver() {
     stream_of(stream).push([=] { std::memset(pointer(to), value, bytes); });
     return asked();
   };
-  d.pointer_attribute = [](void* value, CUpointer_attribute, CUdeviceptr address) {
-    if (!machine().is_device(address)) return CUDA_ERROR_INVALID_VALUE;
-    *static_cast<unsigned*>(value) = CU_MEMORYTYPE_DEVICE;
+  d.pointer_attributes = [](unsigned, CUpointer_attribute*, void** answers, CUdeviceptr address) {
+    *static_cast<unsigned*>(answers[0]) = machine().is_device(address) ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
     return CUDA_SUCCESS;
   };
   d.allocation_granularity = [](std::size_t* unit, const CUmemAllocationProp*,

@@ -37,7 +37,9 @@ namespace millrace::cuda {
   F(event_query, cuEventQuery, 2000)                              \
   F(copy, cuMemcpyAsync, 4000)                                    \
   F(fill, cuMemsetD8Async, 3020)                                  \
-  F(pointer_attribute, cuPointerGetAttribute, 4000)               \
+  F(event_elapsed, cuEventElapsedTime, 2000)                      \
+  F(event_synchronize, cuEventSynchronize, 2000)                  \
+  F(pointer_attributes, cuPointerGetAttributes, 7000)             \
   F(allocation_granularity, cuMemGetAllocationGranularity, 10020) \
   F(address_reserve, cuMemAddressReserve, 10020)                  \
   F(address_free, cuMemAddressFree, 10020)                        \

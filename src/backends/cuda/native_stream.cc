@@ -19,20 +19,23 @@ CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
 }
 
+/// What kind of memory the driver takes an address for; 0 if it knows nothing of it.
+unsigned memory_type(const void* pointer) noexcept {
+  unsigned type = 0;
+  CUpointer_attribute wanted = CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+  void* answer = &type;
+  // The call for one attribute would fail for addresses that the driver does not know.
+  const CUresult result = driver().pointer_attributes(1, &wanted, &answer, address_of(pointer));
+  return result == CUDA_SUCCESS ? type : 0;
+}
+
 /// Host memory that the driver knows nothing of?
 bool is_pageable(const void* pointer, const Memory& memory) noexcept {
-  if (memory.contains(pointer, 1)) return false;
-  unsigned type = 0;
-  return driver().pointer_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address_of(pointer)) !=
-         CUDA_SUCCESS;
+  return !memory.contains(pointer, 1) && memory_type(pointer) == 0;
 }
 
 bool is_device(const void* pointer, const Memory& memory) noexcept {
-  if (memory.contains(pointer, 1)) return true;
-  unsigned type = 0;
-  return driver().pointer_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address_of(pointer)) ==
-             CUDA_SUCCESS &&
-         type == CU_MEMORYTYPE_DEVICE;
+  return memory.contains(pointer, 1) || memory_type(pointer) == CU_MEMORYTYPE_DEVICE;
 }
 
 Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {

@@ -70,13 +70,20 @@ Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device
 Queues::~Queues() {
   const ContextScope scope(context_);
   for (const auto& queue : queues_) {
-    for (CUevent event : queue->events) (void)driver().event_destroy(event);
+    for (const auto* events : {&queue->events, &queue->timed_events}) {
+      for (CUevent event : *events) (void)driver().event_destroy(event);
+    }
     queue->stream.close();
   }
+  clock_.close();
 }
 
 Status Queues::start() {
   const sync::SignalsBlocked inherited;
+  {
+    const ContextScope scope(context_);
+    clock_.refresh();
+  }
   Status started = tasks_.start([this] { OwnQueues::set(this); }, device_);
   if (!started.ok()) return started;
   try {
@@ -154,7 +161,7 @@ Status Queues::submit(Submission&& submission) noexcept {
       ahead = queue.held.empty() && goes_ahead(queue, submission, item->on_host);
       const std::uint64_t value = submission.value;
       if (ahead) {
-        begin(queue, value, true);
+        begin(queue, submission, true);
         item->submission = std::move(submission);
       } else {
         queue.held.emplace_back();
@@ -201,24 +208,35 @@ bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
   });
 }
 
-void Queues::begin(Queue& queue, std::uint64_t value, bool plain) {
+void Queues::begin(Queue& queue, const Submission& submission, bool plain) {
   Flight flight;
-  flight.value = value;
+  flight.value = submission.value;
+  flight.timed = submission.timed;
   flight.plain = plain;
   queue.flights.push_back(std::move(flight));
   queue.filling = true;
 }
 
-CUresult Queues::take_event(Queue& queue, CUevent* event) noexcept {
+CUresult Queues::take_event(Queue& queue, bool timed, CUevent* event) noexcept {
   {
     sync::LockGuard lock(queue.mutex);
-    if (!queue.events.empty()) {
-      *event = queue.events.back();
-      queue.events.pop_back();
+    std::vector<CUevent>& events = timed ? queue.timed_events : queue.events;
+    if (!events.empty()) {
+      *event = events.back();
+      events.pop_back();
       return CUDA_SUCCESS;
     }
   }
-  return driver().event_create(event, CU_EVENT_DISABLE_TIMING);
+  return driver().event_create(event, timed ? CU_EVENT_DEFAULT : CU_EVENT_DISABLE_TIMING);
+}
+
+void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
+  if (flight.event == nullptr) return;
+  try {
+    (flight.timed ? queue.timed_events : queue.events).push_back(flight.event);
+  } catch (const std::bad_alloc&) {
+    (void)driver().event_destroy(flight.event);
+  }
 }
 
 void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
@@ -233,7 +251,7 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   CUevent taken = nullptr;
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
-  if (result == CUDA_SUCCESS) result = take_event(queue, &taken);
+  if (result == CUDA_SUCCESS) result = take_event(queue, submission.timed, &taken);
   if (result != CUDA_SUCCESS) return status_of(result, "asked for a stream and an event", device_, queue.id);
   Status failure;
   for (const TimelinePoint& wait : submission.waits) {
@@ -275,8 +293,9 @@ void Queues::end(Queue& queue, CUevent event, Status failure) noexcept {
   queue.filling = false;
 }
 
-Queues::Outcome Queues::look(const Flight& flight, Status& status) noexcept {
+Queues::Outcome Queues::look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
   status = flight.failure;
+  when = sync::now();
   if (flight.event == nullptr) return Outcome::done;
   if (is_lost()) {
     if (status.ok()) status = verdict();
@@ -285,7 +304,10 @@ Queues::Outcome Queues::look(const Flight& flight, Status& status) noexcept {
   const ContextScope scope(context_);
   const CUresult result = driver().event_query(flight.event);
   if (result == CUDA_ERROR_NOT_READY) return Outcome::unfinished;
-  if (result == CUDA_SUCCESS) return Outcome::done;
+  if (result == CUDA_SUCCESS) {
+    if (flight.timed) when = clock_.when(flight.event, when);
+    return Outcome::done;
+  }
   Status failed = status_of(result, "work that was on the device did not end well", device_);
   if (is_fatal(result)) lose(failed);
   if (status.ok()) status = std::move(failed);
@@ -302,23 +324,18 @@ bool Queues::report(Queue& queue, bool plain_only) noexcept {
     if (plain_only && !flight.plain) break;
     lock.unlock();
     Status status;
-    const Outcome outcome = look(flight, status);
+    sync::Clock::time_point when;
+    const Outcome outcome = look(flight, status, when);
     lock.lock();
     if (outcome == Outcome::unfinished) break;
     queue.flights.pop_front();
-    if (flight.event != nullptr) {
-      try {
-        queue.events.push_back(flight.event);
-      } catch (const std::bad_alloc&) {
-        (void)driver().event_destroy(flight.event);
-      }
-    }
+    put_event(queue, flight);
     // release: before handed and reached; pairs with the acquire in goes_ahead (C3).
     if (!status.ok()) queue.last_failure.store(flight.value, std::memory_order_release);
     lock.unlock();
     {
       const OwnScope own(this);
-      sink_.completed({queue.id, flight.value}, status, sync::now());
+      sink_.completed({queue.id, flight.value}, status, when);
     }
     lock.lock();
     any = true;
@@ -343,7 +360,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     ahead = goes_ahead(queue, front.submission, front.on_host);
     if (!ahead && !is_its_turn(queue, front)) return false;
     try {
-      begin(queue, front.submission.value, front.plain);
+      begin(queue, front.submission, front.plain);
     } catch (const std::bad_alloc&) {
       return false;  // the next look may find memory
     }
@@ -504,6 +521,10 @@ void Queues::watch() noexcept {
       underway = true;
       moved = report(*queue, false) || moved;
       while (advance(*queue, false)) moved = true;
+    }
+    if (underway) {
+      const ContextScope scope(context_);
+      clock_.refresh();
     }
     if (moved) {
       last_moved = sync::now();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/device_clock.h"
 #include "backends/cuda/memory.h"
 #include "backends/cuda/native_stream.h"
 #include "backends/cuda/task_threads.h"
@@ -81,6 +82,7 @@ class Queues final : public sync::RefCounted {
     std::uint64_t value = 0;
     CUevent event = nullptr;  // after its operations; null: there is nothing to wait for
     bool ready = false;       // filling is over
+    bool timed = false;       // its event keeps times
     bool plain = true;        // no code of the user's can run when it is reported
     Status failure;
   };
@@ -98,7 +100,8 @@ class Queues final : public sync::RefCounted {
     sync::Mutex mutex;
     std::deque<std::unique_ptr<Item>> held GUARDED_BY(mutex);
     std::deque<Flight> flights GUARDED_BY(mutex);
-    std::vector<CUevent> events GUARDED_BY(mutex);  // to be used again
+    std::vector<CUevent> events GUARDED_BY(mutex);        // to be used again
+    std::vector<CUevent> timed_events GUARDED_BY(mutex);  // the same, of those that keep times
     std::uint64_t submitted GUARDED_BY(mutex) = 0;
     bool filling GUARDED_BY(mutex) = false;
     bool reporting GUARDED_BY(mutex) = false;
@@ -119,12 +122,13 @@ class Queues final : public sync::RefCounted {
   /// Was all reported that is before the item and that it waits for?
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
   /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
-  void begin(Queue& queue, std::uint64_t value, bool plain) REQUIRES(queue.mutex);
+  void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
   /// Puts the item on the stream.
   void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, CUevent* event) noexcept;
   Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
-  CUresult take_event(Queue& queue, CUevent* event) noexcept EXCLUDES(queue.mutex);
+  CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
+  static void put_event(Queue& queue, const Flight& flight) noexcept REQUIRES(queue.mutex);
   /// The last flight's filling is over.
   void end(Queue& queue, CUevent event, Status failure) noexcept EXCLUDES(queue.mutex);
   /// Takes what was offered to the threads for tasks, if that is still to be had.
@@ -137,7 +141,7 @@ class Queues final : public sync::RefCounted {
   /// code of the user's.
   bool report(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   enum class Outcome : std::uint8_t { unfinished, done };
-  Outcome look(const Flight& flight, Status& status) noexcept;
+  Outcome look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   /// Copies of the queue that only wait for a thread to run them.
@@ -162,6 +166,7 @@ class Queues final : public sync::RefCounted {
   const Status cancelled_status_, stopped_status_, no_memory_status_;
   std::vector<std::unique_ptr<Queue>> queues_;
   TaskThreads tasks_;
+  DeviceClock clock_;
 
   sync::atomic<bool> cancelled_{false};
   sync::atomic<bool> lost_{false};

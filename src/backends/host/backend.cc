@@ -1,7 +1,6 @@
 #include "backends/host/backend.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <new>
 
 #include "backends/host/machine.h"
@@ -93,11 +92,7 @@ Status HostBackend::commit(void* address, std::size_t bytes) noexcept {
 }
 
 std::span<std::byte> HostBackend::decommittable(void* address, std::size_t bytes) const noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  const std::uintptr_t first = (start + Memory::kGranule - 1) / Memory::kGranule * Memory::kGranule;
-  const std::uintptr_t end = (start + bytes) / Memory::kGranule * Memory::kGranule;
-  if (end <= first) return {};
-  return {reinterpret_cast<std::byte*>(first), end - first};
+  return granules_within(address, bytes, Memory::kGranule);
 }
 
 void HostBackend::decommit(void* address, std::size_t bytes) noexcept {

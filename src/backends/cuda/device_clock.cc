@@ -1,0 +1,53 @@
+#include "backends/cuda/device_clock.h"
+
+#include <chrono>
+#include <utility>
+
+#include "backends/cuda/driver.h"
+
+namespace millrace::cuda {
+namespace {
+
+constexpr std::chrono::seconds kOld{1};
+
+}  // namespace
+
+bool DeviceClock::open() noexcept {
+  const auto make = [](CUevent& event) {
+    return event != nullptr || driver().event_create(&event, CU_EVENT_DEFAULT) == CUDA_SUCCESS;
+  };
+  if (!make(start_) || !make(spare_)) return false;
+  return stream_ != nullptr || driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, 0) == CUDA_SUCCESS;
+}
+
+void DeviceClock::refresh() noexcept {
+  sync::LockGuard lock(mutex_);
+  if (started_ && sync::now() - started_at_ < kOld) return;
+  if (!open()) return;
+  if (driver().event_record(spare_, stream_) != CUDA_SUCCESS) return;
+  if (driver().event_synchronize(spare_) != CUDA_SUCCESS) return;
+  started_at_ = sync::now();
+  std::swap(start_, spare_);
+  started_ = true;
+}
+
+sync::Clock::time_point DeviceClock::when(CUevent event, sync::Clock::time_point seen) noexcept {
+  sync::LockGuard lock(mutex_);
+  float milliseconds = 0;
+  if (!started_ || driver().event_elapsed(&milliseconds, start_, event) != CUDA_SUCCESS) return seen;
+  return started_at_ + std::chrono::duration_cast<sync::Clock::duration>(
+                           std::chrono::duration<double, std::milli>(milliseconds));
+}
+
+void DeviceClock::close() noexcept {
+  sync::LockGuard lock(mutex_);
+  for (CUevent* event : {&start_, &spare_}) {
+    if (*event != nullptr) (void)driver().event_destroy(*event);
+    *event = nullptr;
+  }
+  if (stream_ != nullptr) (void)driver().stream_destroy(stream_);
+  stream_ = nullptr;
+  started_ = false;
+}
+
+}  // namespace millrace::cuda
