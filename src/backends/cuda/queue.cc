@@ -169,7 +169,7 @@ Status Queues::submit(Submission&& submission) noexcept {
         queue.held.back() = std::move(item);
       }
       queue.submitted = value;
-      // seq_cst: with the load in wake and the watcher's in doze, one of us sees the other (C5).
+      // seq_cst: with the load in wake and the watcher's in doze, one of us sees the other (C6).
       queue.underway.fetch_add(1, std::memory_order_seq_cst);
     }
     if (ahead) fill(queue, std::move(item));
@@ -211,6 +211,7 @@ bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
 void Queues::begin(Queue& queue, const Submission& submission, bool plain) {
   Flight flight;
   flight.value = submission.value;
+  flight.waits = submission.waits;
   flight.timed = submission.timed;
   flight.plain = plain;
   queue.flights.push_back(std::move(flight));
@@ -314,20 +315,36 @@ Queues::Outcome Queues::look(const Flight& flight, Status& status, sync::Clock::
   return Outcome::done;
 }
 
+bool Queues::waits_are_reported(const Flight& flight, bool plain_only) noexcept {
+  return std::ranges::all_of(flight.waits, [&](const TimelinePoint& wait) {
+    Queue& other = at(wait.queue);
+    const auto is_reported = [&] {
+      // acquire: pairs with the release in report.
+      return other.reached.load(std::memory_order_acquire) >= wait.value;
+    };
+    // Waits never circle. Where another thread reports for that queue, we come back.
+    while (!is_reported() && report(other, plain_only)) {
+    }
+    return is_reported();
+  });
+}
+
 bool Queues::report(Queue& queue, bool plain_only) noexcept {
   bool any = false;
   sync::UniqueLock lock(queue.mutex);
   if (queue.reporting || queue.abandoned) return false;
   queue.reporting = true;
   while (!queue.flights.empty() && queue.flights.front().ready) {
-    const Flight flight = queue.flights.front();
-    if (plain_only && !flight.plain) break;
+    // It stays where it is while others are added behind it.
+    const Flight& front = queue.flights.front();
+    if (plain_only && !front.plain) break;
     lock.unlock();
     Status status;
     sync::Clock::time_point when;
-    const Outcome outcome = look(flight, status, when);
+    const bool done = look(front, status, when) == Outcome::done && waits_are_reported(front, plain_only);
     lock.lock();
-    if (outcome == Outcome::unfinished) break;
+    if (!done) break;
+    const Flight flight = std::move(queue.flights.front());
     queue.flights.pop_front();
     put_event(queue, flight);
     // release: before handed and reached; pairs with the acquire in goes_ahead (C3).
@@ -478,13 +495,13 @@ bool Queues::assist(QueueId id) noexcept {
 
 bool Queues::anything_underway() const noexcept {
   return std::ranges::any_of(queues_, [](const auto& queue) {
-    // seq_cst: see submit (C5).
+    // seq_cst: see submit (C6).
     return queue->underway.load(std::memory_order_seq_cst) != 0;
   });
 }
 
 void Queues::wake(Urgency urgency) noexcept {
-  // seq_cst: with the watcher's store, after what we added, one of us sees the other (C5).
+  // seq_cst: with the watcher's store, after what we added, one of us sees the other (C6).
   const Doze doze = doze_.load(std::memory_order_seq_cst);
   if (doze == Doze::none || (doze == Doze::nap && urgency == Urgency::low)) return;
   sync::LockGuard lock(mutex_);
@@ -503,7 +520,7 @@ void Queues::nap(sync::Clock::time_point until) noexcept {
 
 void Queues::sleep() noexcept {
   sync::UniqueLock lock(mutex_);
-  doze_.store(Doze::sleep, std::memory_order_seq_cst);  // see wake (C5)
+  doze_.store(Doze::sleep, std::memory_order_seq_cst);  // see wake (C6)
   while (!wake_ && !stopping_ && !anything_underway()) woken_.wait(lock);
   wake_ = false;
   doze_.store(Doze::none, std::memory_order_relaxed);
@@ -517,7 +534,7 @@ void Queues::watch() noexcept {
     bool moved = false;
     bool underway = false;
     for (const auto& queue : queues_) {
-      if (queue->underway.load(std::memory_order_seq_cst) == 0) continue;  // see submit (C5)
+      if (queue->underway.load(std::memory_order_seq_cst) == 0) continue;  // see submit (C6)
       underway = true;
       moved = report(*queue, false) || moved;
       while (advance(*queue, false)) moved = true;

@@ -40,10 +40,11 @@ namespace millrace::cuda {
 ///   C1  Every submission accepted is reported exactly once, in the order of its queue.
 ///   C2  At most one thread puts work on a queue's stream (filling), and at most one reports for a queue.
 ///   C3  handed() >= v means: all up to v was reported, or is on the device's streams without a failure.
-///   C4  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no
+///   C4  A submission is reported after what it waits for, also where the device has done both.
+///   C5  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no
 ///   other
 ///       is taken.
-///   C5  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
+///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
@@ -81,6 +82,7 @@ class Queues final : public sync::RefCounted {
   struct Flight {
     std::uint64_t value = 0;
     CUevent event = nullptr;  // after its operations; null: there is nothing to wait for
+    std::vector<TimelinePoint> waits;
     bool ready = false;       // filling is over
     bool timed = false;       // its event keeps times
     bool plain = true;        // no code of the user's can run when it is reported
@@ -141,6 +143,8 @@ class Queues final : public sync::RefCounted {
   /// code of the user's.
   bool report(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   enum class Outcome : std::uint8_t { unfinished, done };
+  /// Was all reported that it waits for? Reports what can be.
+  bool waits_are_reported(const Flight& flight, bool plain_only) noexcept;
   Outcome look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
@@ -171,7 +175,7 @@ class Queues final : public sync::RefCounted {
   sync::atomic<bool> cancelled_{false};
   sync::atomic<bool> lost_{false};
   enum class Doze : std::uint8_t { none, nap, sleep };
-  sync::atomic<Doze> doze_{Doze::none};  // of the watcher (C5)
+  sync::atomic<Doze> doze_{Doze::none};  // of the watcher (C6)
   mutable sync::Mutex mutex_;            // a leaf
   sync::ConditionVariable woken_;
   bool wake_ GUARDED_BY(mutex_) = false;

@@ -7,10 +7,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -46,8 +49,17 @@ class RecordingSink final : public CompletionSink {
     std::uint64_t& last = completed_[index(point.queue)];
     if (point.value != last + 1) broken_ = "reported out of order";
     last = point.value;
+    for (const TimelinePoint& wait : waits_[{point.queue, point.value}]) {
+      if (completed_[index(wait.queue)] < wait.value) broken_ = "reported before what it waits for";
+    }
     if (!status.ok()) failures_[{point.queue, point.value}] = status.error().code();
     changed_.notify_all();
+  }
+
+  /// Before the submission.
+  void expect(QueueId queue, std::uint64_t value, const std::vector<TimelinePoint>& waits) {
+    const std::lock_guard lock(mutex_);
+    waits_[{queue, value}] = waits;
   }
 
   [[nodiscard]] bool wait_for(QueueId queue, std::uint64_t value) {
@@ -81,6 +93,7 @@ class RecordingSink final : public CompletionSink {
   std::vector<std::uint64_t> completed_ = std::vector<std::uint64_t>(kQueues);
   std::set<std::pair<QueueId, std::uint64_t>> asked_;
   std::map<std::pair<QueueId, std::uint64_t>, ErrorCode> failures_;
+  std::map<std::pair<QueueId, std::uint64_t>, std::vector<TimelinePoint>> waits_;
   std::string broken_;
 };
 
@@ -142,6 +155,7 @@ class CudaQueues : public testing::Test {
     submission.queue = queue;
     submission.value = ++values_[static_cast<std::size_t>(queue)];
     submission.waits = std::move(waits);
+    sink_.expect(queue, submission.value, submission.waits);
     submission.operations = std::move(operations);
     submission.given_up = given_up;
     return backend_->submit(std::move(submission));
@@ -290,6 +304,7 @@ TEST_F(CudaQueues, ManyThreadsSubmitWhatDependsOnEachOther) {
           const std::uint64_t value = submitted[other].load();
           if (value != 0) submission.waits.push_back({other, value});
         }
+        sink_.expect(queue, i, submission.waits);
         std::uint8_t* const own = bytes(static_cast<std::size_t>(queue) * 4096);
         const auto value = static_cast<std::uint8_t>(i);
         submission.operations.push_back(fill(own, value, 64));
