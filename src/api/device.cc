@@ -177,7 +177,8 @@ StreamLease Device::lease() {
 
 Event Device::event() {
   Core& core = open_core(core_, "Device::event");
-  const EventPool::Lease lease = EventPool::of(core).get("Device::event");
+  Context& context = Access::context_of(core.id(), "Device::event");
+  const EventPool::Lease lease = EventPool::of(core).get(context, "Device::event");
   return Access::make_event(core, lease.slot, lease.number);
 }
 

@@ -44,7 +44,10 @@ Event::~Event() {
 
 void Event::reset() noexcept {
   if (device_ == 0) return;
-  Access::with_core(std::exchange(device_, 0), [&](Core& core) { EventPool::of(core).put({slot_, lease_}); });
+  const std::uint64_t device = std::exchange(device_, 0);
+  Access::with_core(device, [&](Core& core) {
+    EventPool::of(core).put(ThreadContexts::find(device), {slot_, lease_});
+  });
 }
 
 void Event::record(Stream stream) {

@@ -1,5 +1,6 @@
 #include "event/pool.h"
 
+#include <span>
 #include <string>
 
 namespace millrace {
@@ -8,40 +9,84 @@ EventPool::EventPool(Core& core, const Options& options)
     : core_(core), options_(options), chunks_(options.max_chunks) {}
 
 std::unique_ptr<ContextPart> EventPool::make_part(Context& /*context*/) {
-  return nullptr;
+  return std::make_unique<EventCache>(*this);
 }
 
-EventPool::Lease EventPool::get(const char* call) {
-  std::uint32_t index = 0;
-  {
-    // Not through the device's gate: this is all that it would guard, and each event would pay for it.
-    sync::LockGuard lock(mutex_);
-    if (closed_) core_.throw_closed(call);
-    if (free_.empty()) grow(call);
-    index = free_.back();
+void EventCache::retire() noexcept {
+  pool_.drain(*this, 0);
+}
+
+EventPool::Lease EventPool::get(Context& context, const char* call) {
+  for (bool again = false;; again = true) {
+    {
+      // Not through the device's gate: the hold is all that it would guard, and each event would pay for it.
+      const Context::Hold hold = context.hold();
+      if (!hold) core_.throw_closed(call);
+      auto& cache = static_cast<EventCache&>(*context.part(LayerId::events));
+      if (cache.count_ > 0 || fill(cache, call)) {
+        const std::uint32_t index = cache.slots_[--cache.count_];
+        return {index, slot(index).take()};
+      }
+    }
+    if (again) break;
+    drain_others();  // with no hold of our own (X4)
+  }
+  throw Error(ErrorCode::PoolExhausted,
+              "all " + std::to_string(std::uint64_t{options_.max_chunks} * options_.chunk_slots) +
+                  " events of the device are in use; reuse events or let them end",
+              core_.error_context(call));
+}
+
+bool EventPool::fill(EventCache& cache, const char* call) {
+  sync::LockGuard lock(mutex_);
+  if (closed_) core_.throw_closed(call);
+  if (free_.empty() && !grow()) return false;
+  for (; cache.count_ < EventCache::kSlots / 2 && !free_.empty(); ++cache.count_) {
+    cache.slots_[cache.count_] = free_.back();
     free_.pop_back();
   }
-  return {index, slot(index).take()};
+  return true;
 }
 
-void EventPool::grow(const char* call) {
-  if (chunk_count_ == options_.max_chunks) {
-    throw Error(ErrorCode::PoolExhausted,
-                "all " + std::to_string(std::uint64_t{options_.max_chunks} * options_.chunk_slots) +
-                    " events of the device are in use; reuse events or let them end",
-                core_.error_context(call));
-  }
+bool EventPool::grow() {
+  if (chunk_count_ == options_.max_chunks) return false;
   const std::uint32_t first = chunk_count_ * options_.chunk_slots;
   free_.reserve(first + options_.chunk_slots);
   chunks_[chunk_count_] = std::make_unique<EventSlot[]>(options_.chunk_slots);
   ++chunk_count_;
   for (std::uint32_t i = options_.chunk_slots; i-- > 0;) free_.push_back(first + i);
+  return true;
 }
 
-void EventPool::put(Lease lease) noexcept {
+void EventPool::put(Context* context, Lease lease) noexcept {
   if (!slot(lease.slot).give_back(lease.number)) return;
+  if (context != nullptr) {
+    if (const Context::Hold hold = context->hold()) {
+      auto& cache = static_cast<EventCache&>(*context->part(LayerId::events));
+      if (cache.count_ == EventCache::kSlots) drain(cache, EventCache::kSlots / 2);
+      cache.slots_[cache.count_++] = lease.slot;
+      return;
+    }
+  }
   sync::LockGuard lock(mutex_);
   if (!closed_) free_.push_back(lease.slot);
+}
+
+void EventPool::drain(EventCache& cache, std::size_t keep) noexcept {
+  sync::LockGuard lock(mutex_);
+  // Within the room that grow has made.
+  for (; cache.count_ > keep; --cache.count_) {
+    if (!closed_) free_.push_back(cache.slots_[cache.count_ - 1]);
+  }
+}
+
+void EventPool::drain_others() noexcept {
+  core_.with_contexts([this](std::span<Context* const> contexts) {
+    for (Context* context : contexts) {
+      if (const Context::Hold hold = context->try_steal())
+        drain(static_cast<EventCache&>(*context->part(LayerId::events)), 0);
+    }
+  });
 }
 
 void EventPool::begin_close(CloseMode /*mode*/) noexcept {

@@ -1,20 +1,42 @@
 // The events of a device.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "device/context.h"
 #include "device/core.h"
 #include "event/slot.h"
 #include "sync/mutex.h"
 
 namespace millrace {
 
+class EventPool;
+
+/// Free slots that a thread keeps, so that taking and returning an event touches nothing shared.
+///
+/// Thread safety: whoever holds the context.
+class EventCache final : public ContextPart {
+ public:
+  explicit EventCache(EventPool& pool) noexcept : pool_(pool) {}
+  void retire() noexcept override;
+
+ private:
+  friend class EventPool;
+  static constexpr std::size_t kSlots = 16;
+
+  EventPool& pool_;
+  std::array<std::uint32_t, kSlots> slots_{};
+  std::size_t count_ = 0;
+};
+
 /// Hands out event slots and takes them back, from a table that grows in chunks and never moves.
 ///
 /// Invariants (docs/concurrency/streams.md):
-///   V4  A slot is free or leased to one owner; giving it back with another lease's number does nothing.
+///   V4  A slot is free, in one thread's cache, or leased to one owner; giving it back with another lease's
+///       number does nothing.
 ///   V5  A chunk is in the table before any of its slots is handed out, and stays there: who has the number
 ///       of a slot reads the table without a lock.
 ///
@@ -35,10 +57,12 @@ class EventPool final : public Layer {
 
   static EventPool& of(Core& core) noexcept { return static_cast<EventPool&>(core.layer(LayerId::events)); }
 
-  /// Throws Closed; PoolExhausted when the table is full.
-  Lease get(const char* call);
-  /// Ignored once the device is closing, and for a lease that has ended.
-  void put(Lease lease) noexcept;
+  /// From the calling thread's cache, which takes some at once from the pool when it is empty. Throws Closed;
+  /// PoolExhausted when the table is full and no thread that is idle has one to spare.
+  Lease get(Context& context, const char* call) EXCLUDES(mutex_);
+  /// Into the calling thread's cache, or past it where the thread has none (null). Ignored once the device is
+  /// closing, and for a lease that has ended.
+  void put(Context* context, Lease lease) noexcept EXCLUDES(mutex_);
   EventSlot& slot(std::uint32_t index) const noexcept {
     return chunks_[index / options_.chunk_slots][index % options_.chunk_slots];  // upholds V5
   }
@@ -47,7 +71,15 @@ class EventPool final : public Layer {
   void begin_close(CloseMode mode) noexcept override;
 
  private:
-  void grow(const char* call) REQUIRES(mutex_);
+  friend class EventCache;
+
+  /// False when the table is full and all of it is taken.
+  bool fill(EventCache& cache, const char* call) EXCLUDES(mutex_);
+  /// Takes back all but keep of a cache's slots.
+  void drain(EventCache& cache, std::size_t keep) noexcept EXCLUDES(mutex_);
+  /// Takes back what other threads' caches hold, of those that are not in use right now.
+  void drain_others() noexcept EXCLUDES(mutex_);
+  bool grow() REQUIRES(mutex_);
 
   Core& core_;
   const Options options_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "device/backend.h"
 #include "stream/segment.h"
@@ -37,30 +38,32 @@ class alignas(sync::kCacheLine) EventSlot final : public Mark {
   };
   Stamp stamp() const noexcept EXCLUDES(mutex_) {
     sync::LockGuard lock(mutex_);
+    // relaxed: the caller has the lease.
+    if (marked_by_ != lease_.load(std::memory_order_relaxed)) return {};
     return {markings_ - first_marking_, reached_, when_};
   }
 
-  /// A new lease; returns its number.
-  std::uint32_t take() noexcept EXCLUDES(mutex_) {
-    sync::LockGuard lock(mutex_);
-    ++markings_;  // what an earlier owner's work still reports is not ours (V2)
-    first_marking_ = markings_;
-    reached_ = false;
-    // relaxed: only the new owner knows the slot.
+  /// A new lease; returns its number. Touches nothing that other threads write, so that taking an event costs
+  /// no more than that.
+  std::uint32_t take() noexcept {
+    // relaxed: the pool has handed the slot over (V4), and earlier leases' numbers fit none that follows.
     word_.store(0, std::memory_order_relaxed);
-    return ++lease_;
+    const std::uint32_t lease = lease_.load(std::memory_order_relaxed) + 1;
+    lease_.store(lease, std::memory_order_relaxed);
+    return lease;
   }
   /// False if that lease had ended before.
-  [[nodiscard]] bool give_back(std::uint32_t lease) noexcept EXCLUDES(mutex_) {
-    sync::LockGuard lock(mutex_);
-    if (lease != lease_) return false;
-    ++lease_;
-    return true;
+  [[nodiscard]] bool give_back(std::uint32_t lease) noexcept {
+    // relaxed: as in take. Two owners of one lease may give it back at once.
+    return lease_.compare_exchange_strong(lease, lease + 1, std::memory_order_relaxed,
+                                          std::memory_order_relaxed);
   }
 
   // Mark
   std::uint64_t marked(TimelinePoint point) noexcept override EXCLUDES(mutex_) {
     sync::LockGuard lock(mutex_);
+    const std::uint32_t lease = lease_.load(std::memory_order_relaxed);  // relaxed: as in stamp
+    if (std::exchange(marked_by_, lease) != lease) first_marking_ = markings_;
     reached_ = false;
     // release: pairs with the acquire in point. Under the mutex, so that the word is the newest marking's.
     word_.store(static_cast<std::uint64_t>(point.queue) << kValueBits | point.value,
@@ -82,8 +85,9 @@ class alignas(sync::kCacheLine) EventSlot final : public Mark {
   mutable sync::Mutex mutex_;
   std::uint64_t markings_ GUARDED_BY(mutex_) =
       0;  // over all leases, so that old ones are never taken for new
-  std::uint64_t first_marking_ GUARDED_BY(mutex_) = 0;
-  std::uint32_t lease_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t first_marking_ GUARDED_BY(mutex_) = 0;  // before those of the lease that has marked it last
+  std::uint32_t marked_by_ GUARDED_BY(mutex_) = 0;      // that lease
+  sync::atomic<std::uint32_t> lease_{0};
   bool reached_ GUARDED_BY(mutex_) = false;
   sync::Clock::time_point when_ GUARDED_BY(mutex_){};
 };

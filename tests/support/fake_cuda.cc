@@ -334,7 +334,8 @@ cuda::Driver make_driver() {
     return asked();
   };
   d.pointer_attributes = [](unsigned, CUpointer_attribute*, void** answers, CUdeviceptr address) {
-    *static_cast<unsigned*>(answers[0]) = machine().is_device(address) ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
+    *static_cast<unsigned*>(answers[0]) =
+        machine().is_device(address) ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
     return CUDA_SUCCESS;
   };
   d.allocation_granularity = [](std::size_t* unit, const CUmemAllocationProp*,

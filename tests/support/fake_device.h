@@ -23,8 +23,9 @@ namespace millrace::test {
 class FakeDevice {
  public:
   FakeDevice() : FakeDevice(few_streams()) {}
-  explicit FakeDevice(const StreamPool::Options& options, UseChecker* checker = nullptr) {
-    setup() = {options, checker};
+  explicit FakeDevice(const StreamPool::Options& options, UseChecker* checker = nullptr,
+                      const EventPool::Options& events = {}) {
+    setup() = {options, checker, events};
     core_ = Registry::get().create("fake:0", DeviceOptions(), &build);
   }
   ~FakeDevice() {
@@ -45,16 +46,16 @@ class FakeDevice {
   StreamPool& pool() { return StreamPool::of(*core_); }
   EventPool& events() { return EventPool::of(*core_); }
 
+  /// The calling thread's.
+  Context& context() { return detail::Access::context_of(core_->id(), "test"); }
+
   /// What Device::stream, lease, event and default_stream give.
-  Stream stream() {
-    Context& context = detail::Access::context_of(core_->id(), "test");
-    return detail::Access::make_stream(*core_, StreamPool::current(context, "test"));
-  }
+  Stream stream() { return detail::Access::make_stream(*core_, StreamPool::current(context(), "test")); }
   StreamLease lease() {
     return detail::Access::make_lease(detail::Access::make_stream(*core_, pool().lease("test")));
   }
   Event event() {
-    const EventPool::Lease lease = events().get("test");
+    const EventPool::Lease lease = events().get(context(), "test");
     return detail::Access::make_event(*core_, lease.slot, lease.number);
   }
   Stream default_stream() { return detail::Access::make_stream(*core_, pool().default_stream()); }
@@ -75,6 +76,7 @@ class FakeDevice {
   struct Setup {
     StreamPool::Options options;
     UseChecker* checker = nullptr;
+    EventPool::Options events;
   };
   struct NoMemory final : Layer {
     std::unique_ptr<ContextPart> make_part(Context&) override { return nullptr; }
@@ -87,7 +89,7 @@ class FakeDevice {
   static sync::Ref<Core> build(const std::string& name, const DeviceOptions& options) {
     auto core = sync::make_ref<Core>(name, options, std::make_unique<FakeBackend>());
     core->install(LayerId::streams, std::make_unique<StreamPool>(*core, setup().options));
-    core->install(LayerId::events, std::make_unique<EventPool>(*core));
+    core->install(LayerId::events, std::make_unique<EventPool>(*core, setup().events));
     core->install(LayerId::memory, std::make_unique<NoMemory>());
     core->set_use_checker(setup().checker);
     core->backend().start(setup().options.streams, StreamPool::of(*core)).throw_if_failed();

@@ -83,9 +83,9 @@ class Queues final : public sync::RefCounted {
     std::uint64_t value = 0;
     CUevent event = nullptr;  // after its operations; null: there is nothing to wait for
     std::vector<TimelinePoint> waits;
-    bool ready = false;       // filling is over
-    bool timed = false;       // its event keeps times
-    bool plain = true;        // no code of the user's can run when it is reported
+    bool ready = false;  // filling is over
+    bool timed = false;  // its event keeps times
+    bool plain = true;   // no code of the user's can run when it is reported
     Status failure;
   };
 

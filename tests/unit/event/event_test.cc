@@ -182,19 +182,40 @@ TEST_F(Events, MoveAndOutliveTheDevice) {
 }
 
 TEST(EventPool, GrowsToItsLimit) {
-  FakeDevice device;
-  EventPool small(device.core(), {.chunk_slots = 2, .max_chunks = 2});
+  FakeDevice device(FakeDevice::few_streams(), nullptr, {.chunk_slots = 2, .max_chunks = 2});
+  EventPool& small = device.events();
+  Context& mine = device.context();
   std::vector<EventPool::Lease> leases;
-  for (int i = 0; i < 4; ++i) leases.push_back(small.get("test"));
-  expect_code(ErrorCode::PoolExhausted, [&] { small.get("test"); });
-  small.put(leases[2]);
-  small.put(leases[2]);  // not its any more
-  const EventPool::Lease again = small.get("test");
+  for (int i = 0; i < 4; ++i) leases.push_back(small.get(mine, "test"));
+  expect_code(ErrorCode::PoolExhausted, [&] { small.get(mine, "test"); });
+  small.put(&mine, leases[2]);
+  small.put(&mine, leases[2]);  // not its any more
+  const EventPool::Lease again = small.get(mine, "test");
   EXPECT_EQ(again.slot, leases[2].slot);
   EXPECT_NE(again.number, leases[2].number);
-  expect_code(ErrorCode::PoolExhausted, [&] { small.get("test"); });
-  small.begin_close(CloseMode::drain);
-  small.put(again);
+  expect_code(ErrorCode::PoolExhausted, [&] { small.get(mine, "test"); });
+  small.put(nullptr, again);  // as a thread without a context does
+  EXPECT_EQ(small.get(mine, "test").slot, again.slot);
+  device.close();
+  small.put(&mine, leases[0]);
+  expect_code(ErrorCode::Closed, [&] { small.get(mine, "test"); });
+}
+
+TEST(EventPool, WhatOneThreadKeepsAnotherCanHave) {
+  FakeDevice device(FakeDevice::few_streams(), nullptr, {.chunk_slots = 4, .max_chunks = 1});
+  EventPool& small = device.events();
+  Context& mine = device.context();
+  small.put(&mine, small.get(mine, "test"));  // all four are in this thread's cache
+  std::thread([&] {
+    Context& other = device.context();
+    std::vector<EventPool::Lease> leases;
+    for (int i = 0; i < 4; ++i) leases.push_back(small.get(other, "test"));
+    for (const EventPool::Lease& lease : leases) small.put(&other, lease);
+  }).join();
+  // And the other thread has given back what it kept when it ended.
+  std::vector<EventPool::Lease> leases;
+  for (int i = 0; i < 4; ++i) leases.push_back(small.get(mine, "test"));
+  expect_code(ErrorCode::PoolExhausted, [&] { small.get(mine, "test"); });
 }
 
 TEST(EventStress, ReRecordedReturnedAndReused) {
