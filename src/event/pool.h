@@ -15,10 +15,11 @@ namespace millrace {
 
 class EventPool;
 
-/// Free slots that a thread keeps, so that taking and returning an event touches nothing shared.
+/// Free slots that a thread keeps, so that taking and returning an event touches nothing shared; on cache
+/// lines of its own.
 ///
 /// Thread safety: whoever holds the context.
-class EventCache final : public ContextPart {
+class alignas(sync::kCacheLine) EventCache final : public ContextPart {
  public:
   explicit EventCache(EventPool& pool) noexcept : pool_(pool) {}
   void retire() noexcept override;

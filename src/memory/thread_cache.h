@@ -29,8 +29,9 @@ class CacheBudget {
   sync::atomic<std::size_t> left_;
 };
 
-/// The free blocks of one arena in one thread, by size class, the last freed first.
-struct ArenaCache {
+/// The free blocks of one arena in one thread, by size class, the last freed first. On cache lines of its
+/// own.
+struct alignas(sync::kCacheLine) ArenaCache {
   struct Magazine {
     Block* first = nullptr;
     int count = 0;

@@ -1,0 +1,157 @@
+// The thread that watches the device, and the end of it all.
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "backends/cuda/driver.h"
+#include "backends/cuda/own_queues.h"
+#include "backends/cuda/queue.h"
+#include "sync/clock.h"
+#include "sync/mpsc_list.h"
+
+namespace millrace::cuda {
+namespace {
+
+// What work that runs when the process exits is given to end.
+constexpr std::chrono::seconds kGrace{2};
+// How long the watcher looks without a pause after something was done, and the pauses after that.
+constexpr std::chrono::microseconds kBusy{30};
+constexpr std::chrono::microseconds kShortestPause{20};
+constexpr std::chrono::microseconds kLongestPause{200};
+// How long there must have been nothing before the watcher sleeps until it is woken, which costs who wakes
+// it.
+constexpr std::chrono::milliseconds kSleepAfter{2};
+
+}  // namespace
+
+bool Queues::anything_underway() const noexcept {
+  return std::ranges::any_of(queues_, [](const auto& queue) {
+    // seq_cst: see submit (C6).
+    return queue->underway.load(std::memory_order_seq_cst) != 0;
+  });
+}
+
+void Queues::wake(Urgency urgency) noexcept {
+  // seq_cst: with the watcher's store, after what we added, one of us sees the other (C6).
+  const Doze doze = doze_.load(std::memory_order_seq_cst);
+  if (doze == Doze::none || (doze == Doze::nap && urgency == Urgency::low)) return;
+  sync::LockGuard lock(mutex_);
+  wake_ = true;
+  woken_.notify_one();
+}
+
+void Queues::nap(sync::Clock::time_point until) noexcept {
+  sync::UniqueLock lock(mutex_);
+  doze_.store(Doze::nap, std::memory_order_seq_cst);  // see wake
+  while (!wake_ && woken_.wait_until(lock, until)) {
+  }
+  wake_ = false;
+  doze_.store(Doze::none, std::memory_order_relaxed);
+}
+
+void Queues::sleep() noexcept {
+  sync::UniqueLock lock(mutex_);
+  doze_.store(Doze::sleep, std::memory_order_seq_cst);  // see wake (C6)
+  while (!wake_ && !stopping_ && !anything_underway()) woken_.wait(lock);
+  wake_ = false;
+  doze_.store(Doze::none, std::memory_order_relaxed);
+}
+
+void Queues::watch() noexcept {
+  pthread_setname_np(pthread_self(), "millrace-watch");
+  OwnQueues::set(this);
+  sync::Clock::time_point last_moved = sync::now();
+  for (;;) {
+    bool moved = false;
+    bool underway = false;
+    for (const auto& queue : queues_) {
+      if (queue->underway.load(std::memory_order_seq_cst) == 0) continue;  // see submit (C6)
+      underway = true;
+      moved = report(*queue, false) || moved;
+      while (advance(*queue, false)) moved = true;
+    }
+    if (underway) {
+      const ContextScope scope(context_);
+      clock_.refresh();
+    }
+    if (moved) {
+      last_moved = sync::now();
+      continue;
+    }
+    {
+      sync::LockGuard lock(mutex_);
+      if (stopping_ && (!underway || cancelled_.load(std::memory_order_acquire))) break;
+    }
+    const sync::Clock::time_point now = sync::now();
+    const sync::Clock::duration quiet = now - last_moved;
+    if (!underway && quiet > kSleepAfter) {
+      sleep();
+      last_moved = sync::now();
+    } else if (underway && quiet < kBusy) {
+      sync::yield();
+    } else {
+      nap(now + std::clamp<sync::Clock::duration>(quiet / 16, kShortestPause, kLongestPause));
+    }
+  }
+  OwnQueues::forget();
+}
+
+void Queues::cancel() noexcept {
+  cancelled_.store(true, std::memory_order_release);  // pairs with the acquire in verdict
+  wake(Urgency::high);
+}
+
+bool Queues::stop() noexcept {
+  const bool cancelled = cancelled_.load(std::memory_order_acquire);
+  const sync::Clock::time_point deadline = sync::now() + kGrace;
+  while (cancelled && anything_underway() && sync::now() < deadline) sync::sleep_for(kLongestPause);
+  {
+    sync::LockGuard lock(mutex_);
+    stopping_ = true;
+    wake_ = true;
+    woken_.notify_one();
+  }
+  if (watcher_.joinable()) watcher_.is_this_thread() ? watcher_.detach() : watcher_.join();
+  const bool ended = tasks_.stop(cancelled ? sync::Deadline(deadline) : std::nullopt);
+  if (ended && !anything_underway()) return true;
+  keep_forever(sync::Ref<Queues>::share(this));
+  report_rest();
+  return false;
+}
+
+void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
+  static constinit sync::MpscList<Queues> kept;
+  kept.push(queues.release());
+}
+
+void Queues::report_rest() noexcept {
+  const sync::Clock::time_point now = sync::now();
+  for (const auto& queue : queues_) {
+    std::vector<std::uint64_t> values;
+    sync::UniqueLock lock(queue->mutex);
+    // Whoever is in the middle of reporting calls no code of the user's and comes back.
+    while (queue->reporting || queue->finishing) {
+      lock.unlock();
+      sync::yield();
+      lock.lock();
+    }
+    queue->abandoned = true;
+    std::deque<Flight> flights;
+    flights.swap(queue->flights);
+    std::deque<std::unique_ptr<Item>> held;
+    held.swap(queue->held);
+    lock.unlock();
+    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, cancelled_status_, now);
+    for (std::unique_ptr<Item>& item : held) {
+      const std::uint64_t value = item->submission.value;
+      item.reset();
+      sink_.completed({queue->id, value}, cancelled_status_, now);
+    }
+  }
+}
+
+}  // namespace millrace::cuda
