@@ -36,9 +36,8 @@ struct Submission {
   bool given_up = false;
   /// Somebody wants to know when it was done, as exactly as the device can tell.
   bool timed = false;
-  /// The earliest value of its own queue whose failure it shares; 0: none but what may_run knows of the value
-  /// before it.
-  std::uint64_t oldest_dependency = 0;
+  /// Points whose failure is its own, of its queue or of others; valid until it was reported.
+  std::span<const TimelinePoint> dependencies = {};
 };
 
 /// What a backend tells the layers above. Implemented by the stream layer.
@@ -49,8 +48,8 @@ class CompletionSink {
   /// on the backend's threads, with no lock held.
   ///
   /// A backend that fills its device's queues ahead of time need not ask about a submission that was not
-  /// given up, when what it waits for, the value before it and all from its oldest dependency on have not
-  /// failed and can't fail any more unless the device itself does.
+  /// given up, when what it depends on and the value before it have not failed, and like what it waits for
+  /// can't fail any more unless the device itself does.
   virtual Status may_run(const Submission& submission) noexcept = 0;
   /// The queue has reached the value. Called once for each submission, in order per queue, on the
   /// backend's threads, with no lock held. May submit.

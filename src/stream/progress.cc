@@ -1,5 +1,4 @@
 // How a stream's committed work moves on: submitted, completed, told to its handlers. And who waits for it.
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -76,11 +75,7 @@ void StreamState::submit(Segment& segment) noexcept {
   submission.waits = std::move(recorded.waits);
   submission.given_up = !segment.failure.ok();
   submission.timed = !segment.markings.empty();
-  for (const TimelinePoint& point : segment.depends) {
-    if (point.queue != slot_) continue;
-    std::uint64_t& oldest = submission.oldest_dependency;
-    oldest = oldest == 0 ? point.value : std::min(oldest, point.value);
-  }
+  submission.dependencies = segment.depends;
   // What was given up is submitted for its place in the order, without its operations.
   if (segment.failure.ok()) submission.operations = std::move(recorded.operations);
   // Under the mutex, so that submissions reach the queue in order (S7). It does not wait for completions.

@@ -68,6 +68,29 @@ TEST_F(EventFailures, FailedWorkReleasesItsWaitersWithTheError) {
   EXPECT_TRUE(ran);
 }
 
+// The device waits for the newest point alone; the failure of an older one counts all the same.
+TEST_F(EventFailures, AnOldFailureCountsBesideANewerWaitForTheSameStream) {
+  a.run("divide", [] { throw std::runtime_error("no remainder of zero"); });
+  event.record(a);
+  a.commit();
+  const Buffer buffer = device.buffer(a, 4096);
+  Event later = device.event();
+  for (int i = 0; i < 3; ++i) {
+    a.fill(buffer.data(), 1, buffer.size());
+    later.record(a);
+    a.commit();
+  }
+  later.wait(kLimit);
+  b.wait_event(event);
+  b.wait_event(later);
+  b.fill(buffer.data(), 2, buffer.size());
+  expect_code(ErrorCode::WorkFailed, [&] { b.wait(kLimit); });
+  b.wait_event(later);
+  b.fill(buffer.data(), 3, buffer.size());
+  b.wait(kLimit);
+  expect_code(ErrorCode::WorkFailed, [&] { a.wait(kLimit); });
+}
+
 TEST_F(EventFailures, AbandonedWorkReleasesItsWaiters) {
   a.run("never", [] { ADD_FAILURE() << "ran"; });
   event.record(a);

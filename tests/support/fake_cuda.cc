@@ -321,10 +321,6 @@ cuda::Driver make_driver() {
     *milliseconds = std::chrono::duration<float, std::milli>(last->at() - first->at()).count();
     return CUDA_SUCCESS;
   };
-  d.event_synchronize = [](CUevent event) {
-    if (const auto recording = event_of(event).recording()) recording->wait();
-    return asked();
-  };
   d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
     return copy(to, from, bytes, stream);

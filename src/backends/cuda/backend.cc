@@ -24,7 +24,6 @@ DeviceInfo info_of(const Properties& properties, const DeviceOptions& options) {
   info.workers = options.workers != 0 ? options.workers
                                       : static_cast<int>(std::min(sync::hardware_threads(), kUsualWorkers));
   info.host_tasks = true;
-  info.reads_host_memory = properties.reads_host_memory;
   return info;
 }
 

@@ -8,7 +8,10 @@
 namespace millrace::cuda {
 namespace {
 
-constexpr std::chrono::seconds kOld{1};
+// In ten seconds a float of milliseconds still tells microseconds.
+constexpr std::chrono::seconds kOld{10};
+constexpr std::chrono::milliseconds kAgain{10};
+constexpr std::chrono::microseconds kPatience{50};
 
 }  // namespace
 
@@ -22,11 +25,16 @@ bool DeviceClock::open() noexcept {
 
 void DeviceClock::refresh() noexcept {
   sync::LockGuard lock(mutex_);
-  if (started_ && sync::now() - started_at_ < kOld) return;
-  if (!open()) return;
+  const sync::Clock::time_point now = sync::now();
+  if (now < next_ || !open()) return;
+  next_ = now + kAgain;
   if (driver().event_record(spare_, stream_) != CUDA_SUCCESS) return;
-  if (driver().event_synchronize(spare_) != CUDA_SUCCESS) return;
+  while (driver().event_query(spare_) == CUDA_ERROR_NOT_READY) {
+    // The device may have no room for one more stream right now.
+    if (sync::now() - now > kPatience) return;
+  }
   started_at_ = sync::now();
+  next_ = started_at_ + kOld;
   std::swap(start_, spare_);
   started_ = true;
 }

@@ -10,8 +10,8 @@
 namespace millrace::cuda {
 
 /// The driver tells only how far two of its events are apart, as a float of milliseconds. So one is recorded
-/// now and then whose time on the host is known, and others are measured from it: within a second of it to a
-/// tenth of a microsecond. Two times that the device took are as far apart as it says, but for a new start in
+/// now and then whose time on the host is known, and others are measured from it: within ten seconds of it to
+/// a microsecond. Two times that the device took are as far apart as it says, but for a new start in
 /// between, which may put them off by what host and device disagree, some microseconds.
 ///
 /// Thread safety: when from any thread; the others from one. The device's context is current.
@@ -21,7 +21,7 @@ class DeviceClock {
   DeviceClock(const DeviceClock&) = delete;
   DeviceClock& operator=(const DeviceClock&) = delete;
 
-  /// Makes a new start if the last one is old. Waits for an idle stream of the device.
+  /// Makes a new start if the last one is old and the device answers at once; else it is tried again later.
   void refresh() noexcept EXCLUDES(mutex_);
   /// When what was recorded with the event was done; seen: when that was noticed, which is the answer where
   /// the device gives none. The event keeps times.
@@ -36,6 +36,7 @@ class DeviceClock {
   CUevent start_ GUARDED_BY(mutex_) = nullptr;  // recorded, and done
   CUevent spare_ GUARDED_BY(mutex_) = nullptr;
   bool started_ GUARDED_BY(mutex_) = false;
+  sync::Clock::time_point next_ GUARDED_BY(mutex_){};  // not before that again
   sync::Clock::time_point started_at_ GUARDED_BY(mutex_){};
 };
 

@@ -23,10 +23,9 @@ struct Properties {
   std::size_t memory_bytes = 0;
   int multiprocessors = 0;
   int compute_major = 0, compute_minor = 0;
-  bool virtual_memory = false;     ///< memory can be mapped into reserved addresses
-  bool shareable = false;          ///< as a file descriptor
-  bool rdma_capable = false;       ///< with memory that is mapped so
-  bool reads_host_memory = false;  ///< kernels read memory that was not registered
+  bool virtual_memory = false;  ///< memory can be mapped into reserved addresses
+  bool shareable = false;       ///< as a file descriptor
+  bool rdma_capable = false;    ///< with memory that is mapped so
 };
 
 /// Empty where there is no driver.

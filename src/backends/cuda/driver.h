@@ -38,7 +38,6 @@ namespace millrace::cuda {
   F(copy, cuMemcpyAsync, 4000)                                    \
   F(fill, cuMemsetD8Async, 3020)                                  \
   F(event_elapsed, cuEventElapsedTime, 2000)                      \
-  F(event_synchronize, cuEventSynchronize, 2000)                  \
   F(pointer_attributes, cuPointerGetAttributes, 7000)             \
   F(allocation_granularity, cuMemGetAllocationGranularity, 10020) \
   F(address_reserve, cuMemAddressReserve, 10020)                  \
@@ -75,7 +74,8 @@ std::string describe(CUresult result);
 /// Says that the device or its context can do no more work, whatever is asked of it.
 bool is_fatal(CUresult result) noexcept;
 
-/// A call's outcome: ok, OutOfMemory, DeviceLost or WorkFailed. asked: what was to be done.
+/// A call's outcome: ok, OutOfMemory, DeviceLost, InvalidArgument, Unsupported or WorkFailed. asked: what was
+/// to be done.
 Status status_of(CUresult result, const std::string& asked, const std::string& device, int stream = -1);
 
 /// Makes a device's context current on the calling thread until the end of the scope.

@@ -29,9 +29,11 @@ unsigned memory_type(const void* pointer) noexcept {
   return result == CUDA_SUCCESS ? type : 0;
 }
 
-/// Host memory that the driver knows nothing of?
-bool is_pageable(const void* pointer, const Memory& memory) noexcept {
-  return !memory.contains(pointer, 1) && memory_type(pointer) == 0;
+/// Host memory of which the driver does not know all?
+bool is_pageable(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
+  if (memory.contains(pointer, bytes)) return false;
+  const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
+  return memory_type(pointer) == 0 || memory_type(last) == 0;
 }
 
 bool is_device(const void* pointer, const Memory& memory) noexcept {
@@ -40,8 +42,8 @@ bool is_device(const void* pointer, const Memory& memory) noexcept {
 
 Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
   if (work.bytes == 0) return Place::device;
-  const bool to_pageable = is_pageable(work.to, memory);
-  const bool from_pageable = is_pageable(work.from, memory);
+  const bool to_pageable = is_pageable(work.to, work.bytes, memory);
+  const bool from_pageable = is_pageable(work.from, work.bytes, memory);
   if (!to_pageable && !from_pageable) return Place::device;
   const bool taken_along = from_pageable && work.bytes <= kTakenAlong && is_device(work.to, memory);
   return taken_along ? Place::device : Place::host;
@@ -52,7 +54,7 @@ Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
 Place place_of(const Operation& operation, const Memory& memory) {
   if (const auto* copy = std::get_if<CopyWork>(&operation.work)) return place_of_copy(*copy, memory);
   if (const auto* fill = std::get_if<FillWork>(&operation.work))
-    return fill->bytes != 0 && is_pageable(fill->to, memory) ? Place::host : Place::device;
+    return fill->bytes != 0 && is_pageable(fill->to, fill->bytes, memory) ? Place::host : Place::device;
   return std::holds_alternative<TaskWork>(operation.work) ? Place::host : Place::device;
 }
 
@@ -70,21 +72,22 @@ void NativeStream::close() noexcept {
 }
 
 Status NativeStream::failed(CUresult result, const Operation& operation) const {
+  if (result == CUDA_SUCCESS) return {};  // before any text is made
   return status_of(result, "operation \"" + operation.name + "\" failed", device_, number_);
 }
 
-Status NativeStream::enqueue(const Operation& operation) noexcept {
+Status NativeStream::enqueue(const Operation& operation) {
   if (const auto* copy_work = std::get_if<CopyWork>(&operation.work)) return copy(operation, *copy_work);
   if (const auto* fill_work = std::get_if<FillWork>(&operation.work)) return fill(operation, *fill_work);
   return reduce(operation, std::get<ReduceWork>(operation.work));
 }
 
-Status NativeStream::copy(const Operation& operation, const CopyWork& work) noexcept {
+Status NativeStream::copy(const Operation& operation, const CopyWork& work) {
   if (work.bytes == 0) return {};
   return failed(driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream_), operation);
 }
 
-Status NativeStream::fill(const Operation& operation, const FillWork& work) noexcept {
+Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   if (work.bytes == 0) return {};
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
 }
@@ -107,11 +110,11 @@ void* NativeStream::scratch(std::size_t bytes, CUresult& result) noexcept {
   return reinterpret_cast<void*>(made.address);
 }
 
-Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) noexcept {
+Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
   if (work.kept_count == 0) return {};
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
     if (work.reduced_count == 0 && pointer == work.input) continue;
-    if (!is_pageable(pointer, memory_)) continue;
+    if (!is_pageable(pointer, 1, memory_)) continue;
     return Status(ErrorCode::InvalidArgument,
                   "operation \"" + operation.name +
                       "\" failed: its tensor is in host memory, which the device can't read; copy it to a "
@@ -134,11 +137,14 @@ Status NativeStream::run(const Operation& operation) {
   }
   const auto* copy_work = std::get_if<CopyWork>(&operation.work);
   const auto* fill_work = std::get_if<FillWork>(&operation.work);
-  if (copy_work != nullptr && is_pageable(copy_work->to, memory_) && is_pageable(copy_work->from, memory_)) {
+  if (copy_work != nullptr && copy_work->bytes != 0 &&
+      is_pageable(copy_work->to, copy_work->bytes, memory_) &&
+      is_pageable(copy_work->from, copy_work->bytes, memory_)) {
     std::memmove(copy_work->to, copy_work->from, copy_work->bytes);
     return {};
   }
-  if (fill_work != nullptr && fill_work->bytes != 0 && is_pageable(fill_work->to, memory_)) {
+  if (fill_work != nullptr && fill_work->bytes != 0 &&
+      is_pageable(fill_work->to, fill_work->bytes, memory_)) {
     std::memset(fill_work->to, fill_work->value, fill_work->bytes);
     return {};
   }
@@ -146,8 +152,10 @@ Status NativeStream::run(const Operation& operation) {
   return synchronize();
 }
 
-Status NativeStream::synchronize() noexcept {
-  return status_of(driver().stream_synchronize(stream_), "waited for operations", device_, number_);
+Status NativeStream::synchronize() {
+  const CUresult result = driver().stream_synchronize(stream_);
+  if (result == CUDA_SUCCESS) return {};
+  return status_of(result, "waited for operations", device_, number_);
 }
 
 }  // namespace millrace::cuda

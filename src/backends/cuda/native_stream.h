@@ -38,17 +38,17 @@ class NativeStream {
   CUstream get() const noexcept { return stream_; }
 
   /// Puts an operation of place device behind what is there already.
-  Status enqueue(const Operation& operation) noexcept;
+  Status enqueue(const Operation& operation);
   /// Runs any operation to its end. Throws what a task throws.
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
-  Status synchronize() noexcept;
+  Status synchronize();
 
  private:
   Status failed(CUresult result, const Operation& operation) const;
-  Status copy(const Operation& operation, const CopyWork& work) noexcept;
-  Status fill(const Operation& operation, const FillWork& work) noexcept;
-  Status reduce(const Operation& operation, const ReduceWork& work) noexcept;
+  Status copy(const Operation& operation, const CopyWork& work);
+  Status fill(const Operation& operation, const FillWork& work);
+  Status reduce(const Operation& operation, const ReduceWork& work);
   /// Null, with the driver's answer in result, when there is none.
   void* scratch(std::size_t bytes, CUresult& result) noexcept;
 

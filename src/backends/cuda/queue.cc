@@ -17,6 +17,8 @@ namespace {
 
 // How long a thread that waits for a queue looks for itself before it sleeps.
 constexpr std::chrono::microseconds kAssist{50};
+// How long a chain of queues is reported in one go. Threads with small stacks may be the ones that report.
+constexpr int kDeepest = 8;
 
 ErrorContext on_device(const std::string& device, int stream = -1) {
   return {.call = {}, .device = device, .stream = stream, .rule = {}};
@@ -110,7 +112,19 @@ Status Queues::submit(Submission&& submission) noexcept {
                   on_device(device_, submission.queue));
   }
   if (is_lost()) return verdict();
+  // acquire: pairs with the release in stop.
+  if (stopped_.load(std::memory_order_acquire)) return stopped_status_;
   try {
+    for (const TimelinePoint& wait : submission.waits) {
+      // relaxed: the caller knows that it was submitted.
+      const std::uint64_t submitted = at(wait.queue).submitted.load(std::memory_order_relaxed);
+      if (wait.value <= submitted) continue;
+      return Status(ErrorCode::InvalidArgument,
+                    "submission waits for value " + std::to_string(wait.value) + " of queue " +
+                        std::to_string(wait.queue) + ", of which only " + std::to_string(submitted) +
+                        " was submitted; submit what it waits for first",
+                    on_device(device_, submission.queue));
+    }
     auto item = std::make_unique<Item>();
     const ContextScope scope(context_);  // the driver says of which kind an address is
     item->on_host = std::ranges::any_of(submission.operations, [&](const Operation& operation) {
@@ -125,10 +139,11 @@ Status Queues::submit(Submission&& submission) noexcept {
     {
       sync::LockGuard lock(queue.mutex);
       if (queue.abandoned) return stopped_status_;
-      if (submission.value <= queue.submitted) {
+      const std::uint64_t last = queue.submitted.load(std::memory_order_relaxed);  // relaxed: under the mutex
+      if (submission.value <= last) {
         return Status(ErrorCode::InvalidArgument,
                       "submission of value " + std::to_string(submission.value) + " after value " +
-                          std::to_string(queue.submitted) + "; values of a queue must grow",
+                          std::to_string(last) + "; values of a queue must grow",
                       on_device(device_, queue.id));
       }
       ahead = queue.held.empty() && goes_ahead(queue, submission, item->on_host);
@@ -141,7 +156,7 @@ Status Queues::submit(Submission&& submission) noexcept {
         item->submission = std::move(submission);
         queue.held.back() = std::move(item);
       }
-      queue.submitted = value;
+      queue.submitted.store(value, std::memory_order_relaxed);
       // seq_cst: with the load in wake and the watcher's in doze, one of us sees the other (C6).
       queue.underway.fetch_add(1, std::memory_order_seq_cst);
     }
@@ -155,19 +170,20 @@ Status Queues::submit(Submission&& submission) noexcept {
 
 bool Queues::goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept {
   if (on_host || submission.given_up || queue.filling) return false;
-  // oldest: of those up to value whose failure counts.
-  const auto is_safe = [](const Queue& other, std::uint64_t value, std::uint64_t oldest) {
+  const auto is_ahead = [this](TimelinePoint point) {
     // acquire: pairs with the release in end and report, so that a failure before it is seen (C3).
-    return other.handed.load(std::memory_order_acquire) >= value &&
-           (oldest == 0 || other.last_failure.load(std::memory_order_acquire) < oldest);
+    return queues_[static_cast<std::size_t>(point.queue)]->handed.load(std::memory_order_acquire) >=
+           point.value;
   };
-  const std::uint64_t before = submission.value - 1;
-  const std::uint64_t oldest =
-      submission.oldest_dependency == 0 ? before : std::min(before, submission.oldest_dependency);
-  if (!is_safe(queue, before, oldest)) return false;
-  for (const TimelinePoint& wait : submission.waits) {
-    if (!is_safe(*queues_[static_cast<std::size_t>(wait.queue)], wait.value, wait.value)) return false;
-  }
+  const auto has_not_failed = [this](TimelinePoint point) {
+    // acquire: as above. The last failure only, so it may err for older points, towards asking.
+    return queues_[static_cast<std::size_t>(point.queue)]->last_failure.load(std::memory_order_acquire) <
+           point.value;
+  };
+  const TimelinePoint before{queue.id, submission.value - 1};
+  if (!is_ahead(before) || (before.value != 0 && !has_not_failed(before))) return false;
+  if (!std::ranges::all_of(submission.waits, is_ahead)) return false;
+  if (!std::ranges::all_of(submission.dependencies, has_not_failed)) return false;
   return !cancelled_.load(std::memory_order_acquire) && !is_lost();
 }
 
@@ -187,7 +203,9 @@ void Queues::begin(Queue& queue, const Submission& submission, bool plain) {
   flight.waits = submission.waits;
   flight.timed = submission.timed;
   flight.plain = plain;
+  const bool timed = flight.timed;
   queue.flights.push_back(std::move(flight));
+  if (timed) timed_.fetch_add(1, std::memory_order_relaxed);  // relaxed: see watch
   queue.filling = true;
 }
 
@@ -215,12 +233,17 @@ void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
 
 void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
   CUevent event = nullptr;
-  Status failure = fill_stream(queue, item->submission, &event);
+  Status failure;
+  try {
+    failure = fill_stream(queue, item->submission, &event);
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    failure = no_memory_status_;
+  }
   item.reset();
   end(queue, event, std::move(failure));
 }
 
-Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* event) noexcept {
+Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* event) {
   const ContextScope scope(context_);
   CUevent taken = nullptr;
   CUresult result = scope.result();
@@ -237,7 +260,12 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
   *event = taken;
-  if (failure.ok()) failure = status_of(result, "recorded an event", device_, queue.id);
+  if (result != CUDA_SUCCESS) {
+    // Nobody could tell any more how far the device has come.
+    *event = nullptr;
+    lose(lost_with(result, "recorded an event"));
+    if (failure.ok()) failure = verdict();
+  }
   return failure;
 }
 
@@ -247,9 +275,10 @@ Status Queues::wait_on_device(Queue& queue, TimelinePoint point) noexcept {
   sync::LockGuard lock(other.mutex);
   for (const Flight& flight : other.flights) {
     if (flight.value < point.value) continue;
-    if (flight.event == nullptr) return {};
-    return status_of(driver().stream_wait_event(queue.stream.get(), flight.event, 0),
-                     "waited for stream " + std::to_string(point.queue), device_, queue.id);
+    if (flight.value > point.value || flight.event == nullptr) return {};
+    const CUresult result = driver().stream_wait_event(queue.stream.get(), flight.event, 0);
+    if (result == CUDA_SUCCESS) return {};
+    return status_of(result, "waited for stream " + std::to_string(point.queue), device_, queue.id);
   }
   return {};  // what is in flight no more is done
 }
@@ -272,6 +301,7 @@ Queues::Outcome Queues::look(const Flight& flight, Status& status, sync::Clock::
   when = sync::now();
   if (flight.event == nullptr) return Outcome::done;
   if (is_lost()) {
+    // Where the process exits, the driver may be gone before us: that is no loss.
     if (status.ok()) status = verdict();
     return Outcome::done;
   }
@@ -282,13 +312,25 @@ Queues::Outcome Queues::look(const Flight& flight, Status& status, sync::Clock::
     if (flight.timed) when = clock_.when(flight.event, when);
     return Outcome::done;
   }
-  Status failed = status_of(result, "work that was on the device did not end well", device_);
-  if (is_fatal(result)) lose(failed);
-  if (status.ok()) status = std::move(failed);
+  lose(lost_with(result, "asked how far the device has come"));
+  if (status.ok()) status = verdict();
   return Outcome::done;
 }
 
-bool Queues::waits_are_reported(const Flight& flight, bool plain_only) noexcept {
+Status Queues::lost_with(CUresult result, const char* asked) noexcept {
+  try {
+    return Status(ErrorCode::DeviceLost,
+                  std::string("the device was lost: ") + asked + ", and the driver answered " +
+                      describe(result) + "; close the device",
+                  on_device(device_));
+  } catch (const std::bad_alloc&) {
+    return no_memory_status_;
+  }
+}
+
+bool Queues::waits_are_reported(const Flight& flight, bool plain_only, int depth) noexcept {
+  if (flight.waits.empty()) return true;
+  if (depth == kDeepest) return false;
   return std::ranges::all_of(flight.waits, [&](const TimelinePoint& wait) {
     Queue& other = at(wait.queue);
     const auto is_reported = [&] {
@@ -296,13 +338,13 @@ bool Queues::waits_are_reported(const Flight& flight, bool plain_only) noexcept 
       return other.reached.load(std::memory_order_acquire) >= wait.value;
     };
     // Waits never circle. Where another thread reports for that queue, we come back.
-    while (!is_reported() && report(other, plain_only)) {
+    while (!is_reported() && report(other, plain_only, depth + 1)) {
     }
     return is_reported();
   });
 }
 
-bool Queues::report(Queue& queue, bool plain_only) noexcept {
+bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
   bool any = false;
   sync::UniqueLock lock(queue.mutex);
   if (queue.reporting || queue.abandoned) return false;
@@ -314,14 +356,21 @@ bool Queues::report(Queue& queue, bool plain_only) noexcept {
     lock.unlock();
     Status status;
     sync::Clock::time_point when;
-    const bool done = look(front, status, when) == Outcome::done && waits_are_reported(front, plain_only);
+    const bool done =
+        look(front, status, when) == Outcome::done && waits_are_reported(front, plain_only, depth);
     lock.lock();
     if (!done) break;
     const Flight flight = std::move(queue.flights.front());
     queue.flights.pop_front();
+    if (flight.timed) timed_.fetch_sub(1, std::memory_order_relaxed);
     put_event(queue, flight);
     // release: before handed and reached; pairs with the acquire in goes_ahead (C3).
-    if (!status.ok()) queue.last_failure.store(flight.value, std::memory_order_release);
+    if (!status.ok()) {
+      queue.last_failure.store(flight.value, std::memory_order_release);
+    } else if (flight.value != queue.reached.load(std::memory_order_relaxed) + 1) {
+      // What was refused in between has failed.
+      queue.last_failure.store(flight.value - 1, std::memory_order_release);
+    }
     lock.unlock();
     {
       const OwnScope own(this);
@@ -362,6 +411,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     return true;
   }
   Status refused = verdict();
+  if (refused.ok() && stopped_.load(std::memory_order_acquire)) refused = stopped_status_;  // see submit
   if (refused.ok()) refused = sink_.may_run(item->submission);
   if (refused.ok() && !item->on_host) {
     fill(queue, std::move(item));
@@ -374,16 +424,17 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
       queue.running = std::move(item);
       queue.offered = value;
     }
+    bool accepted = false;
     try {
-      tasks_.run([this, &queue, value] {
+      accepted = tasks_.run([this, &queue, value] {
         if (take_offer(queue, value)) run(queue);
       });
-      return true;
     } catch (const std::bad_alloc&) {
-      if (!take_offer(queue, value)) return true;
-      refused = no_memory_status_;
-      item = std::move(queue.running);
+      accepted = false;
     }
+    if (accepted || !take_offer(queue, value)) return true;
+    refused = no_memory_status_;
+    item = std::move(queue.running);
   }
   {
     const OwnScope own(this);
@@ -413,7 +464,12 @@ bool Queues::run_copies(Queue& queue) noexcept {
 }
 
 void Queues::run(Queue& queue) noexcept {
-  Status failure = run_operations(queue);
+  Status failure;
+  try {
+    failure = run_operations(queue);
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    failure = no_memory_status_;
+  }
   {
     sync::LockGuard lock(queue.mutex);
     if (queue.abandoned) return;  // what destroying the item would touch may be gone by now
@@ -429,13 +485,14 @@ void Queues::run(Queue& queue) noexcept {
   wake(Urgency::high);
 }
 
-Status Queues::run_operations(Queue& queue) noexcept {
-  const ContextScope scope(context_);
-  CUresult opened = scope.result();
-  if (opened == CUDA_SUCCESS) opened = queue.stream.open();
-  if (opened != CUDA_SUCCESS) return status_of(opened, "asked for a stream", device_, queue.id);
+Status Queues::run_operations(Queue& queue) {
   for (const Operation& operation : queue.running->submission.operations) {
     if (Status over = verdict(); !over.ok()) return over;
+    // Each with the context anew: a task may leave another one behind.
+    const ContextScope scope(context_);
+    CUresult opened = scope.result();
+    if (opened == CUDA_SUCCESS) opened = queue.stream.open();
+    if (opened != CUDA_SUCCESS) return status_of(opened, "asked for a stream", device_, queue.id);
     const auto failed = [&](const char* why) {
       return Status(ErrorCode::WorkFailed, "operation \"" + operation.name + "\" failed: " + why,
                     on_device(device_, queue.id));

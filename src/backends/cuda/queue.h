@@ -41,9 +41,8 @@ namespace millrace::cuda {
 ///   C2  At most one thread puts work on a queue's stream (filling), and at most one reports for a queue.
 ///   C3  handed() >= v means: all up to v was reported, or is on the device's streams without a failure.
 ///   C4  A submission is reported after what it waits for, also where the device has done both.
-///   C5  No lock is held while the sink, a task or the destruction of one runs. Under a queue's mutex no
-///   other
-///       is taken.
+///   C5  No lock is held while the sink, a task or the destruction of one runs, and under a queue's mutex
+///       no other of ours is taken.
 ///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
 ///
@@ -95,6 +94,7 @@ class Queues final : public sync::RefCounted {
 
     const QueueId id;
     sync::atomic<std::uint32_t> underway{0};      // held and in flight
+    sync::atomic<std::uint64_t> submitted{0};     // the last value; written under the mutex
     sync::atomic<std::uint64_t> handed{0};        // C3
     sync::atomic<std::uint64_t> reached{0};       // reported, and the sink has returned
     sync::atomic<std::uint64_t> last_failure{0};  // the last value that failed
@@ -104,7 +104,6 @@ class Queues final : public sync::RefCounted {
     std::deque<Flight> flights GUARDED_BY(mutex);
     std::vector<CUevent> events GUARDED_BY(mutex);        // to be used again
     std::vector<CUevent> timed_events GUARDED_BY(mutex);  // the same, of those that keep times
-    std::uint64_t submitted GUARDED_BY(mutex) = 0;
     bool filling GUARDED_BY(mutex) = false;
     bool reporting GUARDED_BY(mutex) = false;
     bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
@@ -127,7 +126,7 @@ class Queues final : public sync::RefCounted {
   void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
   /// Puts the item on the stream.
   void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
-  Status fill_stream(Queue& queue, const Submission& submission, CUevent* event) noexcept;
+  Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
   Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
   CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
   static void put_event(Queue& queue, const Flight& flight) noexcept REQUIRES(queue.mutex);
@@ -137,14 +136,14 @@ class Queues final : public sync::RefCounted {
   [[nodiscard]] bool take_offer(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
   /// Runs what was taken.
   void run(Queue& queue) noexcept EXCLUDES(queue.mutex);
-  Status run_operations(Queue& queue) noexcept;
+  Status run_operations(Queue& queue);
 
   /// Reports what is done at the queue's front; false if that was nothing. plain_only: nothing that could run
   /// code of the user's.
-  bool report(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
+  bool report(Queue& queue, bool plain_only, int depth = 0) noexcept EXCLUDES(queue.mutex);
   enum class Outcome : std::uint8_t { unfinished, done };
   /// Was all reported that it waits for? Reports what can be.
-  bool waits_are_reported(const Flight& flight, bool plain_only) noexcept;
+  bool waits_are_reported(const Flight& flight, bool plain_only, int depth) noexcept;
   Outcome look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
@@ -158,9 +157,11 @@ class Queues final : public sync::RefCounted {
   enum class Urgency : std::uint8_t { low, high };
   void wake(Urgency urgency) noexcept EXCLUDES(mutex_);
   void lose(const Status& why) noexcept;
+  Status lost_with(CUresult result, const char* asked) noexcept;
   Status verdict() noexcept;
-  bool anything_underway() const noexcept;
-  void report_rest() noexcept;
+  /// Submissions that were not reported yet.
+  std::uint64_t underway() const noexcept;
+  void report_rest(sync::Clock::time_point deadline) noexcept;
 
   const std::string device_;
   CompletionSink& sink_;
@@ -174,12 +175,15 @@ class Queues final : public sync::RefCounted {
 
   sync::atomic<bool> cancelled_{false};
   sync::atomic<bool> lost_{false};
+  sync::atomic<bool> stopped_{false};
+  sync::atomic<std::uint32_t> timed_{0};  // flights whose time somebody wants
   enum class Doze : std::uint8_t { none, nap, sleep };
   sync::atomic<Doze> doze_{Doze::none};  // of the watcher (C6)
   mutable sync::Mutex mutex_;            // a leaf
   sync::ConditionVariable woken_;
   bool wake_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool watcher_ended_ GUARDED_BY(mutex_) = false;
   Status lost_status_ GUARDED_BY(mutex_);
   sync::Thread watcher_;
 };

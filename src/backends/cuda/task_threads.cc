@@ -5,6 +5,8 @@
 #include <exception>
 #include <utility>
 
+#include "sync/signals.h"
+
 namespace millrace::cuda {
 
 Status TaskThreads::start(Body enter, const std::string& device) {
@@ -23,6 +25,7 @@ Status TaskThreads::start(Body enter, const std::string& device) {
 }
 
 void TaskThreads::add_thread() {
+  const sync::SignalsBlocked inherited;
   const std::size_t index = threads_.size();
   threads_.emplace_back();  // within what start has reserved
   try {
@@ -34,8 +37,9 @@ void TaskThreads::add_thread() {
   ++live_;
 }
 
-void TaskThreads::run(Body body) {
+bool TaskThreads::run(Body body) {
   sync::LockGuard lock(mutex_);
+  if (stopping_) return false;
   waiting_.push_back(std::move(body));
   if (waiting_.size() > idle_ && threads_.size() < most_) {
     try {
@@ -45,6 +49,7 @@ void TaskThreads::run(Body body) {
     }
   }
   changed_.notify_one();
+  return true;
 }
 
 void TaskThreads::work(std::size_t index) noexcept {

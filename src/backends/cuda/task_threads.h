@@ -26,10 +26,10 @@ class TaskThreads {
   TaskThreads(const TaskThreads&) = delete;
   TaskThreads& operator=(const TaskThreads&) = delete;
 
-  /// enter: called first on each thread. keep: held by each thread while it runs.
+  /// enter: called first on each thread.
   Status start(Body enter, const std::string& device);
-  /// Throws std::bad_alloc before anything has changed.
-  void run(Body body) EXCLUDES(mutex_);
+  /// False once they are stopping. Throws std::bad_alloc before anything has changed.
+  [[nodiscard]] bool run(Body body) EXCLUDES(mutex_);
   /// Ends the threads once they have run everything; after the deadline they are left to themselves.
   /// False if some were.
   [[nodiscard]] bool stop(sync::Deadline deadline) noexcept EXCLUDES(mutex_);

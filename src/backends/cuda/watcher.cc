@@ -28,11 +28,11 @@ constexpr std::chrono::milliseconds kSleepAfter{2};
 
 }  // namespace
 
-bool Queues::anything_underway() const noexcept {
-  return std::ranges::any_of(queues_, [](const auto& queue) {
-    // seq_cst: see submit (C6).
-    return queue->underway.load(std::memory_order_seq_cst) != 0;
-  });
+std::uint64_t Queues::underway() const noexcept {
+  std::uint64_t all = 0;
+  // seq_cst: see submit (C6).
+  for (const auto& queue : queues_) all += queue->underway.load(std::memory_order_seq_cst);
+  return all;
 }
 
 void Queues::wake(Urgency urgency) noexcept {
@@ -56,7 +56,7 @@ void Queues::nap(sync::Clock::time_point until) noexcept {
 void Queues::sleep() noexcept {
   sync::UniqueLock lock(mutex_);
   doze_.store(Doze::sleep, std::memory_order_seq_cst);  // see wake (C6)
-  while (!wake_ && !stopping_ && !anything_underway()) woken_.wait(lock);
+  while (!wake_ && !stopping_ && underway() == 0) woken_.wait(lock);
   wake_ = false;
   doze_.store(Doze::none, std::memory_order_relaxed);
 }
@@ -74,7 +74,8 @@ void Queues::watch() noexcept {
       moved = report(*queue, false) || moved;
       while (advance(*queue, false)) moved = true;
     }
-    if (underway) {
+    // relaxed: a hint; a clock that is old is only less exact.
+    if (timed_.load(std::memory_order_relaxed) != 0) {
       const ContextScope scope(context_);
       clock_.refresh();
     }
@@ -98,6 +99,9 @@ void Queues::watch() noexcept {
     }
   }
   OwnQueues::forget();
+  sync::LockGuard lock(mutex_);
+  watcher_ended_ = true;
+  woken_.notify_all();
 }
 
 void Queues::cancel() noexcept {
@@ -108,18 +112,30 @@ void Queues::cancel() noexcept {
 bool Queues::stop() noexcept {
   const bool cancelled = cancelled_.load(std::memory_order_acquire);
   const sync::Clock::time_point deadline = sync::now() + kGrace;
-  while (cancelled && anything_underway() && sync::now() < deadline) sync::sleep_for(kLongestPause);
+  const std::uint64_t own = on_own_thread() ? 1 : 0;  // called by a task: that one never ends
+  while (cancelled && underway() > own && sync::now() < deadline) sync::sleep_for(kLongestPause);
+  stopped_.store(true, std::memory_order_release);  // pairs with the acquire in submit
+  bool watcher_ended = false;
   {
-    sync::LockGuard lock(mutex_);
+    sync::UniqueLock lock(mutex_);
     stopping_ = true;
     wake_ = true;
-    woken_.notify_one();
+    woken_.notify_all();
+    // Code of the user's that it destroys may never come back.
+    while (!watcher_ended_ && watcher_.joinable() && !watcher_.is_this_thread()) {
+      if (!cancelled) {
+        woken_.wait(lock);
+      } else if (!woken_.wait_until(lock, deadline)) {
+        break;
+      }
+    }
+    watcher_ended = watcher_ended_;
   }
-  if (watcher_.joinable()) watcher_.is_this_thread() ? watcher_.detach() : watcher_.join();
-  const bool ended = tasks_.stop(cancelled ? sync::Deadline(deadline) : std::nullopt);
-  if (ended && !anything_underway()) return true;
+  if (watcher_.joinable()) watcher_ended ? watcher_.join() : watcher_.detach();
+  const bool tasks_ended = tasks_.stop(cancelled ? sync::Deadline(deadline) : std::nullopt);
+  if (watcher_ended && tasks_ended && underway() == 0) return true;
   keep_forever(sync::Ref<Queues>::share(this));
-  report_rest();
+  report_rest(deadline);
   return false;
 }
 
@@ -128,18 +144,19 @@ void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
   kept.push(queues.release());
 }
 
-void Queues::report_rest() noexcept {
+void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
   const sync::Clock::time_point now = sync::now();
   for (const auto& queue : queues_) {
-    std::vector<std::uint64_t> values;
     sync::UniqueLock lock(queue->mutex);
-    // Whoever is in the middle of reporting calls no code of the user's and comes back.
-    while (queue->reporting || queue->finishing) {
+    // Whoever is reporting may be destroying code of the user's that never comes back; then nobody reports
+    // the rest of this queue.
+    while ((queue->reporting || queue->finishing) && sync::now() < deadline) {
       lock.unlock();
       sync::yield();
       lock.lock();
     }
     queue->abandoned = true;
+    if (queue->reporting || queue->finishing) continue;
     std::deque<Flight> flights;
     flights.swap(queue->flights);
     std::deque<std::unique_ptr<Item>> held;

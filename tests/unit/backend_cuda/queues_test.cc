@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -149,8 +150,9 @@ class CudaQueues : public testing::Test {
     EXPECT_EQ(fake_cuda_memory(), 0U);
   }
 
+  /// dependencies: what it shares the failure of; lives until the end of the test.
   Status submit(QueueId queue, std::vector<Operation> operations, std::vector<TimelinePoint> waits = {},
-                bool given_up = false) {
+                bool given_up = false, std::span<const TimelinePoint> dependencies = {}) {
     Submission submission;
     submission.queue = queue;
     submission.value = ++values_[static_cast<std::size_t>(queue)];
@@ -158,6 +160,7 @@ class CudaQueues : public testing::Test {
     sink_.expect(queue, submission.value, submission.waits);
     submission.operations = std::move(operations);
     submission.given_up = given_up;
+    submission.dependencies = dependencies;
     return backend_->submit(std::move(submission));
   }
   template <typename... Operations>
@@ -221,17 +224,59 @@ TEST_F(CudaQueues, WaitsHoldAcrossQueuesOnTheDeviceAndOnTheHost) {
 TEST_F(CudaQueues, AFailureIsReportedAndWhatFollowsIsAsked) {
   ASSERT_TRUE(run(0, task([] { throw std::runtime_error("it broke"); })).ok());
   ASSERT_TRUE(run(0, fill(bytes(), 1, 8)).ok());
-  ASSERT_TRUE(submit(1, {fill(bytes(), 1, 8)}, {{0, 1}}).ok());
+  const std::vector<TimelinePoint> first{{0, 1}};
+  ASSERT_TRUE(submit(1, {fill(bytes(), 1, 8)}, {{0, 1}}, false, first).ok());
   ASSERT_TRUE(finish(0));
   ASSERT_TRUE(finish(1));
   EXPECT_EQ(sink_.failure(0, 1), ErrorCode::WorkFailed);
   EXPECT_EQ(sink_.failure(0, 2), std::nullopt);
   EXPECT_TRUE(sink_.was_asked(0, 2));
   EXPECT_EQ(sink_.failure(1, 1), ErrorCode::WorkFailed);
-  // Long after it failed, who waits for that very point is asked too.
-  ASSERT_TRUE(submit(2, {fill(bytes(), 1, 8)}, {{0, 1}}).ok());
+  // Long after it failed, and with a wait for what came after it, who depends on that very point is asked.
+  const std::vector<TimelinePoint> depends{{0, 1}, {0, 2}};
+  ASSERT_TRUE(submit(2, {fill(bytes(), 1, 8)}, {{0, 2}}, false, depends).ok());
   ASSERT_TRUE(finish(2));
-  EXPECT_EQ(sink_.failure(2, 1), ErrorCode::WorkFailed);
+  EXPECT_TRUE(sink_.was_asked(2, 1));
+  // Who only waits goes ahead.
+  ASSERT_TRUE(submit(3, {fill(bytes(), 1, 8)}, {{0, 2}}).ok());
+  ASSERT_TRUE(finish(3));
+  EXPECT_FALSE(sink_.was_asked(3, 1));
+}
+
+TEST_F(CudaQueues, WhoDependsOnAnEarlierFailureOfItsOwnQueueIsAsked) {
+  ASSERT_TRUE(run(0, task([] { throw std::runtime_error("it broke"); })).ok());
+  ASSERT_TRUE(run(0, fill(bytes(), 1, 8)).ok());
+  ASSERT_TRUE(finish(0));
+  const std::vector<TimelinePoint> depends{{0, 1}};
+  ASSERT_TRUE(submit(0, {fill(bytes(), 1, 8)}, {}, false, depends).ok());
+  ASSERT_TRUE(submit(0, {fill(bytes(), 1, 8)}).ok());
+  ASSERT_TRUE(finish(0));
+  EXPECT_TRUE(sink_.was_asked(0, 3));
+}
+
+TEST_F(CudaQueues, AWaitForWhatWasNotSubmittedIsRefused) {
+  const Status refused = submit(0, {fill(bytes(), 1, 8)}, {{1, 1}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), ErrorCode::InvalidArgument);
+  values_[0] = 0;
+}
+
+TEST_F(CudaQueues, ChainsOfQueuesAreReportedHoweverLong) {
+  const Gate gate;
+  ASSERT_TRUE(run(0, task(gate.task())).ok());
+  // Back and forth: each waits for the one before, on another queue.
+  for (std::uint64_t round = 1; round <= 40; ++round) {
+    for (QueueId queue = 1; queue < kQueues; ++queue) {
+      const QueueId before = queue == 1 ? kQueues - 1 : queue - 1;
+      std::vector<TimelinePoint> waits;
+      if (queue != 1 || round != 1) waits.push_back({before, values_[static_cast<std::size_t>(before)]});
+      ASSERT_TRUE(submit(queue, {fill(bytes(), 1, 8)}, waits).ok());
+    }
+  }
+  (void)backend_->assist(kQueues - 1);
+  for (QueueId queue = 1; queue < kQueues; ++queue) ASSERT_TRUE(finish(queue));
+  gate.open();
+  ASSERT_TRUE(finish(0));
 }
 
 TEST_F(CudaQueues, WhatWasGivenUpIsAskedAndFailsInItsPlace) {
