@@ -106,7 +106,8 @@ class Core final : public sync::RefCounted {
   std::array<std::unique_ptr<Layer>, kLayerCount> layers_;
   UseChecker* use_checker_ = nullptr;
 
-  sync::Gate gate_;
+  // Written by whoever enters: not beside what the fast paths read.
+  alignas(sync::kCacheLine) sync::Gate gate_;
   sync::atomic<std::uint32_t> handles_{1};
   sync::atomic<State> state_{State::open};  // written under closing_mutex_
   sync::Mutex closing_mutex_;               // orders closers: the first closes, others wait

@@ -66,12 +66,19 @@ Block* Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequ
 
 void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request) {
   constexpr const char* kCall = "Device::allocate";
-  // Most of the time no context is held (O1): the pass keeps the arenas and their blocks there (D1). It is
-  // not held while anything is waited for, nor over the user's callback.
   {
-    const sync::Gate::Pass pass = core_.enter(kCall);
-    if (Block* block = obtain_holding(context, arena_of(slot), request, false)) return give_out(*block);
+    // The hold keeps the arenas and their blocks there, as it does on the fast path: the device's gate is one
+    // word, and all threads would write it.
+    const Context::Hold hold = context.hold();
+    if (!hold) core_.throw_closed(kCall);
+    ThreadCache& cache = cache_of(context);
+    if (Block* block = obtain(cache, arena_of(slot), request)) {
+      cache.hand_out(*block);
+      return give_out(*block);
+    }
   }
+  // From here on no context is held most of the time (O1): a pass keeps the arenas and their blocks there
+  // (D1). It is not held while anything is waited for, nor over the user's callback.
   const auto& callback = core_.options().on_out_of_memory;
   const bool may_wait = !core_.on_device_thread();
   const sync::Deadline deadline = sync::deadline_after(core_.options().out_of_memory_wait);
