@@ -58,7 +58,7 @@ class Queues final : public sync::RefCounted {
 
   Status start();
   Status submit(Submission&& submission) noexcept;
-  bool assist(QueueId queue) noexcept;
+  bool assist(QueueId id) noexcept;
   void cancel() noexcept;
   /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
   /// what is not yet reported is reported from here.
@@ -165,7 +165,7 @@ class Queues final : public sync::RefCounted {
 
   const std::string device_;
   CompletionSink& sink_;
-  const CUcontext context_;
+  CUcontext context_;  // never changes
   const Memory& memory_;
   // Made beforehand: reporting must not need memory.
   const Status cancelled_status_, stopped_status_, no_memory_status_;
