@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "support/test_device.h"
-#if MILLRACE_HAS_CUDA
+#ifdef MILLRACE_HAS_CUDA
 #include "support/fake_cuda.h"
 #endif
 
@@ -14,7 +14,7 @@ namespace {
 
 class DeviceEnvironment final : public testing::Environment {
   void SetUp() override {
-#if MILLRACE_HAS_CUDA
+#ifdef MILLRACE_HAS_CUDA
     if (std::getenv("MILLRACE_TEST_FAKE_CUDA") != nullptr) install_fake_cuda();
 #endif
     try {
