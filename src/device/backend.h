@@ -111,13 +111,4 @@ class Backend {
   virtual bool on_own_thread() const noexcept = 0;
 };
 
-/// What decommittable says of a device that takes back any granule.
-inline std::span<std::byte> granules_within(void* address, std::size_t bytes, std::size_t granule) noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  const std::uintptr_t first = (start + granule - 1) / granule * granule;
-  const std::uintptr_t end = (start + bytes) / granule * granule;
-  if (end <= first) return {};
-  return {reinterpret_cast<std::byte*>(first), end - first};
-}
-
 }  // namespace millrace

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "device/backend.h"
+#include "device/memory_range.h"
 
 namespace millrace::test {
 

@@ -1,14 +1,13 @@
 #include "backends/cuda/memory.h"
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 #include <iterator>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include "backends/cuda/driver.h"
+#include "device/memory_range.h"
 
 namespace millrace::cuda {
 namespace {
@@ -16,17 +15,6 @@ namespace {
 /// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte.
 constexpr std::size_t kChunksOfLimit = 64;
 constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
-
-std::string range_text(const void* address, std::size_t bytes) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%zu bytes at 0x%" PRIxPTR, bytes,
-                reinterpret_cast<std::uintptr_t>(address));
-  return text;
-}
-
-bool whole_granules(std::uintptr_t address, std::size_t bytes) {
-  return bytes != 0 && address % Memory::kGranule == 0 && bytes % Memory::kGranule == 0;
-}
 
 CUmemAllocationProp physical_memory_of(const Properties& properties) {
   CUmemAllocationProp physical{};
@@ -79,7 +67,7 @@ Status Memory::failed(CUresult result, const char* call, const void* address, st
 
 Status Memory::reserve(std::size_t bytes, void** base) noexcept {
   *base = nullptr;
-  if (!whole_granules(0, bytes)) {
+  if (!is_whole_granules(0, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
                   "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
   }
@@ -125,7 +113,7 @@ bool Memory::is_reserved(std::uintptr_t address, std::size_t bytes) const {
 
 Status Memory::commit(void* address, std::size_t bytes) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
-  if (!whole_granules(start, bytes)) {
+  if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
                   "address and size must be multiples of " + std::to_string(kGranule));
   }

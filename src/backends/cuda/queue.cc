@@ -32,12 +32,7 @@ Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device
       sink_(sink),
       context_(context),
       memory_(memory),
-      cancelled_status_(ErrorCode::Closed, "the process is exiting; this work did not run to its end",
-                        on_device(device_)),
-      stopped_status_(ErrorCode::Closed, "the device's queues have stopped; nothing can be submitted",
-                      on_device(device_)),
-      no_memory_status_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of a submission",
-                        on_device(device_)),
+      failures_(device_),
       tasks_(workers) {
   for (int i = 0; i < queues; ++i) queues_.push_back(std::make_unique<Queue>(i, memory_, device_));
 }
@@ -92,38 +87,22 @@ void Queues::lose(const Status& why) noexcept {
 // A failure with which all that is not done completes.
 Status Queues::verdict() noexcept {
   // acquire: pairs with the release in cancel.
-  if (cancelled_.load(std::memory_order_acquire)) return cancelled_status_;
+  if (cancelled_.load(std::memory_order_acquire)) return failures_.cancelled;
   if (!is_lost()) return {};
   sync::LockGuard lock(mutex_);
   return lost_status_;
 }
 
-bool Queues::is_valid(const Submission& submission) const noexcept {
-  const auto exists = [&](QueueId queue) { return queue >= 0 && queue < size(); };
-  return exists(submission.queue) &&
-         std::ranges::all_of(submission.waits, [&](const TimelinePoint& wait) { return exists(wait.queue); });
-}
-
 Status Queues::submit(Submission&& submission) noexcept {
-  if (!is_valid(submission)) {
-    return Status(ErrorCode::InvalidArgument,
-                  "submission to queue " + std::to_string(submission.queue) +
-                      " names a queue that is not one of " + std::to_string(size()),
-                  on_device(device_, submission.queue));
-  }
+  if (Status refused = failures_.check_queues(submission, size()); !refused.ok()) return refused;
   if (is_lost()) return verdict();
   // acquire: pairs with the release in stop.
-  if (stopped_.load(std::memory_order_acquire)) return stopped_status_;
+  if (stopped_.load(std::memory_order_acquire)) return failures_.stopped;
   try {
     for (const TimelinePoint& wait : submission.waits) {
       // relaxed: the caller knows that it was submitted.
       const std::uint64_t submitted = at(wait.queue).submitted.load(std::memory_order_relaxed);
-      if (wait.value <= submitted) continue;
-      return Status(ErrorCode::InvalidArgument,
-                    "submission waits for value " + std::to_string(wait.value) + " of queue " +
-                        std::to_string(wait.queue) + ", of which only " + std::to_string(submitted) +
-                        " was submitted; submit what it waits for first",
-                    on_device(device_, submission.queue));
+      if (Status refused = failures_.check_wait(submission, wait, submitted); !refused.ok()) return refused;
     }
     auto item = std::make_unique<Item>();
     const ContextScope scope(context_);  // the driver says of which kind an address is
@@ -138,14 +117,9 @@ Status Queues::submit(Submission&& submission) noexcept {
     bool ahead = false;
     {
       sync::LockGuard lock(queue.mutex);
-      if (queue.abandoned) return stopped_status_;
+      if (queue.abandoned) return failures_.stopped;
       const std::uint64_t last = queue.submitted.load(std::memory_order_relaxed);  // relaxed: under the mutex
-      if (submission.value <= last) {
-        return Status(ErrorCode::InvalidArgument,
-                      "submission of value " + std::to_string(submission.value) + " after value " +
-                          std::to_string(last) + "; values of a queue must grow",
-                      on_device(device_, queue.id));
-      }
+      if (Status refused = failures_.check_value(submission, last); !refused.ok()) return refused;
       ahead = queue.held.empty() && goes_ahead(queue, submission, item->on_host);
       const std::uint64_t value = submission.value;
       if (ahead) {
@@ -164,7 +138,7 @@ Status Queues::submit(Submission&& submission) noexcept {
     wake(ahead ? Urgency::low : Urgency::high);
     return {};
   } catch (const std::bad_alloc&) {
-    return no_memory_status_;
+    return failures_.no_memory;
   }
 }
 
@@ -237,7 +211,7 @@ void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
   try {
     failure = fill_stream(queue, item->submission, &event);
   } catch (const std::bad_alloc&) {  // while the failure was being described
-    failure = no_memory_status_;
+    failure = failures_.no_memory;
   }
   item.reset();
   end(queue, event, std::move(failure));
@@ -296,25 +270,25 @@ void Queues::end(Queue& queue, CUevent event, Status failure) noexcept {
   queue.filling = false;
 }
 
-Queues::Outcome Queues::look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
+bool Queues::is_done(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
   status = flight.failure;
   when = sync::now();
-  if (flight.event == nullptr) return Outcome::done;
+  if (flight.event == nullptr) return true;
   if (is_lost()) {
     // Where the process exits, the driver may be gone before us: that is no loss.
     if (status.ok()) status = verdict();
-    return Outcome::done;
+    return true;
   }
   const ContextScope scope(context_);
   const CUresult result = driver().event_query(flight.event);
-  if (result == CUDA_ERROR_NOT_READY) return Outcome::unfinished;
+  if (result == CUDA_ERROR_NOT_READY) return false;
   if (result == CUDA_SUCCESS) {
     if (flight.timed) when = clock_.when(flight.event, when);
-    return Outcome::done;
+    return true;
   }
   lose(lost_with(result, "asked how far the device has come"));
   if (status.ok()) status = verdict();
-  return Outcome::done;
+  return true;
 }
 
 Status Queues::lost_with(CUresult result, const char* asked) noexcept {
@@ -324,7 +298,7 @@ Status Queues::lost_with(CUresult result, const char* asked) noexcept {
                       describe(result) + "; close the device",
                   on_device(device_));
   } catch (const std::bad_alloc&) {
-    return no_memory_status_;
+    return failures_.no_memory;
   }
 }
 
@@ -356,8 +330,7 @@ bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
     lock.unlock();
     Status status;
     sync::Clock::time_point when;
-    const bool done =
-        look(front, status, when) == Outcome::done && waits_are_reported(front, plain_only, depth);
+    const bool done = is_done(front, status, when) && waits_are_reported(front, plain_only, depth);
     lock.lock();
     if (!done) break;
     const Flight flight = std::move(queue.flights.front());
@@ -411,7 +384,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     return true;
   }
   Status refused = verdict();
-  if (refused.ok() && stopped_.load(std::memory_order_acquire)) refused = stopped_status_;  // see submit
+  if (refused.ok() && stopped_.load(std::memory_order_acquire)) refused = failures_.stopped;  // see submit
   if (refused.ok()) refused = sink_.may_run(item->submission);
   if (refused.ok() && !item->on_host) {
     fill(queue, std::move(item));
@@ -433,7 +406,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
       accepted = false;
     }
     if (accepted || !take_offer(queue, value)) return true;
-    refused = no_memory_status_;
+    refused = failures_.no_memory;
     item = std::move(queue.running);
   }
   {
@@ -468,7 +441,7 @@ void Queues::run(Queue& queue) noexcept {
   try {
     failure = run_operations(queue);
   } catch (const std::bad_alloc&) {  // while the failure was being described
-    failure = no_memory_status_;
+    failure = failures_.no_memory;
   }
   {
     sync::LockGuard lock(queue.mutex);

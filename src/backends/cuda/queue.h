@@ -16,6 +16,7 @@
 #include "backends/cuda/native_stream.h"
 #include "backends/cuda/task_threads.h"
 #include "device/backend.h"
+#include "device/queue_failures.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
@@ -115,7 +116,6 @@ class Queues final : public sync::RefCounted {
   };
 
   Queue& at(QueueId queue) noexcept { return *queues_[static_cast<std::size_t>(queue)]; }
-  bool is_valid(const Submission& submission) const noexcept;
 
   /// Can it go to the device now, without anybody being asked?
   bool goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept
@@ -141,10 +141,10 @@ class Queues final : public sync::RefCounted {
   /// Reports what is done at the queue's front; false if that was nothing. plain_only: nothing that could run
   /// code of the user's.
   bool report(Queue& queue, bool plain_only, int depth = 0) noexcept EXCLUDES(queue.mutex);
-  enum class Outcome : std::uint8_t { unfinished, done };
   /// Was all reported that it waits for? Reports what can be.
   bool waits_are_reported(const Flight& flight, bool plain_only, int depth) noexcept;
-  Outcome look(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
+  /// Has the device done it? Then how it ended, and when.
+  bool is_done(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   /// Copies of the queue that only wait for a thread to run them.
@@ -167,8 +167,7 @@ class Queues final : public sync::RefCounted {
   CompletionSink& sink_;
   CUcontext context_;  // never changes
   const Memory& memory_;
-  // Made beforehand: reporting must not need memory.
-  const Status cancelled_status_, stopped_status_, no_memory_status_;
+  const QueueFailures failures_;
   std::vector<std::unique_ptr<Queue>> queues_;
   TaskThreads tasks_;
   DeviceClock clock_;

@@ -162,11 +162,11 @@ void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
     std::deque<std::unique_ptr<Item>> held;
     held.swap(queue->held);
     lock.unlock();
-    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, cancelled_status_, now);
+    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, failures_.cancelled, now);
     for (std::unique_ptr<Item>& item : held) {
       const std::uint64_t value = item->submission.value;
       item.reset();
-      sink_.completed({queue->id, value}, cancelled_status_, now);
+      sink_.completed({queue->id, value}, failures_.cancelled, now);
     }
   }
 }

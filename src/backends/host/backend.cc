@@ -5,6 +5,7 @@
 
 #include "backends/host/machine.h"
 #include "device/fork.h"
+#include "device/memory_range.h"
 #include "sync/thread.h"
 
 namespace millrace::host {
@@ -112,16 +113,8 @@ void HostBackend::forget(void* address, std::size_t bytes) noexcept {
 }
 
 Status HostBackend::submit(Submission&& submission) noexcept {
-  const auto exists = [&](QueueId queue) { return queue >= 0 && queue < queues_->size(); };
-  bool all_exist = exists(submission.queue);
-  for (const TimelinePoint& wait : submission.waits) all_exist = all_exist && exists(wait.queue);
-  if (!all_exist) {
-    return Status(ErrorCode::InvalidArgument,
-                  "submission to queue " + std::to_string(submission.queue) +
-                      " names a queue that is not one of " + std::to_string(queues_->size()),
-                  {.call = {}, .device = info_.name, .stream = submission.queue, .rule = {}});
-  }
-  Status refused;
+  Status refused = queues_->failures().check_queues(submission, queues_->size());
+  if (!refused.ok()) return refused;
   if (protect_) {
     try {
       refused = protect_->check(submission);

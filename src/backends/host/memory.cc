@@ -3,11 +3,11 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <iterator>
 #include <limits>
 #include <system_error>
+
+#include "device/memory_range.h"
 
 namespace millrace::host {
 namespace {
@@ -16,17 +16,6 @@ constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 std::string errno_text(int error) {
   return std::generic_category().message(error);
-}
-
-bool whole_granules(std::uintptr_t address, std::size_t bytes) {
-  return bytes != 0 && address % Memory::kGranule == 0 && bytes % Memory::kGranule == 0;
-}
-
-std::string range_text(const void* address, std::size_t bytes) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%zu bytes at 0x%" PRIxPTR, bytes,
-                reinterpret_cast<std::uintptr_t>(address));
-  return text;
 }
 
 }  // namespace
@@ -54,7 +43,7 @@ Memory::Reservations::iterator Memory::find(std::uintptr_t address, std::size_t 
 
 Status Memory::reserve(std::size_t bytes, void** base) noexcept {
   *base = nullptr;
-  if (!whole_granules(0, bytes)) {
+  if (!is_whole_granules(0, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
                   "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
   }
@@ -95,7 +84,7 @@ void Memory::release(void* base, std::size_t bytes) noexcept {
 
 Status Memory::commit(void* address, std::size_t bytes) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
-  if (!whole_granules(start, bytes)) {
+  if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
                   "address and size must be multiples of " + std::to_string(kGranule));
   }
@@ -127,7 +116,7 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
 
 void Memory::decommit(void* address, std::size_t bytes) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
-  if (!whole_granules(start, bytes)) return;
+  if (!is_whole_granules(start, bytes, kGranule)) return;
   sync::LockGuard lock(mutex_);
   const auto reservation = find(start, bytes);
   if (leaked_ || reservation == reservations_.end()) return;

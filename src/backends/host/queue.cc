@@ -25,10 +25,6 @@ constexpr std::chrono::microseconds kSpin{20};
 struct WorkerTag;
 using OwnQueues = sync::ThreadSlot<WorkerTag, const Queues>;  // never opened: no hook when the thread ends
 
-ErrorContext on_device(const std::string& device, int stream = -1) {
-  return {.call = {}, .device = device, .stream = stream, .rule = {}};
-}
-
 }  // namespace
 
 Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device,
@@ -37,12 +33,7 @@ Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device
       sink_(sink),
       device_(std::move(device)),
       chaos_(chaos),
-      cancelled_status_(ErrorCode::Closed, "the process is exiting; this work did not run to its end",
-                        on_device(device_)),
-      stopped_status_(ErrorCode::Closed, "the device's queues have stopped; nothing can be submitted",
-                      on_device(device_)),
-      no_memory_status_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of a submission",
-                        on_device(device_)),
+      failures_(device_),
       strands_(static_cast<std::size_t>(queues)),
       workers_(static_cast<std::size_t>(workers)) {
   for (int i = 0; i < queues; ++i) strands_[static_cast<std::size_t>(i)].id = i;
@@ -61,7 +52,7 @@ Status Queues::start() {
                         " worker threads, but the system made only " + std::to_string(i) + " (" +
                         error.what() +
                         "); set DeviceOptions::workers lower or raise the process's thread and memory limits",
-                    on_device(device_));
+                    {.call = {}, .device = device_, .stream = -1, .rule = {}});
     }
   }
   return {};
@@ -91,22 +82,14 @@ Status Queues::submit(Submission&& submission, Status refused) noexcept {
   try {
     auto item = std::make_unique<Item>();
     sync::LockGuard lock(mutex_);
-    if (stopping_) return stopped_status_;
+    if (stopping_) return failures_.stopped;
     Strand& strand = strands_[static_cast<std::size_t>(submission.queue)];
-    if (submission.value <= strand.submitted) {
-      return Status(ErrorCode::InvalidArgument,
-                    "submission of value " + std::to_string(submission.value) + " after value " +
-                        std::to_string(strand.submitted) + "; values of a queue must grow",
-                    on_device(device_, strand.id));
-    }
+    if (Status refused_value = failures_.check_value(submission, strand.submitted); !refused_value.ok())
+      return refused_value;
     for (const TimelinePoint& wait : submission.waits) {
       const Strand& other = strands_[static_cast<std::size_t>(wait.queue)];
-      if (wait.value <= other.submitted) continue;
-      return Status(ErrorCode::InvalidArgument,
-                    "submission waits for value " + std::to_string(wait.value) + " of queue " +
-                        std::to_string(wait.queue) + ", of which only " + std::to_string(other.submitted) +
-                        " was submitted; submit what it waits for first",
-                    on_device(device_, strand.id));
+      if (Status refused_wait = failures_.check_wait(submission, wait, other.submitted); !refused_wait.ok())
+        return refused_wait;
     }
     strand.pending.push_back(std::move(item));
     Item& taken = *strand.pending.back();
@@ -119,7 +102,7 @@ Status Queues::submit(Submission&& submission, Status refused) noexcept {
     }
     return {};
   } catch (const std::bad_alloc&) {
-    return no_memory_status_;
+    return failures_.no_memory;
   }
 }
 
@@ -370,19 +353,19 @@ bool Queues::assist(QueueId queue) noexcept {
 }
 
 Status Queues::run(const Item& item, Workers& crew, Chaos& chaos) noexcept {
-  if (cancelled()) return cancelled_status_;
+  if (cancelled()) return failures_.cancelled;
   if (!item.refused.ok()) return item.refused;
   if (Status verdict = sink_.may_run(item.submission); !verdict.ok()) return verdict;
   try {
     for (const Operation& operation : item.submission.operations) {
       chaos.delay();
-      if (cancelled()) return cancelled_status_;
+      if (cancelled()) return failures_.cancelled;
       if (Status status = execute(operation, crew, device_, item.submission.queue); !status.ok())
         return status;
     }
     return {};
   } catch (const std::bad_alloc&) {  // while the failure was being described
-    return no_memory_status_;
+    return failures_.no_memory;
   }
 }
 
@@ -457,7 +440,7 @@ void Queues::report_rest() noexcept {
       left = strands_[i].phase.compare_exchange_strong(expected, Phase::abandoned, std::memory_order_acq_rel,
                                                        std::memory_order_acquire);
     }
-    if (left) sink_.completed(point, cancelled_status_, now);
+    if (left) sink_.completed(point, failures_.cancelled, now);
     for (;;) {
       std::unique_ptr<Item> item;
       {
@@ -468,7 +451,7 @@ void Queues::report_rest() noexcept {
       }
       point.value = item->submission.value;
       item.reset();
-      sink_.completed(point, cancelled_status_, now);
+      sink_.completed(point, failures_.cancelled, now);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "backends/host/chaos.h"
 #include "backends/host/workers.h"
 #include "device/backend.h"
+#include "device/queue_failures.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
 #include "sync/mpsc_list.h"
@@ -62,6 +63,7 @@ class Queues final : public sync::RefCounted {
 
   bool on_own_thread() const noexcept;
   int size() const noexcept { return size_; }
+  const QueueFailures& failures() const noexcept { return failures_; }
   /// Never destroys it: threads that are stuck in it, or were before a fork, may have left it in use.
   static void keep_forever(sync::Ref<Queues> queues) noexcept;
   /// The last value of each queue that the sink was told of, or is being told of.
@@ -143,8 +145,7 @@ class Queues final : public sync::RefCounted {
   CompletionSink& sink_;
   const std::string device_;
   const std::optional<std::uint64_t> chaos_;
-  // Made beforehand: reporting must not need memory.
-  const Status cancelled_status_, stopped_status_, no_memory_status_;
+  const QueueFailures failures_;
 
   sync::atomic<bool> cancelled_{false};
   sync::atomic<std::size_t> ready_hint_{0};  // ready_count_, for the spinner and for helpers
