@@ -1,13 +1,33 @@
 """Sums one JUnit file of ctest: sum_junit.py FILE CTEST_STATUS.
 
-Prints "passed failed skipped" on standard output; on standard error the end of what each failed test
-said, and the reason of each skipped one.
+Prints "passed failed skipped" on standard output; on standard error what each failed test said of its
+failure and at its end, and the reason of each skipped one.
 """
 
 import sys
 import xml.etree.ElementTree as ElementTree
 
 OUTPUT_LINES = 60
+FAILURE_LINES = 20
+
+
+def excerpt(output: list[str]) -> list[str]:
+    """Its last lines, and before them what follows the first failures that GoogleTest or a sanitizer reports:
+    one ctest case can be a whole suite, whose last lines say little of a test in its middle."""
+    begins = [i for i, line in enumerate(output) if ": Failure" in line or "WARNING: " in line or "ERROR: " in line]
+    shown: set[int] = set()
+    for begin in begins[:3]:
+        shown.update(range(begin, min(begin + FAILURE_LINES, len(output))))
+    end = len(output) - (OUTPUT_LINES if not shown else 12)
+    shown.update(range(max(end, 0), len(output)))
+    lines = []
+    previous = -1
+    for i in sorted(shown):
+        if i != previous + 1:
+            lines.append("...")
+        lines.append(output[i])
+        previous = i
+    return lines
 
 
 def main() -> int:
@@ -26,7 +46,7 @@ def main() -> int:
         else:
             failed += 1
             print(f"  FAILED {name} ({reason or status})", file=sys.stderr)
-            print("\n".join(f"    {line}" for line in output[-OUTPUT_LINES:]), file=sys.stderr)
+            print("\n".join(f"    {line}" for line in excerpt(output)), file=sys.stderr)
     if ctest_status != 0 and failed == 0:
         failed = 1
         print(f"  ctest ended with {ctest_status} though no case failed", file=sys.stderr)
