@@ -37,14 +37,15 @@ struct Access {
     return context.core();
   }
 
-  /// For destructors: calls give(Core&) unless there is nothing to give back to any more.
+  /// For destructors: calls give(Core&, the calling thread's Context or null) unless there is nothing to give
+  /// back to any more.
   template <typename Give>
   static void with_core(std::uint64_t device, Give&& give) noexcept {
     if (device == 0 || forked()) return;
     if (Context* context = ThreadContexts::find(device)) {
-      give(context->core());  // the calling thread's own context, which keeps the core
+      give(context->core(), context);  // which keeps the core
     } else if (const sync::Ref<Core> core = Registry::get().find(device)) {
-      give(*core);
+      give(*core, static_cast<Context*>(nullptr));
     }
   }
 

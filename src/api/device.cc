@@ -171,8 +171,9 @@ Stream Device::default_stream() {
 }
 
 StreamLease Device::lease() {
-  Core& core = open_core(core_, "Device::lease");
-  return Access::make_lease(Access::make_stream(core, StreamPool::of(core).lease("Device::lease")));
+  constexpr const char* kCall = "Device::lease";
+  Context& context = context_on(core_, kCall);
+  return Access::make_lease(Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall)));
 }
 
 Event Device::event() {

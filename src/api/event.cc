@@ -45,8 +45,8 @@ Event::~Event() {
 void Event::reset() noexcept {
   if (device_ == 0) return;
   const std::uint64_t device = std::exchange(device_, 0);
-  Access::with_core(device, [&](Core& core) {
-    EventPool::of(core).put(ThreadContexts::find(device), {slot_, lease_});
+  Access::with_core(device, [&](Core& core, Context* mine) {
+    EventPool::of(core).put(mine, {slot_, lease_});
   });
 }
 

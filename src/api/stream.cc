@@ -77,8 +77,9 @@ bool Stream::query() const {
 namespace {
 
 void end_lease(const Stream& stream) noexcept {
-  Access::with_core(Access::device_of(stream),
-                    [&](Core& core) { StreamPool::of(core).end_lease(Access::id_of(stream).slot); });
+  Access::with_core(Access::device_of(stream), [&](Core& core, Context* mine) {
+    StreamPool::of(core).end_lease(mine, Access::id_of(stream).slot);
+  });
 }
 
 }  // namespace

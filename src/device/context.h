@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sync/atomic.h"
+#include "sync/biased_lock.h"
 #include "sync/ref.h"
 
 namespace millrace {
@@ -35,37 +36,39 @@ class ContextPart {
   virtual void fold() noexcept {}
 };
 
-/// Invariants (docs/concurrency.md):
-///   X1  At most one party holds a context: its word goes from idle to owner (the thread itself),
-///       to thief (another thread that flushes it) or to retired, by compare-exchange only.
+/// Its lock is biased to the owning thread, so that an operation pays for no locked instruction.
+///
+/// Invariants (docs/concurrency.md), X1 to X3 those of the lock:
+///   X1  At most one party holds a context: the thread itself, another one that flushes it, or whoever has
+///       retired it.
 ///   X2  What a party did while it held a context happened before the next one holds it.
 ///   X3  A context is retired exactly once, by its ending thread or by the closing device.
 ///   X4  Nobody waits for a context while holding another one.
 ///
-/// Thread safety: hold from the owning thread only; try_steal and retire from any thread. Parts are
+/// Thread safety: hold from the owning thread only; try_steal and try_retire from any thread. Parts are
 /// used by whoever holds the context.
 class alignas(sync::kCacheLine) Context {
  public:
-  /// The owner's hold, for the length of an operation. Empty when the context is retired.
+  /// For the length of an operation: the owner's, or another thread's. Empty when it was not to be had.
   class [[nodiscard]] Hold {
    public:
     Hold() = default;
-    Hold(Hold&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
+    Hold(Hold&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)), of_owner_(other.of_owner_) {}
     Hold& operator=(Hold&&) = delete;
     ~Hold() { leave(); }
-    explicit operator bool() const noexcept { return context_ != nullptr; }
+    explicit operator bool() const noexcept { return lock_ != nullptr; }
     /// Ends the hold early: to wait, or to run code of the user's.
     void leave() noexcept {
-      if (context_ == nullptr) return;
-      // release: pairs with the acquire of whoever holds it next (X2).
-      context_->word_.store(kIdle, std::memory_order_release);
-      context_ = nullptr;
+      sync::BiasedLock* lock = std::exchange(lock_, nullptr);
+      if (lock == nullptr) return;
+      of_owner_ ? lock->unlock() : lock->unclaim();
     }
 
    private:
     friend class Context;
-    explicit Hold(Context* context) noexcept : context_(context) {}
-    Context* context_ = nullptr;
+    Hold(sync::BiasedLock* lock, bool of_owner) noexcept : lock_(lock), of_owner_(of_owner) {}
+    sync::BiasedLock* lock_ = nullptr;
+    bool of_owner_ = false;
   };
 
   Context(sync::Ref<Core> core, std::uint64_t thread);
@@ -77,21 +80,13 @@ class alignas(sync::kCacheLine) Context {
   /// The library's number of the owning thread.
   std::uint64_t thread() const noexcept { return thread_; }
 
-  /// One uncontended compare-exchange; waits for a thief, whose work is short.
-  Hold hold() noexcept {
-    std::uint32_t expected = kIdle;
-    // acquire: pairs with the release of the last holder (X2).
-    if (word_.compare_exchange_strong(expected, kOwner, std::memory_order_acquire, std::memory_order_relaxed))
-        [[likely]] {
-      return Hold(this);
-    }
-    return hold_slow();
-  }
-  /// A hold for another thread, if nobody has one; empty otherwise. Never waits (X4).
-  Hold try_steal() noexcept;
+  /// The owner's. Waits for another holder, whose work is short; empty when the context is retired.
+  Hold hold() noexcept { return {lock_.lock() ? &lock_ : nullptr, true}; }
+  /// For another thread, if nobody has it; empty otherwise. Never waits (X4).
+  Hold try_steal() noexcept { return {lock_.try_claim() ? &lock_ : nullptr, false}; }
   /// Waits for the holder, then takes the context for good; false if somebody else had done so.
-  [[nodiscard]] bool try_retire() noexcept;
-  bool retired() const noexcept;
+  [[nodiscard]] bool try_retire() noexcept { return lock_.retire(); }
+  bool retired() const noexcept { return lock_.retired(); }
 
   ContextPart* part(LayerId layer) const noexcept { return parts_[static_cast<std::size_t>(layer)].get(); }
   void set_part(LayerId layer, std::unique_ptr<ContextPart> part) noexcept {
@@ -109,11 +104,7 @@ class alignas(sync::kCacheLine) Context {
   CurrentStream current_stream;
 
  private:
-  static constexpr std::uint32_t kIdle = 0, kOwner = 1, kThief = 2, kRetired = 3;
-
-  Hold hold_slow() noexcept;
-
-  sync::atomic<std::uint32_t> word_{kIdle};
+  sync::BiasedLock lock_;
   const std::uint64_t thread_;
   const sync::Ref<Core> core_;
   std::array<std::unique_ptr<ContextPart>, kLayerCount> parts_;

@@ -5,6 +5,7 @@
 #include "device/fork.h"
 #include "device/handler_scope.h"
 #include "device/registry.h"
+#include "sync/asymmetric_fence.h"
 
 namespace millrace::detail {
 namespace {
@@ -21,7 +22,9 @@ Core::Core(std::string name, DeviceOptions options, std::unique_ptr<Backend> bac
     : id_(next_core_id()),
       name_(std::move(name)),
       options_(std::move(options)),
-      backend_(std::move(backend)) {}
+      backend_(std::move(backend)) {
+  sync::prepare_asymmetric_fences();  // before there is a context
+}
 
 Core::~Core() {
   if (!forked()) return;

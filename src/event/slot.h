@@ -54,9 +54,10 @@ class alignas(sync::kCacheLine) EventSlot final : public Mark {
   }
   /// False if that lease had ended before.
   [[nodiscard]] bool give_back(std::uint32_t lease) noexcept {
-    // relaxed: as in take. Two owners of one lease may give it back at once.
-    return lease_.compare_exchange_strong(lease, lease + 1, std::memory_order_relaxed,
-                                          std::memory_order_relaxed);
+    // relaxed: as in take. A lease has one owner, so nobody else gives it back meanwhile.
+    if (lease_.load(std::memory_order_relaxed) != lease) return false;
+    lease_.store(lease + 1, std::memory_order_relaxed);
+    return true;
   }
 
   // Mark

@@ -1,92 +1,126 @@
 #include "stream/lease.h"
 
-#include <algorithm>
+#include <span>
 #include <string>
+
+#include "device/core.h"
+#include "stream/pool.h"
+#include "sync/asymmetric_fence.h"
+#include "sync/thread.h"
 
 namespace millrace {
 
-LeaseTable::LeaseTable(int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout)
-    : policy_(policy),
-      timeout_(timeout),
-      holders_(static_cast<std::size_t>(slots), 0),
-      states_(static_cast<std::size_t>(slots), Slot::free) {
+void LeasePart::retire() noexcept {
+  if (stream_.slot >= 0) pool_.end_lease(nullptr, std::exchange(stream_, {}).slot);
+  if (const int slot = take_parked(); slot >= 0) pool_.leases_.add_free(slot);
+}
+
+void LeasePart::fold() noexcept {
+  // acquire: pairs with the release of add_single_writer. relaxed: a statistic, read under the list's mutex.
+  pool_.leases_taken_.fetch_add(leases_.load(std::memory_order_acquire), std::memory_order_relaxed);
+}
+
+LeaseTable::LeaseTable(Core& core, int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout)
+    : core_(core), slots_(slots), policy_(policy), timeout_(timeout) {
   free_.reserve(static_cast<std::size_t>(slots));  // so that add_free never allocates
   for (int slot = slots - 1; slot > 0; --slot) free_.push_back(slot);
 }
 
 Status LeaseTable::acquire(bool may_wait, int* slot) {
-  sync::UniqueLock lock(mutex_);
-  const sync::Deadline deadline = sync::deadline_after(timeout_);
-  for (;;) {
-    if (closed_) return Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
-    if (take_free(slot)) return {};
-    const std::string all =
-        "all " + std::to_string(holders_.size() - 1) + " streams of the pool are leased; ";
-    if (policy_ == ExhaustionPolicy::share) {
-      share(slot);
-      return {};
-    }
-    if (policy_ == ExhaustionPolicy::fail) {
-      return Status(
+  Status status;
+  if (try_free(slot, &status) || !status.ok()) return status;
+  take_back_parked();
+  if (try_free(slot, &status) || !status.ok()) return status;
+  switch (policy_) {
+    case ExhaustionPolicy::share: *slot = -1; return {};
+    case ExhaustionPolicy::fail:
+      return exhausted(
           ErrorCode::PoolExhausted,
-          all + "end a lease, raise DeviceOptions::streams or let DeviceOptions::exhaustion share them");
-    }
-    if (!may_wait) {
-      return Status(ErrorCode::PoolExhausted,
-                    all + "inside a handler or a host task a lease is not waited for: take it before");
-    }
-    if (!deadline) {
-      returned_.wait(lock);
-    } else if (!returned_.wait_until(lock, *deadline) && free_.empty() && !closed_) {
-      return Status(
-          ErrorCode::TimedOut,
-          all + "none was returned within " +
-              std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
-              " ms (DeviceOptions::exhaustion_timeout)");
-    }
+          "end a lease, raise DeviceOptions::streams or let DeviceOptions::exhaustion share them");
+    case ExhaustionPolicy::wait: break;
   }
+  if (!may_wait) {
+    return exhausted(ErrorCode::PoolExhausted,
+                     "inside a handler or a host task a lease is not waited for: take it before");
+  }
+  // seq_cst: F1 with the announcement in park (S10).
+  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  sync::heavy_fence();
+  take_back_parked();
+  status = wait_for_free(slot);
+  // relaxed: whoever still sees it makes a slot free that might have been parked.
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  return status;
 }
 
 bool LeaseTable::take_free(int* slot) noexcept {
   if (free_.empty()) return false;
   *slot = free_.back();
   free_.pop_back();
-  const auto index = static_cast<std::size_t>(*slot);
-  states_[index] = Slot::held;
-  holders_[index] = 1;
-  ++leases_;
   return true;
 }
 
-void LeaseTable::share(int* slot) noexcept {
-  ++leases_;
-  ++shared_leases_;
-  const std::size_t slots = states_.size();
-  for (std::size_t tried = 1; tried < slots; ++tried) {
-    const std::size_t index = next_shared_;
-    next_shared_ = index + 1 == slots ? 1 : index + 1;
-    if (states_[index] != Slot::held) continue;
-    ++holders_[index];
-    *slot = static_cast<int>(index);
-    return;
-  }
-  *slot = 0;  // there is no other, or all are being tidied up
-}
-
-bool LeaseTable::release(int slot) noexcept {
-  if (slot == 0) return false;
+bool LeaseTable::try_free(int* slot, Status* status) {
   sync::LockGuard lock(mutex_);
-  const auto index = static_cast<std::size_t>(slot);
-  if (--holders_[index] != 0) return false;
-  states_[index] = Slot::leaving;
-  return true;
+  if (!closed_) return take_free(slot);
+  *status = Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
+  return false;
+}
+
+Status LeaseTable::wait_for_free(int* slot) {
+  const sync::Deadline deadline = sync::deadline_after(timeout_);
+  sync::UniqueLock lock(mutex_);
+  for (bool in_time = true;;) {
+    if (closed_) return Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
+    if (take_free(slot)) return {};
+    if (!in_time) break;
+    if (deadline) {
+      in_time = returned_.wait_until(lock, *deadline);
+    } else {
+      returned_.wait(lock);
+    }
+  }
+  const std::string advice =
+      "none was returned within " +
+      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
+      " ms (DeviceOptions::exhaustion_timeout)";
+  return exhausted(ErrorCode::TimedOut, advice.c_str());
+}
+
+void LeaseTable::take_back_parked() noexcept {
+  for (bool again = true; again;) {
+    again = false;
+    core_.with_contexts([&](std::span<Context* const> contexts) {
+      for (Context* context : contexts) {
+        auto& part = static_cast<LeasePart&>(*context->part(LayerId::streams));
+        // seq_cst: F1 with the announcement in park, for a thread that waits; for others it is a hint.
+        if (part.parked_.load(std::memory_order_seq_cst) < 0 || context->retired()) continue;
+        if (const Context::Hold hold = context->try_steal()) {
+          if (const int slot = part.take_parked(); slot >= 0) add_free(slot);
+        } else {
+          again = true;  // its owner is at work, which is short; not waited for under the list's lock (O1)
+        }
+      }
+    });
+    if (again) sync::yield();
+  }
 }
 
 void LeaseTable::add_free(int slot) noexcept {
   sync::LockGuard lock(mutex_);
-  states_[static_cast<std::size_t>(slot)] = Slot::free;
   free_.push_back(slot);
   returned_.notify_one();
+}
+
+bool LeaseTable::park(LeasePart& part, int slot) noexcept {
+  // relaxed: the context is held.
+  if (part.parked_.load(std::memory_order_relaxed) >= 0) return false;
+  sync::announce(part.parked_, slot);
+  // seq_cst: F1 with the count in acquire (S10).
+  if (waiting_.load(std::memory_order_seq_cst) == 0) [[likely]]
+    return true;
+  part.parked_.store(-1, std::memory_order_relaxed);
+  return false;
 }
 
 void LeaseTable::close() noexcept {
@@ -95,12 +129,8 @@ void LeaseTable::close() noexcept {
   returned_.notify_all();
 }
 
-void LeaseTable::add_stats(StreamStats& stats) const {
-  sync::LockGuard lock(mutex_);
-  stats.streams = static_cast<int>(states_.size());
-  stats.leased = static_cast<int>(std::count(states_.begin(), states_.end(), Slot::held));
-  stats.leases = leases_;
-  stats.shared_leases = shared_leases_;
+Status LeaseTable::exhausted(ErrorCode code, const char* advice) const {
+  return Status(code, "all " + std::to_string(slots_ - 1) + " streams of the pool are leased; " + advice);
 }
 
 }  // namespace millrace

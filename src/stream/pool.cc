@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -17,15 +19,11 @@ constexpr std::chrono::microseconds kSpin{10};
 
 }  // namespace
 
-void LeasePart::retire() noexcept {
-  if (stream_.slot >= 0) pool_.end_lease(std::exchange(stream_, {}).slot);
-}
-
 StreamPool::StreamPool(Core& core, const Options& options)
     : core_(core),
       exit_wait_(options.exit_wait),
       closed_failure_(ErrorCode::Closed, "the device was closed before the work ran", core.error_context("")),
-      leases_(options.streams, options.exhaustion, options.exhaustion_timeout),
+      leases_(core, options.streams, options.exhaustion, options.exhaustion_timeout),
       dispatcher_(core),
       to_settle_(static_cast<std::size_t>(options.streams), false) {
   streams_.reserve(static_cast<std::size_t>(options.streams));
@@ -49,26 +47,63 @@ StreamId StreamPool::current(Context& context, const char* call) {
     if (known.slot >= 0) return known;
   }
   LeasePart& own = own_part(context);
-  const StreamId taken = own.pool_.lease("leasing the thread's stream");
+  const StreamId taken = own.pool_.lease(context, "leasing the thread's stream");
   const Context::Hold hold = context.hold();
   if (!hold) {
     // Retired meanwhile, so nobody would end it.
-    own.pool_.end_lease(taken.slot);
+    own.pool_.end_lease(nullptr, taken.slot);
     context.core().throw_closed(call);
   }
   own.stream_ = taken;
   return taken;
 }
 
-StreamId StreamPool::lease(const char* call) {
+StreamId StreamPool::lease(Context& context, const char* call) {
+  {
+    const Context::Hold hold = context.hold();
+    if (!hold) core_.throw_closed(call);
+    LeasePart& own = own_part(context);
+    if (const int slot = own.take_parked(); slot >= 0) {
+      sync::add_single_writer(own.leases_, std::uint64_t{1});
+      return begin_lease(slot);
+    }
+  }
   int slot = 0;
   const Status status = leases_.acquire(!core_.on_device_thread(), &slot);
   if (!status.ok()) throw Error(status.error().code(), status.error().message(), core_.error_context(call));
-  return {slot, state(slot).generation()};
+  leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  return begin_lease(slot);
 }
 
-void StreamPool::end_lease(int slot) noexcept {
-  if (forked() || !leases_.release(slot)) return;
+StreamId StreamPool::begin_lease(int slot) noexcept {
+  if (slot >= 0) return {slot, state(slot).begin_lease()};
+  shared_leases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  // relaxed: any stream will do; in turn, so that the leases spread over them.
+  const std::uint32_t first = next_shared_.fetch_add(1, std::memory_order_relaxed);
+  const auto others = static_cast<std::uint32_t>(size() - 1);
+  for (std::uint32_t tried = 0; tried < others; ++tried) {
+    const int shared = 1 + static_cast<int>((first + tried) % others);
+    if (const std::optional<std::uint32_t> generation = state(shared).try_share_lease())
+      return {shared, *generation};
+  }
+  return default_stream();  // there is no other, or all are being tidied up
+}
+
+void StreamPool::end_lease(Context* mine, int slot) noexcept {
+  if (slot == 0 || forked()) return;
+  switch (state(slot).drop_holder()) {
+    case StreamState::LeaseEnd::held_by_others: return;
+    case StreamState::LeaseEnd::recording: abandon_recorded(slot); break;
+    case StreamState::LeaseEnd::done: break;
+  }
+  if (mine != nullptr) {
+    const Context::Hold hold = mine->hold();
+    if (hold && leases_.park(own_part(*mine), slot)) return;
+  }
+  leases_.add_free(slot);
+}
+
+void StreamPool::abandon_recorded(int slot) noexcept {
   Fifo<Segment> finished;
   {
     sync::LockGuard order(order_mutex_);
@@ -77,7 +112,6 @@ void StreamPool::end_lease(int slot) noexcept {
     if (after.settle) settle(slot, finished);
   }
   destroy(finished);
-  leases_.add_free(slot);
 }
 
 StreamState& StreamPool::state_of(StreamId stream, const char* call) const {
@@ -393,8 +427,17 @@ void StreamPool::flush_insertions() {
 
 StreamStats StreamPool::stats() const {
   StreamStats stats;
-  leases_.add_stats(stats);
+  stats.streams = size();
+  // relaxed: statistics. With the list locked no part is folded, so each lease counts once.
+  core_.with_contexts([&](std::span<Context* const> contexts) {
+    stats.leases = leases_taken_.load(std::memory_order_relaxed);
+    for (const Context* context : contexts) {
+      stats.leases += own_part(*context).leases_.load(std::memory_order_acquire);
+    }
+  });
+  stats.shared_leases = shared_leases_.load(std::memory_order_relaxed);
   for (const auto& stream : streams_) {
+    if (stream->leased()) ++stats.leased;
     stats.command_buffers += stream->buffers_committed();
     stats.abandoned_buffers += stream->buffers_abandoned();
   }

@@ -16,33 +16,12 @@
 #include "stream/held_waits.h"
 #include "stream/lease.h"
 #include "stream/stream_state.h"
+#include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
 #include "sync/ref.h"
 
 namespace millrace {
-
-/// A stream as long as one lease of it lasts.
-struct StreamId {
-  int slot = -1;
-  std::uint32_t generation = 0;
-};
-
-/// A thread's own stream, leased when it is first asked for.
-///
-/// Thread safety: whoever holds the context.
-class LeasePart final : public ContextPart {
- public:
-  explicit LeasePart(StreamPool& pool) noexcept : pool_(pool) {}
-  void retire() noexcept override;
-  /// Slot -1 before the lease.
-  StreamId stream() const noexcept { return stream_; }
-
- private:
-  friend class StreamPool;
-  StreamPool& pool_;
-  StreamId stream_;
-};
 
 /// Thread safety: all members from any thread. Members that may throw enter the device's gate themselves;
 /// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's.
@@ -92,9 +71,10 @@ class StreamPool final : public Layer, public CompletionSink {
   static StreamId current(Context& context, const char* call);
 
   StreamId default_stream() const noexcept { return {0, 1}; }
-  /// For an object: end_lease gives it back.
-  StreamId lease(const char* call);
-  void end_lease(int slot) noexcept;
+  /// For an object: end_lease gives it back. Nobody holds the context, the calling thread's.
+  StreamId lease(Context& context, const char* call);
+  /// From any thread; mine is its context, or null. The slot is kept with the thread or becomes free.
+  void end_lease(Context* mine, int slot) noexcept;
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
   /// The same without a lock for a lease that lasts; does not see that the device is closing.
@@ -165,10 +145,12 @@ class StreamPool final : public Layer, public CompletionSink {
  private:
   friend class LeasePart;
 
-  static LeasePart& own_part(Context& context) noexcept {
+  static LeasePart& own_part(const Context& context) noexcept {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   }
 
+  /// Begins a lease of a slot that the caller has taken; -1: shares one that others hold.
+  StreamId begin_lease(int slot) noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   /// Of a stream that comes from outside. Throws InvalidArgument.
   StreamState& state_of(StreamId stream, const char* call) const;
@@ -178,6 +160,8 @@ class StreamPool final : public Layer, public CompletionSink {
   void tidy(StreamState& stream, Aftermath&& after) noexcept EXCLUDES(order_mutex_);
   void settle(int slot, Fifo<Segment>& finished) noexcept REQUIRES(order_mutex_);
   void destroy(Fifo<Segment>& finished) noexcept;
+  /// What the slot's last holder recorded and did not commit.
+  void abandon_recorded(int slot) noexcept EXCLUDES(order_mutex_);
   void refuse_wait_on_backend_thread(const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
   template <typename Done>
@@ -188,6 +172,9 @@ class StreamPool final : public Layer, public CompletionSink {
   const std::chrono::nanoseconds exit_wait_;
   const Status closed_failure_;
   LeaseTable leases_;
+  // All but those in LeasePart::leases_ of a thread that lives; and those of them that share.
+  sync::atomic<std::uint64_t> leases_taken_{0}, shared_leases_{0};
+  sync::atomic<std::uint32_t> next_shared_{0};
   Dispatcher dispatcher_;
   std::vector<std::unique_ptr<StreamState>> streams_;
   bool handlers_stuck_ = false;  // the closing thread's alone

@@ -369,13 +369,38 @@ Aftermath StreamState::abandon(BufferState& buffer, HeldWaits& held, const char*
   return progress();
 }
 
-Aftermath StreamState::end_lease(HeldWaits& held) noexcept {
+std::optional<std::uint32_t> StreamState::try_share_lease() noexcept {
   sync::LockGuard lock(mutex_);
+  // acquire: pairs with the release in begin_lease. relaxed: then written under the mutex.
+  const int holders = holders_.load(std::memory_order_acquire);
+  if (holders == 0) return std::nullopt;
+  holders_.store(holders + 1, std::memory_order_relaxed);
+  return generation_.load(std::memory_order_relaxed);
+}
+
+StreamState::LeaseEnd StreamState::drop_holder() noexcept {
+  sync::LockGuard lock(mutex_);
+  // relaxed: the caller is a holder, so it is written under the mutex only.
+  const int left = holders_.load(std::memory_order_relaxed) - 1;
+  holders_.store(left, std::memory_order_relaxed);
+  if (left > 0) return LeaseEnd::held_by_others;
+  if (current_) return LeaseEnd::recording;  // giving it up takes the order mutex, which comes before ours
+  end_generation();
+  return LeaseEnd::done;
+}
+
+void StreamState::end_generation() noexcept {
   // relaxed: read again under the mutex where it matters (S8).
   generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   // The next holder must not hear of it.
+  if (untold_failure_.status.ok()) return;
   UntoldFailure ended = std::exchange(untold_failure_, {});
   if (older_failure_.status.ok()) older_failure_ = std::move(ended);
+}
+
+Aftermath StreamState::end_lease(HeldWaits& held) noexcept {
+  sync::LockGuard lock(mutex_);
+  end_generation();
   if (!current_) return {};
   give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
   return progress();

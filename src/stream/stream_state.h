@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <millrace/stream.h>
 
@@ -67,6 +68,27 @@ class alignas(sync::kCacheLine) StreamState {
   /// Why a completed value failed; ok for one that did not.
   Status failure_of(std::uint64_t value) const noexcept { return failures_.find(value); }
 
+  // Holders. The pool sees to it that a slot is taken by one thread at a time (S6).
+  /// For the one who has taken the slot; returns the generation of the lease's handles.
+  std::uint32_t begin_lease() noexcept {
+    // release: pairs with the acquire in try_share_lease, so that who shares sees this lease's generation.
+    holders_.store(1, std::memory_order_release);
+    // relaxed: whoever ended the last lease gave the slot to the caller.
+    return generation_.load(std::memory_order_relaxed);
+  }
+  /// One holder more, if there is any; returns the generation.
+  std::optional<std::uint32_t> try_share_lease() noexcept EXCLUDES(mutex_);
+  enum class LeaseEnd : std::uint8_t {
+    held_by_others,
+    recording,  ///< the last holder left with work recorded: end_lease has to follow
+    done,       ///< the last holder left, and handles of the lease are stale
+  };
+  /// A holder leaves.
+  LeaseEnd drop_holder() noexcept EXCLUDES(mutex_);
+  bool leased() const noexcept {
+    return holders_.load(std::memory_order_relaxed) != 0;  // relaxed: a statistic
+  }
+
   // Recording into the current buffer, which is started if there is none. generation: the handle's.
   void check_handle(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -111,7 +133,7 @@ class alignas(sync::kCacheLine) StreamState {
 
   // Giving up the current buffer; the caller holds the order mutex.
   Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
-  /// The lease is over: handles of its generation are stale, what it recorded is abandoned.
+  /// After drop_holder said so: handles of the lease's generation are stale, what it recorded is abandoned.
   Aftermath end_lease(HeldWaits& held) noexcept EXCLUDES(mutex_);
   /// Nothing is recorded or committed from here on; what is being recorded is closed.
   Aftermath close(HeldWaits& held) noexcept EXCLUDES(mutex_);
@@ -155,6 +177,7 @@ class alignas(sync::kCacheLine) StreamState {
 
  private:
   ErrorContext context(const char* call) const;
+  void end_generation() noexcept REQUIRES(mutex_);
   void check_usable(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   void check_recording(const BufferState& buffer, const char* rule, const char* call) REQUIRES(mutex_);
   void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
@@ -190,6 +213,7 @@ class alignas(sync::kCacheLine) StreamState {
 
   Timeline timeline_;                          // written under mutex_
   sync::atomic<std::uint32_t> generation_{1};  // written under mutex_
+  sync::atomic<int> holders_{0};               // written under mutex_, but from 0 to 1
   FailureLog failures_;
   sync::atomic<std::uint64_t> committed_count_{0}, abandoned_count_{0};  // written under mutex_
 

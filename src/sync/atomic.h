@@ -47,6 +47,12 @@ class atomic {
   std::atomic<T> value_;
 };
 
+/// Keeps the compiler from moving memory accesses across. Threads are ordered by something else: see
+/// asymmetric_fence.h.
+inline void compiler_fence() noexcept {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
 /// Adds to a counter that only the calling thread writes: no locked instruction.
 /// release: pairs with the acquire of whoever sums the counters.
 template <typename T>

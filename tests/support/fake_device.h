@@ -52,7 +52,7 @@ class FakeDevice {
   /// What Device::stream, lease, event and default_stream give.
   Stream stream() { return detail::Access::make_stream(*core_, StreamPool::current(context(), "test")); }
   StreamLease lease() {
-    return detail::Access::make_lease(detail::Access::make_stream(*core_, pool().lease("test")));
+    return detail::Access::make_lease(detail::Access::make_stream(*core_, pool().lease(context(), "test")));
   }
   Event event() {
     const EventPool::Lease lease = events().get(context(), "test");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -77,6 +78,7 @@ TEST(Context, OwnerAndThievesExcludeEachOther) {
           ++counter.used;
           stolen.fetch_add(1);
         }
+        std::this_thread::sleep_for(std::chrono::microseconds(20));  // the owner is to get some, too
       }
     });
   }

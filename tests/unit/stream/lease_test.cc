@@ -1,6 +1,7 @@
 // Leases: who gets which stream, when none is free, and what ends with them.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -174,6 +175,83 @@ TEST(Lease, AHandleOfAnEarlierLeaseIsNeverTheNextOnes) {
     for (Stream& stream : old) expect_rule("stale-stream", [&] { stream.run("theirs", [] {}); });
     old.push_back(lease.stream());
   }
+}
+
+// A thread keeps the slot of a lease that it has ended: nobody may miss it (S6).
+TEST(Lease, WhatAThreadHasParkedServesOthers) {
+  for (const ExhaustionPolicy policy :
+       {ExhaustionPolicy::share, ExhaustionPolicy::fail, ExhaustionPolicy::wait}) {
+    FakeDevice device(with(policy, 2));
+    device.lease().reset();
+    EXPECT_EQ(device.pool().stats().leased, 0);
+    std::thread([&] {
+      StreamLease lease = device.lease();
+      EXPECT_EQ(lease.stream().id(), 1);
+      EXPECT_EQ(device.pool().stats().shared_leases, 0u);
+    }).join();
+    EXPECT_EQ(device.lease().stream().id(), 1);  // that thread's end has given it back
+    EXPECT_EQ(device.pool().stats().leases, 3u);
+  }
+}
+
+TEST(Lease, AParkedSlotGoesBackWithItsThread) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 3));
+  std::thread([&] {
+    static_cast<void>(device.stream());
+    device.lease().reset();
+  }).join();
+  StreamLease a = device.lease(), b = device.lease();
+  EXPECT_NE(a.stream().id(), b.stream().id());
+  EXPECT_EQ(device.pool().stats().leases, 4u);
+}
+
+TEST(Lease, ASecondSlotIsNotParked) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 4));
+  StreamLease a = device.lease(), b = device.lease(), c = device.lease();
+  a.reset();
+  b.reset();
+  std::thread([&] { EXPECT_NE(device.lease().stream().id(), c.stream().id()); }).join();
+  StreamLease d = device.lease(), e = device.lease();
+  EXPECT_NE(d.stream().id(), e.stream().id());
+  expect_code(ErrorCode::PoolExhausted, [&] { device.lease(); });
+}
+
+TEST(Lease, AParkedSlotsOldHandleIsStale) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 2));
+  StreamLease lease = device.lease();
+  Stream old = lease.stream();
+  old.run("given up", [] { ADD_FAILURE() << "ran after its lease had ended"; });
+  lease.reset();
+  expect_rule("stale-stream", [&] { old.commit(); });
+  lease = device.lease();
+  EXPECT_EQ(lease.stream().id(), old.id());
+  expect_rule("stale-stream", [&] { old.commit(); });
+  lease.stream().run("new", [] {});
+  lease.stream().commit();
+  device.backend().step_all();
+}
+
+// S6, S10: no slot is ever with two, and no waiter sleeps while one is parked: with one slot fewer than
+// threads, each of them would wait for its full minute.
+TEST(LeaseStress, ParkedAndWaitedForAtOnce) {
+  StreamPool::Options options = with(ExhaustionPolicy::wait, 4);
+  options.exhaustion_timeout = 60s;
+  FakeDevice device(options);
+  std::array<std::atomic<int>, 4> holders{};
+  constexpr int kThreads = 4, kLeases = 3000;
+  const auto begin = std::chrono::steady_clock::now();
+  on_threads(kThreads, [&](int) {
+    for (int i = 0; i < kLeases; ++i) {
+      StreamLease lease = device.lease();
+      auto& count = holders[static_cast<std::size_t>(lease.stream().id())];
+      EXPECT_EQ(count.fetch_add(1), 0);
+      if (i % 8 == 0) lease.stream().run("given up", [] {});
+      EXPECT_EQ(count.fetch_sub(1), 1);
+    }
+  });
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 55s) << "a waiter slept though a slot was free";
+  EXPECT_EQ(device.pool().stats().leased, 0);
+  EXPECT_EQ(device.pool().stats().leases, std::uint64_t{kThreads} * kLeases);
 }
 
 TEST(LeaseStress, AThousandThreadsInTurn) {
