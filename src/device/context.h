@@ -47,7 +47,7 @@ class ContextPart {
 ///
 /// Thread safety: hold from the owning thread only; try_steal and try_retire from any thread. Parts are
 /// used by whoever holds the context.
-class alignas(sync::kCacheLine) Context {
+class alignas(sync::kInterference) Context {
  public:
   /// For the length of an operation: the owner's, or another thread's. Empty when it was not to be had.
   class [[nodiscard]] Hold {

@@ -107,7 +107,7 @@ class Core final : public sync::RefCounted {
   UseChecker* use_checker_ = nullptr;
 
   // Written by whoever enters: not beside what the fast paths read.
-  alignas(sync::kCacheLine) sync::Gate gate_;
+  alignas(sync::kInterference) sync::Gate gate_;
   sync::atomic<std::uint32_t> handles_{1};
   sync::atomic<State> state_{State::open};  // written under closing_mutex_
   sync::Mutex closing_mutex_;               // orders closers: the first closes, others wait

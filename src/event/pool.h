@@ -19,7 +19,7 @@ class EventPool;
 /// lines of its own.
 ///
 /// Thread safety: whoever holds the context.
-class alignas(sync::kCacheLine) EventCache final : public ContextPart {
+class alignas(sync::kInterference) EventCache final : public ContextPart {
  public:
   explicit EventCache(EventPool& pool) noexcept : pool_(pool) {}
   void retire() noexcept override;

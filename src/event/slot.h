@@ -22,7 +22,7 @@ namespace millrace {
 ///
 /// Thread safety: all members from any thread; take and give_back from the pool, for a slot that is nobody
 /// else's. The mutex is a leaf.
-class alignas(sync::kCacheLine) EventSlot final : public Mark {
+class alignas(sync::kInterference) EventSlot final : public Mark {
  public:
   /// What it marks; value 0 if it was never recorded.
   TimelinePoint point() const noexcept {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "device/status.h"
+#include "sync/prefetch.h"
 
 namespace millrace {
 namespace {
@@ -79,7 +80,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
     request.size = round_up(std::min(bytes, kLargestRequest), unit);
   } else {
     request.size_class =
-        static_cast<std::uint32_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
+        static_cast<std::uint16_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
     request.size = SizeClass::units(static_cast<int>(request.size_class)) * unit;
   }
   return request;
@@ -95,7 +96,7 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
       const std::size_t units = (bytes + geometry_.small_unit - 1) / geometry_.small_unit;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
       ThreadCache& cache = cache_of(context);
-      Block* block = cache.pop(cache.of(arena_of(slot)), static_cast<std::uint32_t>(size_class));
+      Block* block = cache.pop(cache.of(arena_of(slot)), static_cast<std::uint16_t>(size_class));
       if (block != nullptr) [[likely]]
         return give_out(*block);
     }
@@ -112,6 +113,8 @@ void* Allocator::give_out(Block& block) noexcept {
 
 Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
   Block* block = map_.find(reinterpret_cast<std::uintptr_t>(address));
+  // What follows reads the line and then writes it, and another thread may have written it last.
+  sync::prefetch_for_write(block);
   // relaxed: the look-up ordered it; a descriptor that became something else has another address.
   if (block == nullptr || block->data() != address) {
     throw Error(

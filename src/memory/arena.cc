@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "device/status.h"
+#include "sync/prefetch.h"
 
 namespace millrace {
 
@@ -85,6 +86,8 @@ void Arena::take_in_remote() {
   Block* next = nullptr;
   for (Block* block = remote_.take_all(); block != nullptr; block = next) {
     next = block->next;
+    // Another thread has written its line, which is read here and then written.
+    sync::prefetch_for_write(next);
     take_in(*block);
   }
 }

@@ -37,7 +37,7 @@ class ArenaHost {
 struct BlockRequest {
   std::size_t size = 0;
   std::size_t alignment = 0;
-  std::uint32_t size_class = 0;  ///< small ones
+  std::uint16_t size_class = 0;  ///< small ones
   bool large = false;
 };
 
@@ -124,7 +124,7 @@ class Arena {
   ArenaHost& host_;
 
   sync::MpscList<Block> remote_;  ///< written by any thread, so away from what the mutex guards
-  alignas(sync::kCacheLine) sync::Mutex mutex_;  // everything below, and the uses of live blocks
+  alignas(sync::kInterference) sync::Mutex mutex_;  // everything below, and the uses of live blocks
   BlockPool blocks_ GUARDED_BY(mutex_);
   Space small_ GUARDED_BY(mutex_);
   Space large_ GUARDED_BY(mutex_);

@@ -54,27 +54,25 @@ struct BlockUse {
   bool declared = false;    ///< by recorded work alone: no record_use covers it
 };
 
-using BestFitHook =
-    boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
-
 /// Descriptors are recycled but not freed while their arena lives, so one found through the page map
 /// can be looked at, whatever has become of it; word tells whether it is still what was meant.
 ///
 /// Thread safety: the atomics from any thread. The rest belongs to whoever has the block (the
 /// caller of a live one has none of it): its arena's mutex, or the thread that moved word away from
 /// live.
-struct alignas(sync::kCacheLine) Block : BestFitHook {
-  // The fast path's line. The hook, 24 bytes, precedes.
+struct alignas(sync::kCacheLine) Block {
+  // The fast path's line, and the only one that moves between a thread that allocates and one that frees.
   sync::atomic<std::uintptr_t> address{0};
   sync::atomic<std::uint64_t> word{0};
-  Block* next = nullptr;         ///< in whatever list has it
-  Arena* arena = nullptr;        ///< never changes
-  std::uint32_t size_class = 0;  ///< small blocks
-  bool large = false;            ///< which of the arena's spaces it is from
-  // Bookkeeping.
+  Arena* arena = nullptr;  ///< never changes
   std::size_t size = 0;
+  Block* next = nullptr;                  ///< in whatever list has it
   std::uint64_t free_value = 0;           ///< on the arena's timeline: work up to it may use the range
   sync::atomic<std::uint64_t> thread{0};  ///< who allocated it last
+  std::uint16_t size_class = 0;           ///< small blocks
+  bool large = false;                     ///< which of the arena's spaces it is from
+  // Bookkeeping.
+  boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>> best_fit;
   Heap* heap = nullptr;
   Block* left = nullptr;  ///< neighbours by address in the heap
   Block* right = nullptr;
@@ -95,6 +93,8 @@ struct alignas(sync::kCacheLine) Block : BestFitHook {
   }
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
+
+static_assert(offsetof(Block, best_fit) == sync::kCacheLine, "the fast path's fields are one line");
 
 /// Blocks linked through next.
 struct BlockList {

@@ -64,8 +64,10 @@ class Space {
     bool operator()(const Block& a, std::size_t size) const noexcept { return a.size < size; }
     bool operator()(std::size_t size, const Block& a) const noexcept { return size < a.size; }
   };
-  using BestFit = boost::intrusive::set<Block, boost::intrusive::base_hook<BestFitHook>,
-                                        boost::intrusive::compare<BySize>>;
+  using BestFit =
+      boost::intrusive::set<Block,
+                            boost::intrusive::member_hook<Block, decltype(Block::best_fit), &Block::best_fit>,
+                            boost::intrusive::compare<BySize>>;
 
   Status add_heap(std::size_t bytes);
   Status fill_hole(Block& hole, std::size_t bytes);

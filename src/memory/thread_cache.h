@@ -31,7 +31,7 @@ class CacheBudget {
 
 /// The free blocks of one arena in one thread, by size class, the last freed first. On cache lines of its
 /// own.
-struct alignas(sync::kCacheLine) ArenaCache {
+struct alignas(sync::kInterference) ArenaCache {
   struct Magazine {
     Block* first = nullptr;
     int count = 0;
@@ -73,7 +73,7 @@ class ThreadCache final : public ContextPart {
   ArenaCache* find(const Arena* arena) noexcept;
 
   /// A block of the class, in state live; null when the magazine is empty.
-  Block* pop(ArenaCache& cache, std::uint32_t size_class) noexcept {
+  Block* pop(ArenaCache& cache, std::uint16_t size_class) noexcept {
     ArenaCache::Magazine& magazine = cache.magazines[size_class];
     Block* block = magazine.first;
     if (block == nullptr) [[unlikely]]

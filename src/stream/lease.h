@@ -29,7 +29,7 @@ struct StreamId {
 /// other.
 ///
 /// Thread safety: whoever holds the context.
-class alignas(sync::kCacheLine) LeasePart final : public ContextPart {
+class alignas(sync::kInterference) LeasePart final : public ContextPart {
  public:
   explicit LeasePart(StreamPool& pool) noexcept : pool_(pool) {}
   void retire() noexcept override;
@@ -92,8 +92,8 @@ class LeaseTable {
   const int slots_;
   const ExhaustionPolicy policy_;
   const std::chrono::nanoseconds timeout_;
-  alignas(sync::kCacheLine) sync::atomic<int> waiting_{0};  // threads in wait_for_free; read by every park
-  alignas(sync::kCacheLine) sync::Mutex mutex_;
+  alignas(sync::kInterference) sync::atomic<int> waiting_{0};  // threads in wait_for_free; read by every park
+  alignas(sync::kInterference) sync::Mutex mutex_;
   sync::ConditionVariable returned_;  // free_ is not empty or closed_ was set
   std::vector<int> free_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;

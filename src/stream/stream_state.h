@@ -51,7 +51,7 @@ struct Aftermath {
 ///
 /// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
-class alignas(sync::kCacheLine) StreamState {
+class alignas(sync::kInterference) StreamState {
  public:
   StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept);
   ~StreamState();

@@ -6,8 +6,9 @@
 
 namespace millrace::sync {
 
-/// Bytes that two threads can write without slowing each other down.
 inline constexpr std::size_t kCacheLine = 64;
+/// How far apart two threads can write without slowing each other down: processors fetch lines in pairs.
+inline constexpr std::size_t kInterference = 2 * kCacheLine;
 
 using std::memory_order_acq_rel;
 using std::memory_order_acquire;

@@ -89,7 +89,7 @@ class Queues final : public sync::RefCounted {
     Status failure;
   };
 
-  struct alignas(sync::kCacheLine) Queue {
+  struct alignas(sync::kInterference) Queue {
     Queue(int number, const Memory& memory, const std::string& device)
         : id(number), stream(number, memory, device) {}
 
