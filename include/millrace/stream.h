@@ -20,6 +20,7 @@ namespace millrace {
 class CommandBuffer;
 class Device;
 class Event;
+class NativeRecorder;
 class Recorder;
 
 namespace detail {
@@ -125,6 +126,12 @@ class MILLRACE_API Stream {
            SourcePlace place = SourcePlace::here());
   /// Opens a recorder on the current command buffer; rule "one-encoder" while another is open.
   Recorder record();
+  /// Opens the driver's own stream for work that the caller puts on it: kernels, calls of libraries. Commits
+  /// what was recorded before; if the device can't have all of that yet (a host task, or work that waits for
+  /// what was not committed), blocks until it is done. uses: what that work touches, so that the strict rules
+  /// see it. Throws Unsupported where the driver has no streams, TimedOut never; rule "one-encoder" while a
+  /// recorder is open, "wait-in-own-handler" where it would have to block.
+  NativeRecorder record_native(std::initializer_list<Use> uses = {});
 
   /// What is recorded from here on runs after what the event marks, and fails if that failed. Does not
   /// block the caller. If the marked work has not been committed yet, what is recorded from here on is held
@@ -243,6 +250,34 @@ class MILLRACE_API Recorder {
   friend struct detail::Access;
   explicit Recorder(detail::BufferState* state) noexcept : state_(state) {}
   detail::BufferState* state_ = nullptr;
+};
+
+/// The time in which the caller puts work of its own on the driver's stream. That work runs at once, after
+/// what the stream was given before. What comes after, frees and events too, is ordered after it, and it
+/// counts as done when the command buffer that is being recorded is done: so commit. If that buffer is
+/// abandoned the work has run all the same, and memory is still not reused before it is done.
+///
+/// Ends before the device is closed: work that is put on the stream later is not waited for.
+///
+/// Thread safety: one thread at a time.
+class MILLRACE_API NativeRecorder {
+ public:
+  NativeRecorder(NativeRecorder&& other) noexcept;
+  NativeRecorder& operator=(NativeRecorder&&) = delete;
+  /// As end.
+  ~NativeRecorder();
+
+  /// CUDA: a cudaStream_t of the device's primary context, in which the caller's thread has to be
+  /// (cudaSetDevice). Rule "encode-after-end" after the end.
+  void* stream() const;
+  /// Other work can be recorded from here on. A second call does nothing.
+  void end() noexcept;
+
+ private:
+  friend struct detail::Access;
+  NativeRecorder(detail::BufferState* state, void* stream) noexcept : state_(state), stream_(stream) {}
+  detail::BufferState* state_ = nullptr;
+  void* stream_ = nullptr;
 };
 
 }  // namespace millrace

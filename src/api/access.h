@@ -69,6 +69,9 @@ struct Access {
     return CommandBuffer(state.release());
   }
   static Recorder make_recorder(sync::Ref<BufferState> state) noexcept { return Recorder(state.release()); }
+  static NativeRecorder make_native_recorder(sync::Ref<BufferState> state, void* stream) noexcept {
+    return {state.release(), stream};
+  }
 
   /// Takes over a handle that the caller has counted (Core::add_handle, Registry::open).
   static Device make_device(Core* core) noexcept { return Device(core); }

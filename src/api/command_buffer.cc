@@ -153,4 +153,23 @@ void Recorder::end() {
   drop(std::exchange(state_, nullptr));
 }
 
+NativeRecorder::NativeRecorder(NativeRecorder&& other) noexcept
+    : state_(std::exchange(other.state_, nullptr)), stream_(std::exchange(other.stream_, nullptr)) {}
+
+NativeRecorder::~NativeRecorder() {
+  end();
+}
+
+void* NativeRecorder::stream() const {
+  static_cast<void>(open_state_of(state_, "NativeRecorder::stream"));
+  return stream_;
+}
+
+void NativeRecorder::end() noexcept {
+  BufferState* const state = std::exchange(state_, nullptr);
+  if (state == nullptr || forked()) return;
+  state->stream().close_native(*state);
+  drop(state);
+}
+
 }  // namespace millrace

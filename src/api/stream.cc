@@ -38,6 +38,13 @@ Recorder Stream::record() {
   return Access::make_recorder(streams.open_recorder(Access::id_of(*this), "Stream::record"));
 }
 
+NativeRecorder Stream::record_native(std::initializer_list<Use> uses) {
+  StreamPool& streams = Access::streams_of(device_, "Stream::record_native");
+  StreamPool::Native native =
+      streams.open_native(Access::id_of(*this), {uses.begin(), uses.size()}, "Stream::record_native");
+  return Access::make_native_recorder(std::move(native.buffer), native.stream);
+}
+
 void Stream::on_scheduled(Handler handler) {
   Access::streams_of(device_, "Stream::on_scheduled")
       .add_handler(Access::id_of(*this), HandlerKind::scheduled,

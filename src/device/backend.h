@@ -97,6 +97,11 @@ class Backend {
   /// functions where that is safe.
   virtual Status submit(Submission&& submission) noexcept = 0;
 
+  /// The driver's own stream behind the queue, for work that the backend is told nothing of but by the
+  /// submission that follows it. Null while something that was submitted is not on it yet; the caller sees to
+  /// it that nothing is submitted meanwhile. Unsupported where there is no such stream.
+  virtual Status native_stream(QueueId queue, void** stream) noexcept;
+
   /// A host thread is about to wait for the queue: runs its next submission on the calling thread, if that is
   /// ready and runs no code of the user's. False if there was nothing to do; the caller holds no lock.
   virtual bool assist(QueueId queue) noexcept = 0;

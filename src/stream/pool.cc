@@ -159,7 +159,7 @@ void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
 void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   StreamState& waiter = state_of(stream, call);
-  if (point.value == 0) return waiter.check_no_recorder(stream.generation, call);
+  if (point.value == 0) return waiter.check_no_recorder(stream.generation, "event-inside-encoder", call);
   if (point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
     waiter.add_wait(stream.generation, point, call);
     return;
@@ -171,6 +171,32 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
     waiter.add_held_wait(stream.generation, point, held_, call);
   } else {
     waiter.add_wait(stream.generation, point, call);
+  }
+}
+
+StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
+  StreamState& stream = state_of(id, call);
+  stream.check_no_recorder(id.generation, "one-encoder", call);
+  for (;;) {
+    const std::uint64_t value = commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
+                                  return stream.commit(id.generation, may_queue, call);
+                                }).value;
+    {
+      const sync::Gate::Pass pass = core_.enter(call);
+      Native native{stream.open_native(id.generation, value, uses, call)};
+      if (!native.buffer) continue;  // another thread has recorded since
+      Status status;
+      // What was not submitted waits for others still.
+      if (stream.timeline().submitted() >= value)
+        status = core_.backend().native_stream(id.slot, &native.stream);
+      if (native.stream != nullptr) return native;
+      stream.close_native(*native.buffer);
+      if (!status.ok())
+        throw Error(status.error().code(), status.error().message(), core_.error_context(call, id.slot));
+    }
+    refuse_wait_in_own_handler(stream, call);
+    assist(id.slot, std::nullopt, [&] { return stream.timeline().completed() >= value; });
+    static_cast<void>(stream.wait_until_completed(value, std::nullopt));
   }
 }
 
@@ -305,14 +331,18 @@ void StreamPool::assist(int slot, sync::Deadline deadline, Done&& done) noexcept
   while (!done() && sync::now() < end) sync::yield();
 }
 
-void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
-  StreamState& stream = state_of(id, call);
+void StreamPool::refuse_wait_in_own_handler(StreamState& stream, const char* call) const {
   refuse_wait_on_backend_thread(call);
   if (HandlerScope::inside(core_) && stream.in_handler_of_unfinished()) {
     throw_rule("wait-in-own-handler",
                "inside a handler of a command buffer the stream would wait for that very buffer",
-               core_.error_context(call, id.slot));
+               core_.error_context(call, stream.slot()));
   }
+}
+
+void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
+  StreamState& stream = state_of(id, call);
+  refuse_wait_in_own_handler(stream, call);
   const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
                                 return stream.commit(id.generation, may_queue, call);
                               }).value;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <millrace/device.h>
@@ -93,6 +94,13 @@ class StreamPool final : public Layer, public CompletionSink {
   /// What is recorded from here on runs after the point, and fails if that failed.
   void wait_for(StreamId stream, TimelinePoint point, const char* call);
 
+  /// Commits, and blocks if the backend can't put all of it on the driver's stream at once.
+  struct Native {
+    sync::Ref<BufferState> buffer;  ///< with a recorder open, for StreamState::close_native
+    void* stream = nullptr;
+  };
+  Native open_native(StreamId id, std::span<const Use> uses, const char* call);
+
   void record(BufferState& buffer, Operation&& operation, const char* call);
   void open_recorder(BufferState& buffer, const char* call);
   void end_recorder(BufferState& buffer, const char* call);
@@ -163,6 +171,7 @@ class StreamPool final : public Layer, public CompletionSink {
   /// What the slot's last holder recorded and did not commit.
   void abandon_recorded(int slot) noexcept EXCLUDES(order_mutex_);
   void refuse_wait_on_backend_thread(const char* call) const;
+  void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
   template <typename Done>
   void assist(int slot, sync::Deadline deadline, Done&& done) noexcept;

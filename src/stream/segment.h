@@ -58,7 +58,9 @@ struct Segment {
     std::uint64_t number;
   };
   std::vector<Marking> markings;
-  bool ended = false;    ///< nothing more is recorded in it
+  bool ended = false;  ///< nothing more is recorded in it
+  bool native =
+      false;  ///< stands for work that the caller has put on the driver's stream: it can't be given up
   bool refused = false;  ///< the backend did not take it, so it won't report it
   Status failure;        ///< it must not run, and completes with this
 };

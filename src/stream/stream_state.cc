@@ -157,6 +157,24 @@ sync::Ref<BufferState> StreamState::open_recorder(std::uint32_t generation, cons
   return current_;
 }
 
+sync::Ref<BufferState> StreamState::open_native(std::uint32_t generation, std::uint64_t committed,
+                                                std::span<const Use> uses, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_no_recorder("one-encoder", call);
+  if (current_ || timeline_.committed() != committed) return {};
+  BufferState& buffer = recording();
+  if (UseChecker* const checker = pool_.core().use_checker()) {
+    for (const Use& use : uses) checker->check(use, {slot_, timeline_.last_used() + 1});
+  }
+  Segment& segment = new_segment(buffer);
+  segment.native = true;
+  segment.ended = true;
+  buffer.has_work_ = true;
+  buffer.recorder_open_ = true;  // nothing is submitted until it is closed
+  return current_;
+}
+
 void StreamState::open_recorder(BufferState& buffer, const char* call) {
   sync::LockGuard lock(mutex_);
   check_recording(buffer, "encode-after-commit", call);
@@ -175,6 +193,11 @@ void StreamState::drop_recorder(BufferState& buffer) noexcept {
   if (buffer.status() != BufferStatus::recording) return;
   buffer.recorder_open_ = false;
   buffer.recorder_dropped_ = true;
+}
+
+void StreamState::close_native(BufferState& buffer) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (buffer.status() == BufferStatus::recording) buffer.recorder_open_ = false;
 }
 
 void StreamState::add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) {
@@ -219,10 +242,10 @@ void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* cal
   }
 }
 
-void StreamState::check_no_recorder(std::uint32_t generation, const char* call) {
+void StreamState::check_no_recorder(std::uint32_t generation, const char* rule, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
-  check_no_recorder("event-inside-encoder", call);
+  check_no_recorder(rule, call);
 }
 
 Segment& StreamState::segment_for_wait(std::uint32_t generation, const char* call) {
@@ -350,6 +373,7 @@ void StreamState::give_up_current(HeldWaits& held, BufferStatus status, const St
   BufferState& buffer = *current_;
   held.erase_after({slot_, timeline_.committed()});
   for (Segment* segment = buffer.segments_.front(); segment != nullptr; segment = segment->next) {
+    if (segment->native) continue;  // upholds S11
     segment->failure = failure;
     segment->depends.clear();
     segment->submission.waits = std::move(segment->reuse_waits);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include <millrace/stream.h>
 
@@ -48,6 +49,9 @@ struct Aftermath {
 ///   S8  No operation recorded through a handle outlives the handle's lease uncommitted: the generation
 ///       and the recorded buffer change in one critical section.
 ///   S9  A submission's waits were all submitted before it.
+///   S11 What a caller has put on the driver's own stream is followed there by the submission of its segment,
+///       whatever becomes of the command buffer: until that is done the values from the segment's on are not
+///       reached.
 ///
 /// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
@@ -94,11 +98,15 @@ class alignas(sync::kInterference) StreamState {
   void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
   sync::Ref<BufferState> current(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   sync::Ref<BufferState> open_recorder(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
+  /// A recorder with a segment that stands for native work. Null if anything was recorded or committed since
+  /// the timeline's committed was that.
+  sync::Ref<BufferState> open_native(std::uint32_t generation, std::uint64_t committed,
+                                     std::span<const Use> uses, const char* call) EXCLUDES(mutex_);
   void add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call)
       EXCLUDES(mutex_);
   void set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);
   /// What a wait for nothing has to obey.
-  void check_no_recorder(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
+  void check_no_recorder(std::uint32_t generation, const char* rule, const char* call) EXCLUDES(mutex_);
   /// For a point that was submitted, or one of this stream.
   void add_wait(std::uint32_t generation, TimelinePoint point, const char* call) EXCLUDES(mutex_);
   /// For a point that may not have been. The caller holds the order mutex and has announced the wait.
@@ -112,6 +120,8 @@ class alignas(sync::kInterference) StreamState {
   void open_recorder(BufferState& buffer, const char* call) EXCLUDES(mutex_);
   void end_recorder(BufferState& buffer, const char* call) EXCLUDES(mutex_);
   void drop_recorder(BufferState& buffer) noexcept EXCLUDES(mutex_);
+  /// Of native work, which needs no end to be whole.
+  void close_native(BufferState& buffer) noexcept EXCLUDES(mutex_);
   void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call)
       EXCLUDES(mutex_);
 

@@ -410,6 +410,10 @@ void fail_fake_cuda(CUresult answer) {
   machine().answer.store(answer);
 }
 
+void run_on_fake_stream(CUstream stream, std::function<void()> work) {
+  stream_of(stream).push(std::move(work));
+}
+
 std::size_t fake_cuda_calls() {
   return machine().calls.load();
 }

@@ -5,6 +5,7 @@
 #include <cuda.h>
 
 #include <cstddef>
+#include <functional>
 
 namespace millrace::test {
 
@@ -15,6 +16,9 @@ void install_fake_cuda(int devices = 1, std::size_t memory_bytes = std::size_t{4
 /// From here on the device answers everything that asks about its work with this, as a real one does after an
 /// illegal access. CUDA_SUCCESS: it works again.
 void fail_fake_cuda(CUresult answer);
+
+/// What a kernel of a caller's would do: runs on the stream in its order.
+void run_on_fake_stream(CUstream stream, std::function<void()> work);
 
 /// How often the backend has asked the driver for anything.
 std::size_t fake_cuda_calls();

@@ -115,6 +115,12 @@ class CudaBackend final : public Backend {
   }
 
   Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
+  Status native_stream(QueueId queue, void** stream) noexcept override {
+    CUstream native = nullptr;
+    Status status = queues_->native_stream(queue, &native);
+    *stream = native;
+    return status;
+  }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
   void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}

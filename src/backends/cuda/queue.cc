@@ -481,6 +481,25 @@ Status Queues::run_operations(Queue& queue) {
   return {};
 }
 
+Status Queues::native_stream(QueueId id, CUstream* stream) noexcept {
+  *stream = nullptr;
+  if (Status over = verdict(); !over.ok()) return over;
+  Queue& queue = at(id);
+  try {
+    const ContextScope scope(context_);
+    sync::LockGuard lock(queue.mutex);
+    if (queue.filling || !queue.held.empty()) return {};
+    // Nobody fills (C2), and nothing is submitted meanwhile.
+    CUresult opened = scope.result();
+    if (opened == CUDA_SUCCESS) opened = queue.stream.open();
+    if (opened != CUDA_SUCCESS) return status_of(opened, "asked for a stream", device_, id);
+    *stream = queue.stream.get();
+    return {};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
+  }
+}
+
 bool Queues::assist(QueueId id) noexcept {
   Queue& queue = at(id);
   const sync::Clock::time_point end = sync::now() + kAssist;

@@ -59,6 +59,8 @@ class Queues final : public sync::RefCounted {
 
   Status start();
   Status submit(Submission&& submission) noexcept;
+  /// As Backend::native_stream.
+  Status native_stream(QueueId id, CUstream* stream) noexcept;
   bool assist(QueueId id) noexcept;
   void cancel() noexcept;
   /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
