@@ -2,6 +2,7 @@
 #
 #   tests/unit/<layer>/*_test.cc   -> unit_<layer>, sees src/
 #   tests/conformance/*_test.cc    -> conformance, on the host backend; cuda.conformance, where that is built
+#   tests/gpu/*_test.cc, *.cu      -> gpu, on a real GPU only
 #   tests/lifecycle/*.cc           -> one program and one test each; *_plugin.cc -> a module they load
 #   tests/<folder>/test_*.py       -> one test each; exit 77 skips
 #   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
@@ -42,7 +43,7 @@ add_custom_target(millrace_gtests)
 
 # millrace_gtest(program folder label): all *_test.cc of a folder as one program.
 function(millrace_gtest program folder label)
-  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.cu)
   if(NOT sources)
     return()
   endif()
@@ -95,6 +96,7 @@ if(MILLRACE_HAS_CUDA)
   set_tests_properties(cuda.conformance.all PROPERTIES
     LABELS gpu TIMEOUT 1200 ENVIRONMENT MILLRACE_TEST_DEVICE=cuda:0
     SKIP_REGULAR_EXPRESSION "every test is skipped: ")
+  millrace_gtest(gpu ${millrace_tests}/gpu gpu CUDA::cudart_static)
   # And over a driver that plays the device, on any machine. It runs no kernels, and its streams are threads.
   add_test(NAME conformance.fake_cuda
     COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
