@@ -107,7 +107,7 @@ void StreamPool::abandon_recorded(int slot) noexcept {
   Fifo<Segment> finished;
   {
     sync::LockGuard order(order_mutex_);
-    Aftermath after = state(slot).end_lease(held_);
+    Aftermath after = state(slot).give_up_recorded(held_);
     finished.append(std::move(after.finished));
     if (after.settle) settle(slot, finished);
   }

@@ -165,9 +165,13 @@ void StreamState::set_final_statuses(std::uint64_t value) noexcept {
 }
 
 void StreamState::note_failure(const Status& failure, std::uint32_t generation) noexcept {
-  // relaxed: written under the mutex that we hold.
-  const bool current = generation == generation_.load(std::memory_order_relaxed);
-  UntoldFailure& untold = current ? untold_failure_ : older_failure_;
+  const std::uint32_t now = this->generation();
+  if (!untold_failure_.status.ok() && untold_failure_.generation != now) {
+    // Its lease has ended: the next holder does not hear of it.
+    UntoldFailure ended = std::exchange(untold_failure_, {});
+    if (older_failure_.status.ok()) older_failure_ = std::move(ended);
+  }
+  UntoldFailure& untold = generation == now ? untold_failure_ : older_failure_;
   if (untold.status.ok()) untold = {failure, generation};
 }
 

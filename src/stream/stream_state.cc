@@ -57,8 +57,7 @@ ErrorContext StreamState::context(const char* call) const {
 
 void StreamState::check_usable(std::uint32_t generation, const char* call) {
   if (closing_) pool_.core().throw_closed(call);
-  // relaxed: written under the mutex that we hold.
-  if (generation_.load(std::memory_order_relaxed) != generation) {
+  if (this->generation() != generation) {
     throw_rule("stale-stream",
                "the stream's lease has ended (its thread is gone, or its StreamLease was dropped) and the "
                "slot may be "
@@ -89,12 +88,26 @@ void StreamState::check_no_recorder(const char* rule, const char* call) {
 
 BufferState& StreamState::recording() {
   if (!current_) {
-    // relaxed: written under the mutex that we hold.
     current_ = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_,
-                                           next_sequence_, generation_.load(std::memory_order_relaxed));
+                                           next_sequence_, generation());
     ++next_sequence_;
+    // seq_cst: with the exchange in drop_holder, and the loads that follow both, one sees the other (S8).
+    static_cast<void>(recording_.exchange(true, std::memory_order_seq_cst));
   }
   return *current_;
+}
+
+BufferState& StreamState::recording(std::uint32_t generation, const char* call) {
+  check_usable(generation, call);
+  const bool begins = !current_;
+  BufferState& buffer = recording();
+  // seq_cst: as in recording. A lease that ends later finds the buffer.
+  if (!begins || LeaseWord::generation(lease_.load(std::memory_order_seq_cst)) == generation) return buffer;
+  current_ = {};
+  --next_sequence_;
+  recording_.store(false, std::memory_order_relaxed);  // relaxed: nothing was recorded
+  check_usable(generation, call);
+  return recording();  // not reached: generations only grow
 }
 
 Segment& StreamState::new_segment(BufferState& buffer) {
@@ -133,7 +146,7 @@ void StreamState::record(std::uint32_t generation, Operation&& operation, const 
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("one-encoder", call);
-  add(recording(), std::move(operation));
+  add(recording(generation, call), std::move(operation));
 }
 
 void StreamState::record(BufferState& buffer, Operation&& operation, const char* call) {
@@ -145,15 +158,14 @@ void StreamState::record(BufferState& buffer, Operation&& operation, const char*
 
 sync::Ref<BufferState> StreamState::current(std::uint32_t generation, const char* call) {
   sync::LockGuard lock(mutex_);
-  check_usable(generation, call);
-  return sync::Ref<BufferState>::share(&recording());
+  return sync::Ref<BufferState>::share(&recording(generation, call));
 }
 
 sync::Ref<BufferState> StreamState::open_recorder(std::uint32_t generation, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("one-encoder", call);
-  recording().recorder_open_ = true;
+  recording(generation, call).recorder_open_ = true;
   return current_;
 }
 
@@ -163,7 +175,7 @@ sync::Ref<BufferState> StreamState::open_native(std::uint32_t generation, std::u
   check_usable(generation, call);
   check_no_recorder("one-encoder", call);
   if (current_ || timeline_.committed() != committed) return {};
-  BufferState& buffer = recording();
+  BufferState& buffer = recording(generation, call);
   if (UseChecker* const checker = pool_.core().use_checker()) {
     for (const Use& use : uses) checker->check(use, {slot_, timeline_.last_used() + 1});
   }
@@ -208,8 +220,7 @@ void StreamState::add_to(HandlerJob& job, BufferState& buffer, Handler&& handler
 void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler,
                               const char* call) {
   sync::LockGuard lock(mutex_);
-  check_usable(generation, call);
-  BufferState& buffer = recording();
+  BufferState& buffer = recording(generation, call);
   add_to(kind == HandlerKind::scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
 }
 
@@ -251,7 +262,7 @@ void StreamState::check_no_recorder(std::uint32_t generation, const char* rule, 
 Segment& StreamState::segment_for_wait(std::uint32_t generation, const char* call) {
   check_usable(generation, call);
   check_no_recorder("event-inside-encoder", call);
-  return segment_for_wait(recording());
+  return segment_for_wait(recording(generation, call));
 }
 
 void StreamState::add_wait(std::uint32_t generation, TimelinePoint point, const char* call) {
@@ -356,6 +367,7 @@ StreamState::Commit StreamState::commit_current(bool may_queue, const char* call
 }
 
 void StreamState::hand_over_current() noexcept {
+  recording_.store(false, std::memory_order_relaxed);  // relaxed: who still sees it looks in vain
   hand_over(std::exchange(current_, {}));
 }
 
@@ -394,37 +406,30 @@ Aftermath StreamState::abandon(BufferState& buffer, HeldWaits& held, const char*
 }
 
 std::optional<std::uint32_t> StreamState::try_share_lease() noexcept {
-  sync::LockGuard lock(mutex_);
-  // acquire: pairs with the release in begin_lease. relaxed: then written under the mutex.
-  const int holders = holders_.load(std::memory_order_acquire);
-  if (holders == 0) return std::nullopt;
-  holders_.store(holders + 1, std::memory_order_relaxed);
-  return generation_.load(std::memory_order_relaxed);
+  // relaxed: the compare-exchange decides.
+  std::uint64_t word = lease_.load(std::memory_order_relaxed);
+  while (LeaseWord::holders(word) != 0) {
+    // acquire: pairs with the release in begin_lease.
+    if (lease_.compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed))
+      return LeaseWord::generation(word);
+  }
+  return std::nullopt;
 }
 
 StreamState::LeaseEnd StreamState::drop_holder() noexcept {
-  sync::LockGuard lock(mutex_);
-  // relaxed: the caller is a holder, so it is written under the mutex only.
-  const int left = holders_.load(std::memory_order_relaxed) - 1;
-  holders_.store(left, std::memory_order_relaxed);
-  if (left > 0) return LeaseEnd::held_by_others;
-  if (current_) return LeaseEnd::recording;  // giving it up takes the order mutex, which comes before ours
-  end_generation();
-  return LeaseEnd::done;
+  std::uint64_t word = lease_.load(std::memory_order_relaxed);  // relaxed: as above
+  std::uint64_t left = 0;
+  do {
+    const std::uint32_t generation = LeaseWord::generation(word);
+    left = LeaseWord::holders(word) > 1 ? word - 1 : LeaseWord::make(generation + 1, 0);
+    // seq_cst: with the exchange in recording (S8). As a release it hands on what the holder did.
+  } while (!lease_.compare_exchange_weak(word, left, std::memory_order_seq_cst, std::memory_order_relaxed));
+  if (LeaseWord::holders(left) != 0) return LeaseEnd::held_by_others;
+  return recording_.load(std::memory_order_seq_cst) ? LeaseEnd::recording : LeaseEnd::done;
 }
 
-void StreamState::end_generation() noexcept {
-  // relaxed: read again under the mutex where it matters (S8).
-  generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  // The next holder must not hear of it.
-  if (untold_failure_.status.ok()) return;
-  UntoldFailure ended = std::exchange(untold_failure_, {});
-  if (older_failure_.status.ok()) older_failure_ = std::move(ended);
-}
-
-Aftermath StreamState::end_lease(HeldWaits& held) noexcept {
+Aftermath StreamState::give_up_recorded(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
-  end_generation();
   if (!current_) return {};
   give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
   return progress();

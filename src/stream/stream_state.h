@@ -46,8 +46,9 @@ struct Aftermath {
 /// Invariants (docs/concurrency/streams.md):
 ///   S7  Values are given out in the order of recording and submitted in that order, each once: what was
 ///       abandoned too, without its operations, so that a wait for it ends.
-///   S8  No operation recorded through a handle outlives the handle's lease uncommitted: the generation
-///       and the recorded buffer change in one critical section.
+///   S8  No operation recorded through a handle outlives the handle's lease uncommitted: whoever begins a
+///       buffer says so and then looks at the generation, and whoever ends the lease raises the generation
+///       and then looks for a buffer. At least one sees the other.
 ///   S9  A submission's waits were all submitted before it.
 ///   S11 What a caller has put on the driver's own stream is followed there by the submission of its segment,
 ///       whatever becomes of the command buffer: until that is done the values from the segment's on are not
@@ -66,31 +67,33 @@ class alignas(sync::kInterference) StreamState {
   const Timeline& timeline() const noexcept { return timeline_; }
   /// Of the handles that are valid now.
   std::uint32_t generation() const noexcept {
-    // relaxed: a hint; what must not err looks again under the mutex (S8).
-    return generation_.load(std::memory_order_relaxed);
+    // relaxed: a hint; what must not err looks again (S8).
+    return LeaseWord::generation(lease_.load(std::memory_order_relaxed));
   }
   /// Why a completed value failed; ok for one that did not.
   Status failure_of(std::uint64_t value) const noexcept { return failures_.find(value); }
 
-  // Holders. The pool sees to it that a slot is taken by one thread at a time (S6).
+  // Holders. The pool sees to it that a slot is taken by one thread at a time (S6). None of these takes the
+  // mutex.
   /// For the one who has taken the slot; returns the generation of the lease's handles.
   std::uint32_t begin_lease() noexcept {
-    // release: pairs with the acquire in try_share_lease, so that who shares sees this lease's generation.
-    holders_.store(1, std::memory_order_release);
     // relaxed: whoever ended the last lease gave the slot to the caller.
-    return generation_.load(std::memory_order_relaxed);
+    const std::uint32_t generation = LeaseWord::generation(lease_.load(std::memory_order_relaxed));
+    // release: pairs with the acquire in try_share_lease.
+    lease_.store(LeaseWord::make(generation, 1), std::memory_order_release);
+    return generation;
   }
   /// One holder more, if there is any; returns the generation.
-  std::optional<std::uint32_t> try_share_lease() noexcept EXCLUDES(mutex_);
+  std::optional<std::uint32_t> try_share_lease() noexcept;
   enum class LeaseEnd : std::uint8_t {
     held_by_others,
-    recording,  ///< the last holder left with work recorded: end_lease has to follow
-    done,       ///< the last holder left, and handles of the lease are stale
+    recording,  ///< the last holder left with work recorded: give_up_recorded has to follow
+    done,       ///< the last holder left
   };
-  /// A holder leaves.
-  LeaseEnd drop_holder() noexcept EXCLUDES(mutex_);
+  /// A holder leaves. After the last one the handles of the lease are stale.
+  LeaseEnd drop_holder() noexcept;
   bool leased() const noexcept {
-    return holders_.load(std::memory_order_relaxed) != 0;  // relaxed: a statistic
+    return LeaseWord::holders(lease_.load(std::memory_order_relaxed)) != 0;  // relaxed: a statistic
   }
 
   // Recording into the current buffer, which is started if there is none. generation: the handle's.
@@ -143,8 +146,8 @@ class alignas(sync::kInterference) StreamState {
 
   // Giving up the current buffer; the caller holds the order mutex.
   Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
-  /// After drop_holder said so: handles of the lease's generation are stale, what it recorded is abandoned.
-  Aftermath end_lease(HeldWaits& held) noexcept EXCLUDES(mutex_);
+  /// After drop_holder said so: what the ended lease has recorded is abandoned.
+  Aftermath give_up_recorded(HeldWaits& held) noexcept EXCLUDES(mutex_);
   /// Nothing is recorded or committed from here on; what is being recorded is closed.
   Aftermath close(HeldWaits& held) noexcept EXCLUDES(mutex_);
 
@@ -187,11 +190,26 @@ class alignas(sync::kInterference) StreamState {
 
  private:
   ErrorContext context(const char* call) const;
-  void end_generation() noexcept REQUIRES(mutex_);
+  /// A handle's generation and its number of holders, which change together.
+  struct LeaseWord {
+    static constexpr std::uint64_t make(std::uint32_t generation, std::uint32_t holders) noexcept {
+      return std::uint64_t{generation} << 32 | holders;
+    }
+    static constexpr std::uint32_t generation(std::uint64_t word) noexcept {
+      return static_cast<std::uint32_t>(word >> 32);
+    }
+    static constexpr std::uint32_t holders(std::uint64_t word) noexcept {
+      return static_cast<std::uint32_t>(word);
+    }
+  };
+
   void check_usable(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   void check_recording(const BufferState& buffer, const char* rule, const char* call) REQUIRES(mutex_);
   void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
+  /// The current buffer, which is begun if there is none.
   BufferState& recording() REQUIRES(mutex_);
+  /// The same through a handle. Throws as check_usable.
+  BufferState& recording(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   Segment& new_segment(BufferState& buffer) REQUIRES(mutex_);
   Segment& segment_for_wait(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   Segment& segment_for_wait(BufferState& buffer) REQUIRES(mutex_);
@@ -221,9 +239,9 @@ class alignas(sync::kInterference) StreamState {
   const int max_uncompleted_;
   const Status abandoned_failure_;  // what waiters of abandoned work get
 
-  Timeline timeline_;                          // written under mutex_
-  sync::atomic<std::uint32_t> generation_{1};  // written under mutex_
-  sync::atomic<int> holders_{0};               // written under mutex_, but from 0 to 1
+  Timeline timeline_;  // written under mutex_
+  sync::atomic<std::uint64_t> lease_{LeaseWord::make(1, 0)};
+  sync::atomic<bool> recording_{false};  // is there a current_? Written under mutex_
   FailureLog failures_;
   sync::atomic<std::uint64_t> committed_count_{0}, abandoned_count_{0};  // written under mutex_
 
@@ -243,7 +261,7 @@ class alignas(sync::kInterference) StreamState {
     Status status;
     std::uint32_t generation = 0;
   };
-  UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now
+  UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now, or was the last
   UntoldFailure older_failure_ GUARDED_BY(mutex_);   // the first of those before
   bool tells_ GUARDED_BY(mutex_) = false;  // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;

@@ -4,6 +4,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -252,6 +254,50 @@ TEST(LeaseStress, ParkedAndWaitedForAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 55s) << "a waiter slept though a slot was free";
   EXPECT_EQ(device.pool().stats().leased, 0);
   EXPECT_EQ(device.pool().stats().leases, std::uint64_t{kThreads} * kLeases);
+}
+
+// S8: one thread leases and ends, another records through the handle that it was shown last. What that was
+// allowed to record is in a buffer of the lease that was shown, never in one that a later lease has begun.
+TEST(LeaseStress, RecordedThroughHandlesOfLeasesThatEnd) {
+  FakeDevice device(with(ExhaustionPolicy::fail, 2));
+  device.run_freely(1);
+  std::mutex mutex;
+  Stream shown;                                  // guarded by mutex
+  std::set<std::uint64_t> of_holder, of_others;  // sequences of buffers; the dispatcher's thread alone
+  std::atomic<bool> over{false};
+  std::uint64_t recorded = 0;
+  std::thread recorder([&] {
+    while (!over.load()) {
+      Stream stream;
+      {
+        const std::lock_guard lock(mutex);
+        stream = shown;
+      }
+      if (!stream.valid()) continue;
+      try {
+        stream.on_completed([&](const Completion& completion) { of_others.insert(completion.sequence); });
+        if (++recorded % 2 == 0) stream.commit();
+      } catch (const Error& error) {
+        EXPECT_EQ(error.rule(), "stale-stream") << error.what();
+      }
+    }
+  });
+  for (int i = 0; i < 20000; ++i) {
+    StreamLease lease = device.lease();
+    lease.stream().on_completed([&](const Completion& completion) { of_holder.insert(completion.sequence); });
+    lease.stream().commit();  // before anybody is shown the stream
+    {
+      const std::lock_guard lock(mutex);
+      shown = lease.stream();
+    }
+    if (i % 64 == 0) std::this_thread::yield();
+  }
+  over = true;
+  recorder.join();
+  device.close();
+  EXPECT_EQ(of_holder.size(), 20000u);
+  EXPECT_GT(recorded, 0u);
+  for (const std::uint64_t sequence : of_others) EXPECT_FALSE(of_holder.contains(sequence)) << sequence;
 }
 
 TEST(LeaseStress, AThousandThreadsInTurn) {
