@@ -197,6 +197,11 @@ class MILLRACE_API Device {
   /// False if the contents were thrown away meanwhile.
   bool make_resident(void* address);
 
+  /// Kernels and streams of the other device may touch this one's memory from here on, what there is and what
+  /// will be. Copies between the two then go from device to device; without it they work too, but slower. It
+  /// orders nothing: that is for whoever uses both. Unsupported where the two have no way to each other.
+  void grant_access(const Device& other);
+
   /// The stream the calling thread uses when it names none: a guard's, or the thread's own lease.
   Stream stream();
   Stream default_stream();

@@ -183,6 +183,15 @@ Event Device::event() {
   return Access::make_event(core, lease.slot, lease.number);
 }
 
+void Device::grant_access(const Device& other) {
+  constexpr const char* kCall = "Device::grant_access";
+  Core& core = open_core(core_, kCall);
+  const std::string& name = open_core(other.core_, kCall).name();
+  const auto pass = core.enter(kCall);
+  const Status status = core.backend().grant_access(name);
+  if (!status.ok()) throw Error(status.error().code(), status.error().message(), core.error_context(kCall));
+}
+
 MemoryStats Device::memory() const {
   Core& core = open_core(core_, "Device::memory");
   const auto pass = core.enter("Device::memory");

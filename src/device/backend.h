@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <millrace/device.h>
@@ -91,6 +92,10 @@ class Backend {
   virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
+
+  /// The work of another device may touch this one's memory from here on, what is committed and what will be.
+  /// Unsupported where the two have no way to each other; fine for its own name.
+  virtual Status grant_access(const std::string& other_device);
 
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure
   /// means that it was not taken and is not reported: it is as it was, so that the caller destroys a user's

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -70,7 +71,7 @@ struct FakeEvent {
 /// Operations in order, on a thread of its own.
 class FakeStream {
  public:
-  FakeStream() : thread_([this] { work(); }) {}
+  explicit FakeStream(CUdevice device) : device_(device), thread_([this] { work(); }) {}
   ~FakeStream() {
     {
       const std::lock_guard lock(mutex_);
@@ -82,6 +83,7 @@ class FakeStream {
   FakeStream(const FakeStream&) = delete;
   FakeStream& operator=(const FakeStream&) = delete;
 
+  CUdevice device() const { return device_; }
   void push(std::function<void()> operation) {
     {
       const std::lock_guard lock(mutex_);
@@ -109,11 +111,21 @@ class FakeStream {
     }
   }
 
+  const CUdevice device_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> operations_;
   bool stopping_ = false;
   std::thread thread_;
+};
+
+struct Physical {
+  std::size_t bytes = 0;
+  CUdevice device = 0;
+};
+struct Mapping {
+  Physical memory;
+  std::set<CUdevice> accessible;  // to these
 };
 
 /// What all functions of the driver share.
@@ -124,9 +136,10 @@ struct Machine {
   std::size_t memory_bytes = 0;
 
   std::mutex mutex;
-  std::size_t used = 0;                                // physical memory
-  std::map<CUdeviceptr, std::size_t> reservations;     // bytes by base
-  std::map<unsigned long long, std::size_t> physical;  // bytes by handle
+  std::size_t used = 0;                             // physical memory
+  std::map<CUdeviceptr, std::size_t> reservations;  // bytes by base
+  std::map<unsigned long long, Physical> physical;  // by handle
+  std::map<CUdeviceptr, Mapping> mappings;          // by address
   unsigned long long next_handle = 1;
 
   bool is_device(CUdeviceptr address) {
@@ -135,6 +148,18 @@ struct Machine {
     if (found == reservations.begin()) return false;
     --found;
     return address - found->first < found->second;
+  }
+  /// Null for memory that is not mapped; the mutex is held.
+  const Mapping* mapping_of(CUdeviceptr address) const {
+    auto found = mappings.upper_bound(address);
+    if (found == mappings.begin()) return nullptr;
+    --found;
+    return address - found->first < found->second.memory.bytes ? &found->second : nullptr;
+  }
+  bool may_touch(CUdevice device, CUdeviceptr address) {
+    const std::lock_guard lock(mutex);
+    const Mapping* const mapping = mapping_of(address);
+    return mapping == nullptr || mapping->accessible.contains(device);
   }
 };
 
@@ -175,13 +200,17 @@ int attribute(CUdevice_attribute which) {
   }
 }
 
-CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes) {
+CUdevice device_of(CUcontext context) {
+  return static_cast<CUdevice>(reinterpret_cast<std::uintptr_t>(context)) - 1;
+}
+
+CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, CUdevice device) {
   Machine& all = machine();
   const std::lock_guard lock(all.mutex);
   if (all.used + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
   all.used += bytes;
   *handle = all.next_handle++;
-  all.physical[*handle] = bytes;
+  all.physical[*handle] = {bytes, device};
   return CUDA_SUCCESS;
 }
 
@@ -216,6 +245,12 @@ CUresult copy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stre
   // As with memory that was not registered.
   if (to_host || (from_host && bytes > kTakenAlong)) stream_of(stream).synchronize();
   return CUDA_SUCCESS;
+}
+
+CUresult ordinary_copy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  const CUdevice device = stream_of(stream).device();
+  if (!machine().may_touch(device, to) || !machine().may_touch(device, from)) return CUDA_ERROR_INVALID_VALUE;
+  return copy(to, from, bytes, stream);
 }
 
 cuda::Driver make_driver() {
@@ -275,7 +310,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.stream_create = [](CUstream* stream, unsigned, int) {
-    *stream = reinterpret_cast<CUstream>(new FakeStream);
+    *stream = reinterpret_cast<CUstream>(new FakeStream(device_of(current_context)));
     return asked();
   };
   d.stream_destroy = [](CUstream stream) {
@@ -321,17 +356,35 @@ cuda::Driver make_driver() {
     *milliseconds = std::chrono::duration<float, std::milli>(last->at() - first->at()).count();
     return CUDA_SUCCESS;
   };
-  d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  d.can_access_peer = [](int* can, CUdevice, CUdevice) {
+    *can = 1;
+    return CUDA_SUCCESS;
+  };
+  d.copy_peer = [](CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, std::size_t bytes,
+                   CUstream stream) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
     return copy(to, from, bytes, stream);
+  };
+  d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    return ordinary_copy(to, from, bytes, stream);
   };
   d.fill = [](CUdeviceptr to, unsigned char value, std::size_t bytes, CUstream stream) {
     stream_of(stream).push([=] { std::memset(pointer(to), value, bytes); });
     return asked();
   };
-  d.pointer_attributes = [](unsigned, CUpointer_attribute*, void** answers, CUdeviceptr address) {
-    *static_cast<unsigned*>(answers[0]) =
-        machine().is_device(address) ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
+  d.pointer_attributes = [](unsigned count, CUpointer_attribute* wanted, void** answers,
+                            CUdeviceptr address) {
+    const bool is_device = machine().is_device(address);
+    const std::lock_guard lock(machine().mutex);
+    const Mapping* const mapping = machine().mapping_of(address);
+    for (unsigned i = 0; i < count; ++i) {
+      if (wanted[i] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE) {
+        *static_cast<unsigned*>(answers[i]) = is_device ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
+      } else {
+        *static_cast<int*>(answers[i]) = mapping != nullptr ? mapping->memory.device : -2;
+      }
+    }
     return CUDA_SUCCESS;
   };
   d.allocation_granularity = [](std::size_t* unit, const CUmemAllocationProp*,
@@ -353,29 +406,46 @@ cuda::Driver make_driver() {
     munmap(pointer(address), bytes);
     return CUDA_SUCCESS;
   };
-  d.memory_create = [](CUmemGenericAllocationHandle* handle, std::size_t bytes, const CUmemAllocationProp*,
-                       unsigned long long) {
+  d.memory_create = [](CUmemGenericAllocationHandle* handle, std::size_t bytes,
+                       const CUmemAllocationProp* wanted, unsigned long long) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
-    return create_memory(handle, bytes);
+    return create_memory(handle, bytes, wanted->location.id);
   };
   d.memory_release = [](CUmemGenericAllocationHandle handle) {
     machine().calls.fetch_add(1);
     const std::lock_guard lock(machine().mutex);
-    machine().used -= machine().physical[handle];
+    machine().used -= machine().physical[handle].bytes;
     machine().physical.erase(handle);
     return CUDA_SUCCESS;
   };
-  d.memory_map = [](CUdeviceptr, std::size_t, std::size_t, CUmemGenericAllocationHandle, unsigned long long) {
+  d.memory_map = [](CUdeviceptr address, std::size_t, std::size_t, CUmemGenericAllocationHandle handle,
+                    unsigned long long) {
+    {
+      const std::lock_guard lock(machine().mutex);
+      machine().mappings[address] = {machine().physical[handle], {}};
+    }
     return asked();
   };
   d.memory_unmap = [](CUdeviceptr address, std::size_t bytes) {
     machine().calls.fetch_add(1);
+    {
+      const std::lock_guard lock(machine().mutex);
+      machine().mappings.erase(address);
+    }
     // The same addresses without memory; what was in it is gone.
     void* const map = mmap(pointer(address), bytes, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     return map == MAP_FAILED ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
   };
-  d.memory_set_access = [](CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc*, std::size_t) {
+  d.memory_set_access = [](CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* accesses,
+                           std::size_t count) {
+    {
+      const std::lock_guard lock(machine().mutex);
+      auto mapping = machine().mappings.lower_bound(address);
+      for (; mapping != machine().mappings.end() && mapping->first < address + bytes; ++mapping) {
+        for (std::size_t i = 0; i < count; ++i) mapping->second.accessible.insert(accesses[i].location.id);
+      }
+    }
     if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
     return asked();
   };
@@ -412,6 +482,10 @@ void fail_fake_cuda(CUresult answer) {
 
 void run_on_fake_stream(CUstream stream, std::function<void()> work) {
   stream_of(stream).push(std::move(work));
+}
+
+CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes) {
+  return ordinary_copy(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream);
 }
 
 std::size_t fake_cuda_calls() {

@@ -20,6 +20,9 @@ void fail_fake_cuda(CUresult answer);
 /// What a kernel of a caller's would do: runs on the stream in its order.
 void run_on_fake_stream(CUstream stream, std::function<void()> work);
 
+/// What the driver says to a caller's own copy between memory of devices.
+CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes);
+
 /// How often the backend has asked the driver for anything.
 std::size_t fake_cuda_calls();
 

@@ -114,6 +114,13 @@ class CudaBackend final : public Backend {
     if (!forked()) memory_->decommit(address, bytes);
   }
 
+  Status grant_access(const std::string& other_device) override {
+    const std::vector<Properties> devices = list_devices();
+    const int index = find_device(other_device, devices);
+    if (index < 0) return Backend::grant_access(other_device);
+    return memory_->grant_access(devices[static_cast<std::size_t>(index)].device);
+  }
+
   Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
   Status native_stream(QueueId queue, void** stream) noexcept override {
     CUstream native = nullptr;

@@ -22,6 +22,7 @@ namespace millrace::cuda {
   F(device_memory, cuDeviceTotalMem, 3020)                        \
   F(device_uuid, cuDeviceGetUuid, 11040)                          \
   F(device_attribute, cuDeviceGetAttribute, 2000)                 \
+  F(can_access_peer, cuDeviceCanAccessPeer, 4000)                 \
   F(primary_context_retain, cuDevicePrimaryCtxRetain, 7000)       \
   F(primary_context_release, cuDevicePrimaryCtxRelease, 11000)    \
   F(context_current, cuCtxGetCurrent, 4000)                       \
@@ -36,6 +37,7 @@ namespace millrace::cuda {
   F(event_record, cuEventRecord, 2000)                            \
   F(event_query, cuEventQuery, 2000)                              \
   F(copy, cuMemcpyAsync, 4000)                                    \
+  F(copy_peer, cuMemcpyPeerAsync, 4000)                           \
   F(fill, cuMemsetD8Async, 3020)                                  \
   F(event_elapsed, cuEventElapsedTime, 2000)                      \
   F(pointer_attributes, cuPointerGetAttributes, 7000)             \

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "backends/cuda/driver.h"
@@ -31,7 +32,8 @@ CUmemAllocationProp physical_memory_of(const Properties& properties) {
 Memory::Memory(const Properties& properties, std::size_t limit, std::string device)
     : device_(std::move(device)),
       largest_chunk_(std::clamp(limit / kChunksOfLimit / kGranule * kGranule, kGranule, kLargestChunk)),
-      physical_(physical_memory_of(properties)) {}
+      physical_(physical_memory_of(properties)),
+      peers_(properties.device, device_) {}
 
 Memory::~Memory() {
   if (leaked_ || context_ == nullptr) return;
@@ -61,8 +63,9 @@ Status Memory::refuse(ErrorCode code, const char* call, const void* address, std
                 {.call = {}, .device = device_, .stream = -1, .rule = {}});
 }
 
-Status Memory::failed(CUresult result, const char* call, const void* address, std::size_t bytes) const {
-  return status_of(result, std::string("asked to ") + call + " " + range_text(address, bytes), device_);
+Status Memory::failed(CUresult result, const std::string& call, const void* address,
+                      std::size_t bytes) const {
+  return status_of(result, "asked to " + call + " " + range_text(address, bytes), device_);
 }
 
 Status Memory::reserve(std::size_t bytes, void** base) noexcept {
@@ -132,21 +135,57 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
   Chunks made;
   try {
     CUresult result = map(start, bytes, made);
-    if (result == CUDA_SUCCESS) {
-      const CUmemAccessDesc access{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-      result = driver().memory_set_access(start, bytes, &access, 1);
-    }
-    if (result == CUDA_SUCCESS) {
-      sync::LockGuard lock(mutex_);
-      chunks_.merge(made);
-      committed_ += bytes;
-      return {};
+    for (std::size_t granted = 0; result == CUDA_SUCCESS;) {
+      std::vector<CUmemAccessDesc> wanted;
+      {
+        sync::LockGuard lock(mutex_);
+        wanted = accesses();
+        if (granted == wanted.size()) {  // nobody was granted access meanwhile
+          chunks_.merge(made);
+          committed_ += bytes;
+          return {};
+        }
+      }
+      granted = wanted.size();
+      result = driver().memory_set_access(start, bytes, wanted.data(), wanted.size());
     }
     for (const auto& [at, chunk] : made) give_back(at, chunk);
     return failed(result, "commit", address, bytes);
   } catch (const std::bad_alloc&) {
     for (const auto& [at, chunk] : made) give_back(at, chunk);
     return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
+  }
+}
+
+std::vector<CUmemAccessDesc> Memory::accesses() const {
+  std::vector<CUmemAccessDesc> accesses{{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE}};
+  for (const CUdevice peer : granted_) {
+    accesses.push_back(
+        {{.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = peer}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE});
+  }
+  return accesses;
+}
+
+Status Memory::grant_access(CUdevice peer) noexcept {
+  try {
+    if (peer == peers_.own()) return {};
+    if (Status reachable = peers_.check_reachable_from(peer); !reachable.ok()) return reachable;
+    const ContextScope scope(context_);
+    // With the mutex held over the calls, so that no chunk goes meanwhile. It is done once a peer.
+    sync::LockGuard lock(mutex_);
+    if (std::ranges::find(granted_, peer) != granted_.end()) return {};
+    granted_.push_back(peer);
+    const std::vector<CUmemAccessDesc> wanted = accesses();
+    for (const auto& [address, chunk] : chunks_) {
+      const CUresult result = driver().memory_set_access(address, chunk.bytes, wanted.data(), wanted.size());
+      if (result == CUDA_SUCCESS) continue;
+      granted_.pop_back();  // some chunks are shared all the same, which harms nobody
+      return failed(result, "let cuda:" + std::to_string(peer) + " reach", reinterpret_cast<void*>(address),
+                    chunk.bytes);
+    }
+    return {};
+  } catch (const std::bad_alloc&) {
+    return refuse(ErrorCode::OutOfMemory, "share", nullptr, 0, "no host memory for its bookkeeping");
   }
 }
 
@@ -221,6 +260,7 @@ std::size_t Memory::committed_bytes() const noexcept {
 }
 
 void Memory::leak() noexcept {
+  peers_.leak();
   sync::LockGuard lock(mutex_);
   leaked_ = true;
 }

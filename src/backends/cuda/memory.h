@@ -8,8 +8,10 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "backends/cuda/devices.h"
+#include "backends/cuda/peers.h"
 #include "device/status.h"
 #include "sync/annotations.h"
 #include "sync/mutex.h"
@@ -27,7 +29,7 @@ namespace millrace::cuda {
 ///   K3  committed_bytes is the sum of all chunks, at every moment at which the mutex is free.
 ///
 /// Thread safety: all members from any thread; calls for the same range one at a time. The driver is called
-/// with no lock held.
+/// with no lock held, but for grant_access.
 class Memory {
  public:
   static constexpr std::size_t kGranule = std::size_t{2} << 20;
@@ -47,6 +49,11 @@ class Memory {
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept;
   void decommit(void* address, std::size_t bytes) noexcept;
 
+  /// From here on the peer's work may touch all that is committed, now and later. Unsupported where it can't.
+  Status grant_access(CUdevice peer) noexcept;
+  /// What copies to and from other devices need.
+  Peers& peers() const noexcept { return peers_; }
+
   /// Is the whole range committed memory of one reservation?
   bool contains(const void* address, std::size_t bytes) const noexcept;
   std::size_t committed_bytes() const noexcept;
@@ -63,7 +70,9 @@ class Memory {
 
   Status refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
                 const std::string& why) const;
-  Status failed(CUresult result, const char* call, const void* address, std::size_t bytes) const;
+  Status failed(CUresult result, const std::string& call, const void* address, std::size_t bytes) const;
+  /// Who may touch what is committed: the device itself, and peers that were granted it.
+  std::vector<CUmemAccessDesc> accesses() const REQUIRES(mutex_);
   bool is_reserved(std::uintptr_t address, std::size_t bytes) const REQUIRES(mutex_);
   void give_back(std::uintptr_t address, const Chunk& chunk) const noexcept;
   /// Maps new memory to the range, chunk by chunk; on failure what was mapped is still in chunks.
@@ -73,7 +82,9 @@ class Memory {
   const std::size_t largest_chunk_;
   CUmemAllocationProp physical_{};
   CUcontext context_ = nullptr;
+  mutable Peers peers_;
   mutable sync::Mutex mutex_;
+  std::vector<CUdevice> granted_ GUARDED_BY(mutex_);                       // only grows
   std::map<std::uintptr_t, std::size_t> reservations_ GUARDED_BY(mutex_);  // by base: bytes
   Chunks chunks_ GUARDED_BY(mutex_);
   std::size_t committed_ GUARDED_BY(mutex_) = 0;

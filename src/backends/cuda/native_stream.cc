@@ -36,6 +36,18 @@ bool is_pageable(const void* pointer, std::size_t bytes, const Memory& memory) n
   return memory_type(pointer) == 0 || memory_type(last) == 0;
 }
 
+/// The device that has the memory: its own where nobody knows.
+CUdevice device_of(const void* pointer, const Memory& memory) noexcept {
+  const CUdevice own = memory.peers().own();
+  if (memory.contains(pointer, 1)) return own;
+  unsigned type = 0;
+  int device = own;
+  CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+  void* answers[] = {&type, &device};
+  const CUresult result = driver().pointer_attributes(2, wanted, answers, address_of(pointer));
+  return result == CUDA_SUCCESS && type == CU_MEMORYTYPE_DEVICE ? device : own;
+}
+
 bool is_device(const void* pointer, const Memory& memory) noexcept {
   return memory.contains(pointer, 1) || memory_type(pointer) == CU_MEMORYTYPE_DEVICE;
 }
@@ -84,7 +96,18 @@ Status NativeStream::enqueue(const Operation& operation) {
 
 Status NativeStream::copy(const Operation& operation, const CopyWork& work) {
   if (work.bytes == 0) return {};
-  return failed(driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream_), operation);
+  const CUdevice own = memory_.peers().own();
+  const CUdevice to = device_of(work.to, memory_), from = device_of(work.from, memory_);
+  if (to == own && from == own)
+    return failed(driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream_), operation);
+  // The ordinary copy is refused where one device may not touch the other's memory; this one finds a way.
+  CUcontext to_context = nullptr, from_context = nullptr;
+  CUresult result = memory_.peers().context_of(to, &to_context);
+  if (result == CUDA_SUCCESS) result = memory_.peers().context_of(from, &from_context);
+  if (result == CUDA_SUCCESS)
+    result = driver().copy_peer(address_of(work.to), to_context, address_of(work.from), from_context,
+                                work.bytes, stream_);
+  return failed(result, operation);
 }
 
 Status NativeStream::fill(const Operation& operation, const FillWork& work) {
