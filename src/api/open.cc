@@ -82,6 +82,11 @@ sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& optio
   std::unique_ptr<Backend> backend = name.starts_with("cuda")
                                          ? cuda::make_backend(name, options)
                                          : host::make_host_backend(host_index(name), options);
+  return build_device(name, options, std::move(backend));
+}
+
+sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options,
+                             std::unique_ptr<Backend> backend) {
   auto core = sync::make_ref<Core>(name, options, std::move(backend));
   const std::size_t limit =
       options.memory_limit != 0 ? options.memory_limit : core->backend().default_memory_limit();

@@ -1,6 +1,7 @@
 // How a device is put together: a backend and the layers on it.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,5 +23,8 @@ std::vector<AbsentBackend> absent_backends();
 /// Opens the backend and builds the layers. name is full. Throws InvalidArgument for options out of
 /// range, and what the backend's start says.
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options);
+/// The same with a backend that is there already; checks no options.
+sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options,
+                             std::unique_ptr<Backend> backend);
 
 }  // namespace millrace

@@ -1,8 +1,15 @@
 // What the allocator promises at the size of a GPU.
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "gpu/gpu_test.h"
+#include "support/at_the_limit.h"
+#include "support/counted_device.h"
+#include "support/random.h"
 
 namespace millrace::test {
 namespace {
@@ -10,6 +17,12 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20, kGiB = std::size_t{1} << 30;
 
 class GpuMemory : public GpuTest {};
+
+/// MILLRACE_TEST_SECONDS: how long threads stay at the limit.
+int seconds_at_the_limit() {
+  const char* const given = std::getenv("MILLRACE_TEST_SECONDS");
+  return given != nullptr ? std::atoi(given) : 5;
+}
 
 TEST_F(GpuMemory, WhatOneStreamHasFreedServesAnotherWithoutACommit) {
   constexpr std::size_t kBytes = 20 * kGiB;
@@ -49,6 +62,35 @@ TEST_F(GpuMemory, AFreeRangeThatFitsIsFound) {
   Buffer found;
   EXPECT_NO_THROW(found = device.buffer(7 * 64 * kMiB));
   EXPECT_EQ(device.memory().committed, 4 * kGiB);
+}
+
+// M2 at every commit, by the test's own books; and at barriers what fits is had and what does not is refused.
+TEST_F(GpuMemory, SixteenThreadsAtTheLimit) {
+  constexpr std::size_t kLimit = 128 * kMiB;  // its chunks are granules, so the rule is exact
+  const std::uint64_t seed = seed_of_run();
+  const auto ledger = std::make_shared<MemoryLedger>();
+  ledger->set_limit(kLimit);
+  {
+    Device device = create_counted_device(
+        "cuda:0", {.memory_limit = kLimit, .out_of_memory_wait = std::chrono::milliseconds(50)}, ledger);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds_at_the_limit());
+    const AtTheLimitResult result = run_at_the_limit(
+        device, seed, {.limit = kLimit, .threads = 16, .operations = 400, .go_on = [&](std::size_t) {
+                         return std::chrono::steady_clock::now() < end;
+                       }});
+    std::printf("%zu rounds, %zu allocations refused, %zu had to fit and did\n", result.rounds,
+                result.refused, result.fitted);
+    EXPECT_GT(result.fitted, 0U);
+    EXPECT_GT(result.refused, 0U);
+    EXPECT_EQ(device.memory().live, 0U);
+    EXPECT_EQ(device.memory().committed, ledger->bytes());
+    device.trim();
+    EXPECT_EQ(ledger->bytes(), 0U);
+    const Buffer all = device.buffer(kLimit);
+    EXPECT_LE(device.memory().peak_committed, kLimit);
+  }
+  EXPECT_EQ(ledger->bytes(), 0U);
+  EXPECT_EQ(ledger->heaps(), 0U);
 }
 
 }  // namespace
