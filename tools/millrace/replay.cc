@@ -98,11 +98,10 @@ Command replay_command(CLI::App& parent) {
       ->capture_default_str();
   app->add_option("--json", request->json, "Write JSON to a file, or to standard output for -");
   app->footer(
-      "Sizes of the log are rounded up to 512 bytes for the peak live, which is that of the log's own order; "
-      "committed "
-      "is the most that the replay took from the device. Frees of blocks from before the log began are left "
-      "out and "
-      "counted. Exit code 4 if the replay ran out of memory.");
+      "peak live: the log's, each size rounded up to 512 bytes\n"
+      "replayed:  the same of the replay, whose threads may run ahead of each other\n"
+      "committed: the most that the replay took from the device; ratio: committed to replayed\n"
+      "Frees of blocks from before the log began are left out and counted. Exit code 4: out of memory.");
   return {app, [request] { return replay(*request); }};
 }
 

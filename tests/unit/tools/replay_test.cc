@@ -141,6 +141,10 @@ TEST(Replay, RunsEveryStepOnTheThreadsOfTheLog) {
       EXPECT_EQ(run.done, log.entries) << workload;
       EXPECT_EQ(run.out_of_memory, 0U);
       EXPECT_FALSE(run.interrupted);
+      if (plan.threads.size() == 1) {
+        EXPECT_EQ(run.peak_live, plan.peak_live) << workload;
+      }
+      EXPECT_GE(run.peak_live, plan.peak_live / 8) << workload;
       EXPECT_EQ(allocator.live_blocks(), 0U);
       EXPECT_EQ(allocator.threads(), serial ? 1U : log.threads.size()) << workload;
       EXPECT_EQ(plan.unknown_frees, 0U);
@@ -182,6 +186,7 @@ TEST(Replay, NamesTheFirstAllocationWithoutMemoryAndGoesOn) {
   EXPECT_EQ(run.first_failure->message, "no room");
   EXPECT_EQ(run.done, 6U);
   EXPECT_EQ(run.peak_committed, 1000U);
+  EXPECT_EQ(run.peak_live, 1024U) << "of the blocks that found memory";
   EXPECT_EQ(allocator.live_blocks(), 0U) << "what is live at the end is released";
 }
 

@@ -88,7 +88,7 @@ class Planner {
                      .bytes = event.bytes,
                      .number = event.number});
     ++plan_.allocations;
-    live_ += rounded(event.bytes);
+    live_ += live_bytes(event.bytes);
     if (live_ >> 63U != 0) fail(event, "live blocks of less than 2^63 bytes", "more");
     plan_.peak_live = std::max(plan_.peak_live, live_);
   }
@@ -114,13 +114,9 @@ class Planner {
                                      .bytes = place.bytes,
                                      .number = event.number});
     ++plan_.frees;
-    live_ -= rounded(place.bytes);
+    live_ -= live_bytes(place.bytes);
     place.live = false;
     place.number = event.number;
-  }
-
-  static std::uint64_t rounded(std::uint64_t bytes) {
-    return (bytes + kReplayRounding - 1) / kReplayRounding * kReplayRounding;
   }
 
   const AllocationLog& log_;

@@ -8,6 +8,14 @@
 
 namespace millrace::tool {
 
+/// What Millrace and PyTorch round sizes up to.
+inline constexpr std::uint64_t kReplayRounding = 512;
+
+/// What a block counts in what is live.
+constexpr std::uint64_t live_bytes(std::uint64_t bytes) {
+  return (bytes + kReplayRounding - 1) / kReplayRounding * kReplayRounding;
+}
+
 /// One allocation or free to be done.
 struct ReplayStep {
   bool allocate = false;
@@ -31,11 +39,8 @@ struct ReplayPlan {
   std::uint64_t unknown_frees = 0;
   std::uint64_t first_unknown_free = 0;  ///< the number of that event
   std::uint64_t live_at_end = 0;         ///< blocks, which are freed after the replay
-  std::uint64_t peak_live = 0;  ///< bytes in the log's order, each block rounded up to kReplayRounding
+  std::uint64_t peak_live = 0;           ///< bytes in the log's order, each block as live_bytes
 };
-
-/// What Millrace and PyTorch round sizes up to.
-inline constexpr std::uint64_t kReplayRounding = 512;
 
 /// Threads that are started at most.
 inline constexpr std::size_t kMostReplayThreads = 1024;

@@ -13,9 +13,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double ratio_of(const ReplayPlan& plan, const ReplayRun& run) {
-  return plan.peak_live == 0 ? 0
-                             : static_cast<double>(run.peak_committed) / static_cast<double>(plan.peak_live);
+double ratio_of(const ReplayRun& run) {
+  return run.peak_live == 0 ? 0
+                            : static_cast<double>(run.peak_committed) / static_cast<double>(run.peak_live);
 }
 
 Json json_of(const ReplayFailure& failure, const AllocationLog& log) {
@@ -45,14 +45,16 @@ Json json_of(const ReplayResult& result, const ReplaySetting& setting) {
                {"memory_limit", setting.memory_limit > 0 ? Json(setting.memory_limit) : Json()}};
   if (runs.empty()) return json;
   const ReplayRun all = summary_of(runs);
+  json["replayed_peak_live_bytes"] = all.peak_live;
   json["peak_committed_bytes"] = all.peak_committed;
-  json["committed_per_live"] = plan.peak_live > 0 ? Json(ratio_of(plan, all)) : Json();
+  json["committed_per_live"] = all.peak_live > 0 ? Json(ratio_of(all)) : Json();
   json["seconds"] = all.seconds;
   json["out_of_memory"] = all.out_of_memory;
   json["first_failure"] = all.first_failure ? json_of(*all.first_failure, log) : Json();
   Json list = Json::array();
   for (const ReplayRun& run : runs) {
     list.push_back({{"seconds", run.seconds},
+                    {"peak_live_bytes", run.peak_live},
                     {"peak_committed_bytes", run.peak_committed},
                     {"out_of_memory", run.out_of_memory},
                     {"done", run.done}});
@@ -86,6 +88,7 @@ ReplayRun summary_of(const std::vector<ReplayRun>& runs) {
   std::vector<double> seconds;
   for (const ReplayRun& run : runs) {
     seconds.push_back(run.seconds);
+    all.peak_live = std::max(all.peak_live, run.peak_live);
     all.peak_committed = std::max(all.peak_committed, run.peak_committed);
     all.out_of_memory += run.out_of_memory;
     if (!all.first_failure) all.first_failure = run.first_failure;
@@ -112,6 +115,7 @@ void print_replay(const std::vector<ReplayResult>& results, const ReplaySetting&
                {"threads", Align::right},
                {"streams", Align::right},
                {"peak live", Align::right},
+               {"replayed", Align::right},
                {"committed", Align::right},
                {"ratio", Align::right},
                {"time", Align::right},
@@ -121,8 +125,8 @@ void print_replay(const std::vector<ReplayResult>& results, const ReplaySetting&
     const ReplayRun all = summary_of(runs);
     table.add({printable(log.name), format_count(log.entries), format_count(log.threads.size()),
                format_count(log.streams.size()), format_byte_size(plan.peak_live),
-               format_byte_size(all.peak_committed),
-               plan.peak_live > 0 ? fmt::format("{:.3f}", ratio_of(plan, all)) : "-",
+               format_byte_size(all.peak_live), format_byte_size(all.peak_committed),
+               all.peak_live > 0 ? fmt::format("{:.3f}", ratio_of(all)) : "-",
                fmt::format("{:.4g} ms", all.seconds * 1e3),
                all.out_of_memory > 0 ? format_count(all.out_of_memory) : ""});
   }

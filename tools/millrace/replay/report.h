@@ -25,8 +25,8 @@ struct ReplaySetting {
   std::uint64_t memory_limit = 0;  ///< 0: the device's
 };
 
-/// Of all runs: the median of the seconds, the most that was committed, the first failure of the first run
-/// with one.
+/// Of all runs: the median of the seconds, the most that was live and committed, the first failure of the
+/// first run with one.
 ReplayRun summary_of(const std::vector<ReplayRun>& runs);
 
 nlohmann::ordered_json replay_json(const std::vector<ReplayResult>& results, const ReplaySetting& setting);

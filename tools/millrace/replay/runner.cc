@@ -23,6 +23,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kStepsPerLook = 256;  // at the flag that ends a replay early
+// Of what all threads hold: looking moves cache lines between them, which only long logs need to be spared.
+constexpr std::size_t kStepsPerSample = 32;
+constexpr std::size_t kShortLog = 4096;  // steps of a thread
 
 /// Where each block is: null before its allocation and after its release.
 ///
@@ -77,6 +80,9 @@ class Blocks {
 /// What one thread found; on cache lines of its own.
 struct alignas(128) Worker {
   Clock::time_point begin, end;
+  // Allocated less freed by this thread, modulo 2^64: what another allocated may be freed here.
+  std::atomic<std::uint64_t> live{0};
+  std::uint64_t peak_live = 0;
   std::uint64_t done = 0;
   std::uint64_t out_of_memory = 0;
   std::optional<ReplayFailure> first_failure;
@@ -129,6 +135,7 @@ class Replayer {
     if (worker.failure) std::rethrow_exception(worker.failure);
     result.done += worker.done;
     result.out_of_memory += worker.out_of_memory;
+    result.peak_live = std::max(result.peak_live, worker.peak_live);
     if (!worker.first_failure) return;
     if (!result.first_failure || worker.first_failure->number < result.first_failure->number) {
       result.first_failure = std::move(worker.first_failure);
@@ -138,12 +145,15 @@ class Replayer {
   void work(std::size_t thread) {
     const std::vector<ReplayStep>& steps = plan_.threads[thread];
     Worker& worker = workers_[thread];
+    const bool is_short = workers_.size() == 1 || steps.size() < kShortLog;
+    const std::size_t steps_per_sample = is_short ? 1 : kStepsPerSample;
     std::size_t next = 0;
     worker.begin = Clock::now();
     try {
       for (; next < steps.size(); ++next) {
         if (next % kStepsPerLook == 0 && stopped()) break;
         do_step(steps[next], worker);
+        if (next % steps_per_sample == 0) sample(worker);
         ++worker.done;
       }
     } catch (...) {
@@ -162,16 +172,30 @@ class Replayer {
 
   bool stopped() const noexcept { return interrupted() || failed_.load(std::memory_order_relaxed); }
 
+  /// relaxed throughout, as in do_step: a sum of counters that change meanwhile is near enough.
+  void sample(Worker& worker) const {
+    std::uint64_t live = 0;
+    for (const Worker& each : workers_) live += each.live.load(std::memory_order_relaxed);
+    if (live >> 63U == 0) worker.peak_live = std::max(worker.peak_live, live);
+  }
+
+  static void count(Worker& worker, std::uint64_t bytes) {
+    worker.live.store(worker.live.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  }
+
   void do_step(const ReplayStep& step, Worker& worker) {
     if (!step.allocate) {
       void* const address =
           step.handed_over ? blocks_.take_from_another(step.block) : blocks_.take(step.block);
-      if (address != Blocks::none()) allocator_.release(step.stream, address, step.bytes);
+      if (address == Blocks::none()) return;
+      allocator_.release(step.stream, address, step.bytes);
+      count(worker, -live_bytes(step.bytes));
       return;
     }
     void* address = Blocks::none();
     try {
       address = allocator_.allocate(step.stream, step.bytes);
+      count(worker, live_bytes(step.bytes));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::OutOfMemory) throw;
       if (worker.out_of_memory++ == 0) {

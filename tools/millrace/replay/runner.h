@@ -22,6 +22,9 @@ struct ReplayFailure {
 struct ReplayRun {
   double seconds = 0;  ///< from the start of the first thread to the end of the last
   std::uint64_t peak_committed = 0;
+  /// Bytes, each block as live_bytes: exact on one thread. With several it is looked at every few steps, and
+  /// may be more than in the log, since threads run ahead of each other.
+  std::uint64_t peak_live = 0;
   std::uint64_t out_of_memory = 0;
   std::optional<ReplayFailure> first_failure;  ///< the one with the lowest number
   std::uint64_t done = 0;                      ///< steps, frees of blocks that found no memory among them
