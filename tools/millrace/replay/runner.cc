@@ -172,7 +172,7 @@ class Replayer {
 
   bool stopped() const noexcept { return interrupted() || failed_.load(std::memory_order_relaxed); }
 
-  /// relaxed throughout, as in do_step: a sum of counters that change meanwhile is near enough.
+  /// relaxed, as in count: a sum of counters that change meanwhile is near enough.
   void sample(Worker& worker) const {
     std::uint64_t live = 0;
     for (const Worker& each : workers_) live += each.live.load(std::memory_order_relaxed);
@@ -181,6 +181,21 @@ class Replayer {
 
   static void count(Worker& worker, std::uint64_t bytes) {
     worker.live.store(worker.live.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  }
+
+  /// none() where there was no memory.
+  void* allocate(const ReplayStep& step, Worker& worker) {
+    try {
+      void* const address = allocator_.allocate(step.stream, step.bytes);
+      count(worker, live_bytes(step.bytes));
+      return address;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::OutOfMemory) throw;
+      if (worker.out_of_memory++ == 0) {
+        worker.first_failure = {step.number, step.thread, step.stream, step.bytes, error.message()};
+      }
+      return Blocks::none();
+    }
   }
 
   void do_step(const ReplayStep& step, Worker& worker) {
@@ -192,16 +207,7 @@ class Replayer {
       count(worker, -live_bytes(step.bytes));
       return;
     }
-    void* address = Blocks::none();
-    try {
-      address = allocator_.allocate(step.stream, step.bytes);
-      count(worker, live_bytes(step.bytes));
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::OutOfMemory) throw;
-      if (worker.out_of_memory++ == 0) {
-        worker.first_failure = {step.number, step.thread, step.stream, step.bytes, error.message()};
-      }
-    }
+    void* const address = allocate(step, worker);
     if (step.handed_over) {
       blocks_.put_for_another(step.block, address);
     } else {
