@@ -26,10 +26,10 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
     PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
 
   # Option parsing and printing gain nothing from more, and take half a minute a file with it; what is timed
-  # is in the library, but for the loops of the bench and of --compare.
+  # is in the library, but for the loops of the bench, of replay and of --compare.
   target_compile_options(millrace_tool PRIVATE $<$<CONFIG:Release>:-O1>)
   set_source_files_properties(${millrace_tool_folder}/bench_alloc.cc ${millrace_tool_folder}/bench_small.cc
-    PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
+    ${millrace_tool_folder}/replay/runner.cc PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
   set_source_files_properties(${millrace_tool_folder}/bench/read_floor.cc ${millrace_tool_folder}/compare_kernels.cc
     PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
 

@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import pickle
 import struct
 import zipfile
 import zlib
@@ -135,9 +136,50 @@ def zip64_end():
 NPZ["zip64_end"] = zip64_end()  # with every number where only zip64 has room for it
 
 
+RMM_CSV_HEADER = b"Thread,Time,Action,Pointer,Size,Stream\n"
+RMM_CSV_LINES = (b"1979932,14:21:19.998533,allocate,0x30a000000,256,0x2\n"
+                 b"140573312345856,15:32:13:123456,allocate,0x7f8a40000400,2048,0\n"
+                 b"1979932,14:21:20.000000,allocate failure,(nil),99999999999,0x2\n"
+                 b"1979932,14:21:32.661875,free,0x30a000000,256,0x2\n")
+
+RMM_CSV = {
+    "four": RMM_CSV_HEADER + RMM_CSV_LINES,
+    "dos": (RMM_CSV_HEADER + RMM_CSV_LINES).replace(b"\n", b"\r\n"),
+    "nothing": RMM_CSV_HEADER,
+    "null": RMM_CSV_HEADER + b"1,t,allocate,(nil),0,0\n",
+    "fields": RMM_CSV_HEADER + b"1,t,allocate,0x1,8\n",
+    "huge": RMM_CSV_HEADER + b"1,t,allocate,0x1,281474976710656,0\n",
+    "truncated": (RMM_CSV_HEADER + RMM_CSV_LINES)[:-9],
+}
+
+
+def traced(action, addr=0x7F0000000000, size=100, stream=0, **more):
+    return {"action": action, "addr": addr, "size": size, "stream": stream, "time_us": 1700000000000000,
+            "frames": [{"filename": "model.py", "name": "forward", "line": 12}], **more}
+
+
+TRACE = [traced("segment_alloc"), traced("alloc"), traced("free_requested"), traced("free_completed"),
+         traced("oom", device_free=5), traced("alloc", stream=94012345678912), traced("snapshot", weight=1.5)]
+SNAPSHOT = {"segments": [], "device_traces": [[], TRACE], "allocator_settings": {"x": None, "y": -1, "z": 1 << 70}}
+
+TORCH_SNAPSHOT = {
+    **{f"protocol{protocol}": pickle.dumps(SNAPSHOT, protocol) for protocol in (2, 3, 4, 5)},
+    "json": json.dumps(SNAPSHOT).encode(),
+    "bytes": pickle.dumps({"device_traces": [[b"x", bytearray(b"y"), (1, 2, 3, 4), True]]}, 5),
+    "set": pickle.dumps({"device_traces": [{1}]}, 4),
+    "global": pickle.dumps(json.dumps, 4),
+    "global2": pickle.dumps(json.dumps, 2),
+    "itself": b"\x80\x04}\x94\x8c\x0ddevice_tracesh\x00s.",
+    "twice": b"\x80\x04}\x8c\x0ddevice_traces](]\x94}(\x8c\x06action\x8c\x08snapshotuah\x00es.",
+    "no_traces": pickle.dumps({"segments": []}),
+    "truncated": pickle.dumps(SNAPSHOT, 4)[:-40],
+}
+
+
 def main():
     index = {name: text if isinstance(text, bytes) else json.dumps(text).encode() for name, text in INDEX.items()}
-    for name, files in (("safetensors", SAFETENSORS), ("npy", NPY), ("npz", NPZ), ("safetensors_index", index)):
+    for name, files in (("safetensors", SAFETENSORS), ("npy", NPY), ("npz", NPZ), ("safetensors_index", index),
+                        ("rmm_csv", RMM_CSV), ("torch_snapshot", TORCH_SNAPSHOT)):
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, content in files.items():

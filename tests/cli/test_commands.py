@@ -16,7 +16,7 @@ def test_version_and_help():
     assert re.fullmatch(r"millrace \d+\.\d+\.\d+\n", cli.run("--version").stdout)
     text = cli.run("--help")
     assert text.returncode == 0
-    for command in ("devices", "stats", "stress", "bench", "sample", "tour"):
+    for command in ("devices", "stats", "stress", "bench", "replay", "record", "sample", "tour"):
         assert command in text.stdout, command
 
 

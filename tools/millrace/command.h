@@ -29,6 +29,8 @@ Command bench_alloc_command(CLI::App& parent);
 Command bench_reduce_command(CLI::App& parent);
 Command bench_small_command(CLI::App& parent);
 Command bench_stats_command(CLI::App& parent);
+Command replay_command(CLI::App& parent);
+Command record_command(CLI::App& parent);
 Command sample_command(CLI::App& parent);
 Command tour_command(CLI::App& parent);
 

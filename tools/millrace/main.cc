@@ -60,10 +60,17 @@ int run_program(int argc, char** argv) {
       "failure, 5 interrupted.");
   CLI::App* const bench = app.add_subcommand("bench", "Measure, with peers in the same run");
   bench->require_subcommand(1);
-  const std::vector<Command> commands{
-      devices_command(app),        stats_command(app),           stress_command(app),
-      bench_alloc_command(*bench), bench_reduce_command(*bench), bench_small_command(*bench),
-      bench_stats_command(*bench), sample_command(app),          tour_command(app)};
+  const std::vector<Command> commands{devices_command(app),
+                                      stats_command(app),
+                                      stress_command(app),
+                                      bench_alloc_command(*bench),
+                                      bench_reduce_command(*bench),
+                                      bench_small_command(*bench),
+                                      bench_stats_command(*bench),
+                                      replay_command(app),
+                                      record_command(app),
+                                      sample_command(app),
+                                      tour_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,108 @@
+// millrace replay: what a program allocated and freed, repeated on a device.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "byte_size.h"
+#include "command.h"
+#include "formats/allocation_log.h"
+#include "formats/file_format_error.h"
+#include "interrupt.h"
+#include "json_output.h"
+#include "replay/device_allocator.h"
+#include "replay/plan.h"
+#include "replay/report.h"
+#include "replay/runner.h"
+#include "usage_error.h"
+
+namespace millrace::tool {
+namespace {
+
+struct ReplayRequest {
+  std::vector<std::string> logs;
+  ReplaySetting setting;
+  std::string memory_limit;
+  int repeat = 1;
+  std::string json;
+};
+
+/// All logs, before any is replayed: a bad one shows at once.
+std::vector<ReplayResult> read_logs(const ReplayRequest& request) {
+  std::vector<ReplayResult> results;
+  for (const std::string& path : request.logs) {
+    for (AllocationLog& log : read_allocation_logs(path)) {
+      ReplayPlan plan = plan_replay(log, request.setting.serial);
+      log.events = {};
+      results.push_back({std::move(log), std::move(plan), {}});
+    }
+  }
+  return results;
+}
+
+int replay(ReplayRequest& request) {
+  catch_interrupts();
+  explain_bus_errors();
+  if (!request.memory_limit.empty()) {
+    const auto bytes = parse_byte_size(request.memory_limit);
+    if (!bytes || *bytes == 0) {
+      throw UsageError(fmt::format("--memory-limit: expected a size as 64MiB, 1GB or 1048576, found {}",
+                                   printable(request.memory_limit)));
+    }
+    request.setting.memory_limit = *bytes;
+  }
+  JsonOutput json(request.json);
+  std::vector<ReplayResult> results = read_logs(request);
+  bool out_of_memory = false, partial = false;
+  for (ReplayResult& result : results) {
+    for (int i = 0; i < request.repeat && !interrupted(); ++i) {
+      DeviceAllocator allocator(request.setting.device, result.plan.streams, request.setting.memory_limit);
+      result.runs.push_back(run_replay(result.plan, allocator));
+      out_of_memory = out_of_memory || result.runs.back().out_of_memory > 0;
+      partial = partial || result.runs.back().interrupted;
+    }
+    partial = partial || result.runs.size() < static_cast<std::size_t>(request.repeat);
+  }
+  nlohmann::ordered_json document = replay_json(results, request.setting);
+  if (partial) document["partial"] = true;
+  json.write(document);
+  if (!json.is_stdout()) {
+    print_replay(results, request.setting);
+    if (partial) fmt::print("partial: interrupted\n");
+  }
+  if (partial) return kInterrupted;
+  return out_of_memory ? kDeviceFailed : kDone;
+}
+
+}  // namespace
+
+Command replay_command(CLI::App& parent) {
+  CLI::App* const app = parent.add_subcommand(
+      "replay", "Repeat the allocations of RMM's logs and PyTorch's memory snapshots on a device");
+  const auto request = std::make_shared<ReplayRequest>();
+  request->setting.device = "host";
+  app->add_option("LOG", request->logs,
+                  "RMM's CSV, a PyTorch snapshot (pickle or JSON), or what record wrote")
+      ->required();
+  app->add_option("--device", request->setting.device, "auto, host, or a name from `millrace devices`")
+      ->capture_default_str();
+  app->add_flag("--serial", request->setting.serial,
+                "On one thread in the order of the log (default: a thread for each of the log's)");
+  app->add_option("--memory-limit", request->memory_limit,
+                  "Most device memory to take, as 64MiB or 1GB (default: the device's)");
+  app->add_option("--repeat", request->repeat,
+                  "Replays of each log, each on a fresh device; the median is shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app->add_option("--json", request->json, "Write JSON to a file, or to standard output for -");
+  app->footer(
+      "peak live: the log's, each size rounded up to 512 bytes\n"
+      "replayed:  the same of the replay, whose threads may run ahead of each other\n"
+      "committed: the most that the replay took from the device; ratio: committed to replayed\n"
+      "Frees of blocks from before the log began are left out and counted. Exit code 4: out of memory.");
+  return {app, [request] { return replay(*request); }};
+}
+
+}  // namespace millrace::tool
