@@ -6,6 +6,7 @@
 #   tests/lifecycle/*.cc           -> one program and one test each; *_plugin.cc -> a module they load
 #   tests/<folder>/test_*.py       -> one test each; exit 77 skips
 #   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
+#   tests/<folder>/*_peer.cc       -> a module of its name in test_peers/, for the bench to open
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
@@ -140,11 +141,22 @@ foreach(source ${millrace_drivers})
   target_link_libraries(${program} PRIVATE millrace_test_support nlohmann_json::nlohmann_json millrace_compile)
 endforeach()
 
+file(GLOB millrace_test_peers CONFIGURE_DEPENDS ${millrace_tests}/*/*_peer.cc)
+foreach(source ${millrace_test_peers})
+  cmake_path(GET source STEM name)
+  add_library(test_${name} MODULE ${source})
+  target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tools)
+  target_link_libraries(test_${name} PRIVATE millrace_compile)
+  set_target_properties(test_${name} PROPERTIES
+    PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test_peers)
+endforeach()
+
 set(millrace_python_environment
   MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR}
   MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR}
   MILLRACE_BIN_DIR=${PROJECT_BINARY_DIR}/bin
   MILLRACE_PROGRAM=${PROJECT_BINARY_DIR}/bin/millrace
+  MILLRACE_TEST_PEERS=${PROJECT_BINARY_DIR}/test_peers
   PYTHONPATH=${millrace_tests}/support
   PYTHONDONTWRITEBYTECODE=1)
 

@@ -25,10 +25,14 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
   target_link_libraries(millrace_tool
     PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
 
+  # tools/peers/peer.h, the interface of what the bench opens.
+  target_include_directories(millrace_tool PUBLIC ${PROJECT_SOURCE_DIR}/tools)
+
   # Option parsing and printing gain nothing from more, and take half a minute a file with it; what is timed
   # is in the library, but for the loops of the bench, of replay and of --compare.
   target_compile_options(millrace_tool PRIVATE $<$<CONFIG:Release>:-O1>)
-  set_source_files_properties(${millrace_tool_folder}/bench_alloc.cc ${millrace_tool_folder}/bench_small.cc
+  file(GLOB millrace_bench_alloc_sources CONFIGURE_DEPENDS ${millrace_tool_folder}/bench/alloc*.cc)
+  set_source_files_properties(${millrace_bench_alloc_sources} ${millrace_tool_folder}/bench_small.cc
     ${millrace_tool_folder}/replay/runner.cc PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
   set_source_files_properties(${millrace_tool_folder}/bench/read_floor.cc ${millrace_tool_folder}/compare_kernels.cc
     PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
@@ -57,5 +61,25 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
     target_link_libraries(millrace_program PRIVATE millrace_tool millrace_compile_strict)
     target_compile_options(millrace_program PRIVATE $<$<CONFIG:Release>:-O1>)
     install(TARGETS millrace_program COMPONENT tools)
+
+    # Its CUDA peers, where the program looks for them: `cmake --build ... --target millrace_peers`. Each is
+    # built if what it needs is found; the script says which are not.
+    set(MILLRACE_PEER_CUDA_DIR "" CACHE PATH "The CUDA toolkit for the peers; empty: the one of nvcc")
+    set(MILLRACE_PEER_TORCH_DIR "" CACHE PATH "The folder of the Python package torch; empty: as python3 finds it")
+    set(MILLRACE_PEER_RMM_DIR "" CACHE PATH "The folder that holds the Python packages librmm and rapids_logger; empty: as python3 finds them")
+    set(millrace_peer_environment "")
+    foreach(name MILLRACE_PEER_CUDA_DIR MILLRACE_PEER_TORCH_DIR MILLRACE_PEER_RMM_DIR)
+      if(${name})
+        list(APPEND millrace_peer_environment ${name}=${${name}})
+      endif()
+    endforeach()
+    set(millrace_peers_by_default "")
+    if(MILLRACE_PEERS)
+      set(millrace_peers_by_default ALL)
+    endif()
+    add_custom_target(millrace_peers ${millrace_peers_by_default}
+      COMMAND ${CMAKE_COMMAND} -E env ${millrace_peer_environment}
+        ${PROJECT_SOURCE_DIR}/scripts/build-peers $<TARGET_FILE_DIR:millrace_program>/peers
+      VERBATIM)
   endif()
 endif()

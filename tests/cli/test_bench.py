@@ -33,16 +33,6 @@ def expect_keys(found, expected):
     assert found == expected, (sorted(map(str, found - expected)), sorted(map(str, expected - found)))
 
 
-def test_alloc():
-    _, keys = bench("alloc", "--threads", "1,2", "--repetitions", 2, "--milliseconds", 5)
-    impls = {impl for _, _, impl, _, _ in keys}
-    assert {"millrace", "glibc"} <= impls <= {"millrace", "glibc", "mimalloc"}, impls
-    expect_keys(keys, {(case, None, impl, threads, "ns/pair") for case in ("4 KiB", "512 B - 1 MiB")
-                       for impl in impls for threads in (1, 2)})
-    assert "ns that one core spends" in cli.run("bench", "alloc", "--threads", "1", "--repetitions", 1,
-                                                "--milliseconds", 5).stdout
-
-
 def reduce_cases(elements):
     """What must be timed for this many elements, which is a power of two from 2^18 to 2^20."""
     columns = 1 << elements.bit_length() // 2
@@ -132,7 +122,7 @@ def test_stats_says_what_does_not_fit():
 def test_ctrl_c():
     folder, path = cli.temporary_folder()
     with folder:
-        for arguments in (("reduce", "--size", "16MiB"), ("small",),
+        for arguments in (("alloc", "--mode", "all"), ("reduce", "--size", "16MiB"), ("small",),
                           ("stats", "--size", "64MiB", "--dir", path, "--keep")):
             command = [cli.PROGRAM, "bench", *map(str, arguments), "--repetitions", "1000", "--json", "-"]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -28,7 +28,7 @@ class GpuCheck(unittest.TestCase):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def check(self, *arguments: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PATH": f"{self.folder}:/usr/bin:/bin"}
+        environment = {**os.environ, "PATH": f"{self.folder}:/usr/bin:/bin", "MILLRACE_PEER_CUDA_DIR": "/nowhere"}
         return subprocess.run([sys.executable, ROOT / "scripts/gpu-check", "--bin", self.folder, "--out", self.out,
                                *arguments], capture_output=True, text=True, env=environment, check=False)
 
@@ -80,6 +80,20 @@ class GpuCheck(unittest.TestCase):
         self.program("millrace", """echo '{"rows": [1, 2]}'""")
         self.assertEqual(self.check("bench").returncode, 0)
         self.assertEqual(json.loads((self.out / "h200/bench.json").read_text())["figures"], {"rows": [1, 2]})
+
+    def test_bench_is_all_modes_with_what_became_of_the_peers(self):
+        self.with_gpu()
+        self.program("millrace", f"""echo "$*" >>{self.runs}; echo '{{}}'""")
+        self.assertEqual(self.check("bench").returncode, 0)
+        runs = [line.split() for line in self.runs.read_text().splitlines()]
+        modes = [mode for words in runs for mode in words[words.index("--mode") + 1].split(",")]
+        self.assertEqual(sorted(modes), sorted(["pair", "handoff", "large", "shared", "crossstream", "growth", "lease",
+                                                "event", "query"]))
+        results = [json.loads(path.read_text()) for path in (self.out / "h200").glob("bench*.json")]
+        self.assertEqual(len(results), len(runs))
+        for result in results:
+            self.assertEqual([line.split(":")[0] for line in result["peers_built"]],
+                             [f"skipped  {name}.so" for name in ("cuda_malloc_async", "cub", "torch", "rmm")])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-// millrace bench alloc: what a free and an allocation cost, by thread count, beside glibc and mimalloc.
+// millrace bench alloc: what allocations, leases and events cost, by thread count, beside peers in the same
+// run.
 #include "bench_alloc.h"
 
-#include <dlfcn.h>
+#include <gnu/libc-version.h>
 
-#include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
-#include <thread>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -17,206 +15,235 @@
 
 #include <millrace/device.h>
 
+#include "bench/alloc_field.h"
 #include "bench/options.h"
-#include "bench/timed_threads.h"
+#include "bench/status_line.h"
 #include "command.h"
+#include "formats/file_format_error.h"
 #include "interrupt.h"
 #include "json_output.h"
 #include "open_device.h"
-#include "random.h"
 #include "table.h"
+#include "usage_error.h"
 
 namespace millrace::tool {
 namespace {
 
-constexpr std::size_t kLive = 64;           // blocks a thread holds
-constexpr std::size_t kSizes = 4096;        // sizes drawn before the clock starts
-constexpr std::size_t kPairsPerLook = 256;  // at the clock
-
-struct MillraceAllocator {
-  Device& device;
-  void* allocate(std::size_t bytes) const { return device.allocate(bytes); }
-  void release(void* address) const { device.deallocate(address); }
-};
-
-struct GlibcAllocator {
-  void* allocate(std::size_t bytes) const { return std::malloc(bytes); }
-  void release(void* address) const { std::free(address); }
-};
-
-/// mimalloc, opened by name: linked in, its shared library would replace malloc and there would be no
-/// glibc to compare with.
-class Mimalloc {
+/// What all modes of a run have in common.
+class Run {
  public:
-  using Allocate = void* (*)(std::size_t);
-  using Release = void (*)(void*);
-
-  static std::unique_ptr<Mimalloc> find() {
-#ifdef MILLRACE_MIMALLOC_LIBRARY
-    void* library = ::dlopen(MILLRACE_MIMALLOC_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-#else
-    void* library = nullptr;
-#endif
-    for (const char* const name : {"libmimalloc.so.2", "libmimalloc.so", "libmimalloc.so.3"}) {
-      if (library == nullptr) library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  explicit Run(const AllocBenchRequest& request) : request_(request), mimalloc_(find_mimalloc()) {
+    if (!request.peers.empty() && !std::filesystem::is_directory(request.peers)) {
+      throw UsageError(
+          fmt::format("--peers: expected a folder of peers, found {}", printable(request.peers)));
     }
-    if (library == nullptr) return nullptr;
-    auto found = std::make_unique<Mimalloc>();
-    found->allocate_ = reinterpret_cast<Allocate>(::dlsym(library, "mi_malloc"));
-    found->release_ = reinterpret_cast<Release>(::dlsym(library, "mi_free"));
-    // Never closed: its threads' exit hooks would be gone with it.
-    return found->allocate_ != nullptr && found->release_ != nullptr ? std::move(found) : nullptr;
+    const std::string name = create_device(request.device, {}).info().name;
+    const std::size_t colon = name.find(':');
+    kind_ = name.substr(0, colon);
+    number_ = std::stoi(name.substr(colon + 1));
+    catalog_ =
+        open_peers(request.peers.empty() ? usual_peer_folder() : std::filesystem::path(request.peers), kind_);
   }
 
-  void* allocate(std::size_t bytes) const {
-    return allocate_(bytes);
-  }
-  void release(void* address) const {
-    release_(address);
+  AllocBenchResult all() {
+    AllocBenchResult result;
+    for (const AllocMode mode : request_.modes) {
+      if (!interrupted()) result.tables.push_back(measure(mode));
+    }
+    result.peers = notes();
+    return result;
   }
 
  private:
-  Allocate allocate_ = nullptr;
-  Release release_ = nullptr;
-};
-
-struct Case {
-  const char* name;
-  std::uint64_t smallest, largest;
-};
-constexpr std::array<Case, 2> kCases{{{"4 KiB", 4096, 4096}, {"512 B - 1 MiB", 512, 1 << 20}}};
-
-std::vector<std::size_t> draw_sizes(const Case& c, std::uint64_t thread) {
-  Random random(1, thread);
-  std::vector<std::size_t> sizes(kSizes);
-  for (std::size_t& size : sizes) {
-    size = c.smallest == c.largest ? c.smallest : random.log_uniform(c.smallest, c.largest);
+  bool has_host_peers(AllocMode mode) const {
+    // Beside a GPU's allocator they show what malloc costs on that machine.
+    if (mode == AllocMode::pair) return true;
+    return kind_ == "host" &&
+           (mode == AllocMode::handoff || mode == AllocMode::large || mode == AllocMode::shared);
   }
-  return sizes;
+
+  std::vector<int> threads(AllocMode mode) const {
+    if (mode == AllocMode::growth) return {1};
+    if (!request_.threads.empty()) return request_.threads;
+    // A pair is two threads.
+    if (kind_ == "host" || mode == AllocMode::handoff) return {1, 2, 4, 8};
+    return {1, 2, 4, 8, 16};
+  }
+
+  AllocField field(AllocMode mode) {
+    AllocField made;
+    made.device_name = request_.device;
+    // Two streams a thread, and the default one: nobody has to share.
+    for (const int count : threads(mode)) {
+      made.options.streams = std::max(made.options.streams, 2 * count + 1);
+    }
+    made.device = create_device(request_.device, made.options);
+    made.mimalloc = mimalloc_.get();
+    made.host_peers = has_host_peers(mode);
+    made.duration = std::chrono::milliseconds(request_.milliseconds);
+    if (mode == AllocMode::lease || mode == AllocMode::event || mode == AllocMode::query) return made;
+    for (const millrace_peer* const peer : catalog_.peers) {
+      if ((mode == AllocMode::growth) != (peer->growth_only != 0)) continue;
+      try {
+        made.peers.push_back(std::make_unique<PeerAllocator>(*peer, number_));
+      } catch (const PeerFailure& failure) {
+        note_failure(mode, peer->name, failure.what());
+      }
+    }
+    return made;
+  }
+
+  static AllocMeasurement measurement(AllocMode mode, AllocField& field) {
+    switch (mode) {
+      case AllocMode::handoff: return handoff_measurement(field);
+      case AllocMode::crossstream: return crossstream_measurement(field);
+      case AllocMode::growth: return growth_measurement(field);
+      case AllocMode::lease:
+      case AllocMode::event:
+      case AllocMode::query: return pool_measurement(mode, field);
+      default: return pair_measurement(mode, field);
+    }
+  }
+
+  AllocBenchResult::Table measure(AllocMode mode) {
+    AllocField participants = field(mode);
+    const AllocMeasurement measured = measurement(mode, participants);
+    std::map<std::tuple<std::string, int, std::string>, std::vector<double>> values;
+    std::set<std::string> out;  // peers that could not go on
+    for (int repetition = 0; repetition < request_.repetitions; ++repetition) {
+      for (const AllocCase& c : measured.cases) {
+        for (const int count : threads(mode)) {
+          for (const AllocContestant& contestant : measured.contestants) {
+            if (interrupted() || out.contains(contestant.impl)) continue;
+            status_.show(fmt::format("{}, {} threads, {}", c.name, count, contestant.impl));
+            try {
+              values[{c.name, count, contestant.impl}].push_back(contestant.measure(c, count));
+            } catch (const PeerFailure& failure) {
+              out.insert(contestant.impl);
+              note_failure(mode, contestant.impl, failure.what());
+            }
+          }
+        }
+      }
+    }
+    status_.show("");
+    AllocBenchResult::Table table{mode, {}, {}};
+    for (const AllocContestant& contestant : measured.contestants) table.impls.push_back(contestant.impl);
+    for (const AllocCase& c : measured.cases) {
+      for (const int count : threads(mode)) {
+        for (const AllocContestant& contestant : measured.contestants) {
+          const auto found = values.find({c.name, count, contestant.impl});
+          if (found == values.end() || found->second.empty()) continue;
+          table.rows.push_back(
+              {"alloc", c.name, "", contestant.impl, count, median(found->second), info_of(mode).unit});
+        }
+      }
+    }
+    return table;
+  }
+
+  void note_failure(AllocMode mode, const std::string& peer, const std::string& why) {
+    failures_[peer] += fmt::format("; failed in {}: {}", info_of(mode).name, why);
+  }
+
+  std::vector<PeerNote> notes() const {
+    std::vector<PeerNote> all{
+        {"glibc", ::gnu_get_libc_version()},
+        {"mimalloc", mimalloc_ ? "its shared library" : "absent: libmimalloc is not installed"}};
+    for (const millrace_peer* const peer : catalog_.peers) {
+      const auto failed = failures_.find(peer->name);
+      all.push_back(
+          {peer->name, peer->version + (failed == failures_.end() ? std::string() : failed->second)});
+    }
+    all.insert(all.end(), catalog_.absent.begin(), catalog_.absent.end());
+    return all;
+  }
+
+  const AllocBenchRequest& request_;
+  std::unique_ptr<MimallocBlocks> mimalloc_;
+  std::string kind_;  // of the device: "host", "cuda"
+  int number_ = 0;
+  PeerCatalog catalog_;
+  std::map<std::string, std::string> failures_;  // by peer
+  StatusLine status_;
+};
+
+void print_table(const AllocBenchResult::Table& found) {
+  const AllocModeInfo& info = info_of(found.mode);
+  std::vector<Table::Column> columns{{info.title}, {"threads", Align::right}};
+  for (const std::string& impl : found.impls) columns.push_back({impl, Align::right});
+  Table table(std::move(columns));
+  const char* const unit = found.mode == AllocMode::growth ? "ms" : "ns";
+  std::set<std::pair<std::string, int>> done;
+  for (const BenchRow& row : found.rows) {
+    if (!done.insert({row.name, row.threads}).second) continue;
+    std::vector<std::string> cells{row.name, std::to_string(row.threads)};
+    for (const std::string& impl : found.impls) {
+      const auto value =
+          find_value(found.rows, {row.bench, row.name, row.dtype, impl, row.threads, 0, row.unit});
+      cells.push_back(value ? fmt::format("{:.1f} {}", *value, unit) : "-");
+    }
+    table.add(std::move(cells));
+  }
+  table.print(stdout);
+  fmt::print("{}\n", info.definition);
 }
 
-/// One thread's pairs: frees one of its live blocks, any of them, and allocates another. On cache lines of
-/// its own, also as the processor fetches them, in twos: where malloc puts them next to each other, threads
-/// would disturb each other.
-template <typename Allocator>
-class alignas(128) Pairs final : public TimedWork {
- public:
-  Pairs(const Allocator& allocator, std::vector<std::size_t> sizes)
-      : allocator_(allocator), sizes_(std::move(sizes)) {}
-  ~Pairs() override {
-    for (void* const block : live_) {
-      if (block != nullptr) allocator_.release(block);
-    }
+nlohmann::ordered_json json_of(const AllocBenchResult& result) {
+  std::vector<BenchRow> rows;
+  nlohmann::ordered_json modes = nlohmann::ordered_json::object();
+  for (const AllocBenchResult::Table& table : result.tables) {
+    rows.insert(rows.end(), table.rows.begin(), table.rows.end());
+    modes[info_of(table.mode).name] = info_of(table.mode).definition;
   }
-
-  void warm_up() override {
-    for (void*& block : live_) block = allocator_.allocate(next_size());
-    for (std::size_t done = 0; done < kSizes; done += kPairsPerLook) run();
-  }
-  std::uint64_t run() override {
-    for (std::size_t i = 0; i < kPairsPerLook; ++i) {
-      state_ = state_ * 1664525U + 1013904223U;
-      void*& block = live_[state_ >> 26U];
-      allocator_.release(std::exchange(block, nullptr));
-      block = allocator_.allocate(next_size());
-    }
-    return kPairsPerLook;
-  }
-
- private:
-  std::size_t next_size() { return sizes_[at_++ % kSizes]; }
-
-  Allocator allocator_;
-  std::vector<std::size_t> sizes_;
-  std::array<void*, kLive> live_{};
-  std::size_t at_ = 0;
-  std::uint32_t state_ = 1;
-};
-
-/// ns a pair costs one core: the time from the common start to the common end, times the cores in use,
-/// over the pairs of all threads.
-template <typename Allocator>
-double measure(const Allocator& allocator, const Case& c, int threads, std::chrono::milliseconds duration) {
-  const TimedRun run = run_timed(threads, duration, [&](int thread) -> std::unique_ptr<TimedWork> {
-    return std::make_unique<Pairs<Allocator>>(allocator, draw_sizes(c, static_cast<std::uint64_t>(thread)));
-  });
-  const int cores = std::min(threads, static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U)));
-  return run.seconds * 1e9 * cores / static_cast<double>(run.operations);
+  nlohmann::ordered_json document = bench_json(rows);
+  document["modes"] = std::move(modes);
+  document["peers"] = nlohmann::ordered_json::object();
+  for (const PeerNote& peer : result.peers) document["peers"][peer.name] = peer.text;
+  return document;
 }
 
 }  // namespace
 
-std::vector<BenchRow> bench_alloc(const AllocBenchRequest& request) {
-  Device device = create_device(request.device, {});
-  const std::unique_ptr<Mimalloc> mimalloc = Mimalloc::find();
-  const std::chrono::milliseconds duration(request.milliseconds);
-  std::vector<std::string> impls{"millrace", "glibc"};
-  if (mimalloc) impls.emplace_back("mimalloc");
-  const auto run = [&](const std::string& impl, const Case& c, int threads) {
-    if (impl == "millrace") return measure(MillraceAllocator{device}, c, threads, duration);
-    if (impl == "glibc") return measure(GlibcAllocator{}, c, threads, duration);
-    return measure(*mimalloc, c, threads, duration);
-  };
-  std::map<std::tuple<std::string, int, std::string>, std::vector<double>> values;
-  for (int repetition = 0; repetition < request.repetitions; ++repetition) {
-    for (const Case& c : kCases) {
-      for (const int threads : request.threads) {
-        for (const std::string& impl : impls) {
-          if (interrupted()) break;
-          values[{c.name, threads, impl}].push_back(run(impl, c, threads));
-        }
-      }
-    }
-  }
-  std::vector<BenchRow> rows;
-  for (const Case& c : kCases) {
-    for (const int threads : request.threads) {
-      for (const std::string& impl : impls) {
-        const auto found = values.find({c.name, threads, impl});
-        if (found == values.end()) continue;
-        rows.push_back({"alloc", c.name, "", impl, threads, median(found->second), "ns/pair"});
-      }
-    }
-  }
-  return rows;
+AllocBenchResult bench_alloc(const AllocBenchRequest& request) {
+  return Run(request).all();
 }
 
-void print_alloc_bench(const std::vector<BenchRow>& rows) {
-  std::map<std::pair<std::string, int>, std::map<std::string, double>> cells;
-  std::vector<std::pair<std::string, int>> order;
-  for (const BenchRow& row : rows) {
-    const std::pair key(row.name, row.threads);
-    if (!cells.contains(key)) order.push_back(key);
-    cells[key][row.impl] = row.value;
+void print_alloc_bench(const AllocBenchResult& result) {
+  for (const AllocBenchResult::Table& table : result.tables) {
+    if (&table != &result.tables.front()) fmt::print("\n");
+    print_table(table);
   }
-  Table table({{"free + allocate"},
-               {"threads", Align::right},
-               {"millrace", Align::right},
-               {"glibc", Align::right},
-               {"mimalloc", Align::right}});
-  for (const auto& key : order) {
-    const auto cell = [&](const char* impl) {
-      const auto found = cells[key].find(impl);
-      return found == cells[key].end() ? std::string("-") : fmt::format("{:.1f} ns", found->second);
-    };
-    table.add({key.first, std::to_string(key.second), cell("millrace"), cell("glibc"), cell("mimalloc")});
+  for (const PeerNote& peer : result.peers) {
+    if (peer.text.find("absent: ") == 0 || peer.text.find("; failed in ") != std::string::npos) {
+      fmt::print("{}: {}\n", peer.name, peer.text);
+    }
   }
-  table.print(stdout);
-  fmt::print("ns that one core spends on a pair, {} live blocks a thread, median\n", kLive);
 }
 
 Command bench_alloc_command(CLI::App& parent) {
-  CLI::App* const app =
-      parent.add_subcommand("alloc", "Free and allocate, by thread count, beside glibc and mimalloc");
+  CLI::App* const app = parent.add_subcommand(
+      "alloc",
+      "Allocations, leases and events, by thread count, beside glibc, mimalloc and CUDA's allocators");
   struct Request {
     AllocBenchRequest bench;
-    std::string threads = "1,2,4,8";
+    std::vector<std::string> modes{"pair"};
+    std::string threads;
     std::string json;
   };
   const auto request = std::make_shared<Request>();
-  app->add_option("--threads", request->threads, "Thread counts, with commas between")->capture_default_str();
+  app->add_option("--mode", request->modes,
+                  fmt::format("What to measure, with commas between: {}", alloc_mode_names()))
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  app->add_option("--threads", request->threads,
+                  "Thread counts, with commas between; in mode handoff, of pairs of threads")
+      ->default_str("1,2,4,8; on cuda 16 too");
   app->add_option("--device", request->bench.device, "auto, host, or a name from `millrace devices`")
       ->capture_default_str();
+  app->add_option("--peers", request->bench.peers, "A folder of peers that scripts/build-peers has made")
+      ->default_str("peers, beside this program");
   app->add_option("--repetitions", request->bench.repetitions, "Of each row; the median is shown")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -224,15 +251,18 @@ Command bench_alloc_command(CLI::App& parent) {
       ->check(CLI::Range(1, 60'000))
       ->capture_default_str();
   app->add_option("--json", request->json, "Write JSON to a file, or to standard output for -");
-  app->parse_complete_callback([request] { request->bench.threads = parse_threads(request->threads); });
+  app->parse_complete_callback([request] {
+    request->bench.modes = parse_alloc_modes(request->modes);
+    if (!request->threads.empty()) request->bench.threads = parse_threads(request->threads);
+  });
   return {app, [request] {
             catch_interrupts();
             JsonOutput json(request->json);
-            const std::vector<BenchRow> rows = bench_alloc(request->bench);
-            nlohmann::ordered_json document = bench_json(rows);
+            const AllocBenchResult result = bench_alloc(request->bench);
+            nlohmann::ordered_json document = json_of(result);
             if (interrupted()) document["partial"] = true;
             json.write(document);
-            if (!json.is_stdout()) print_alloc_bench(rows);
+            if (!json.is_stdout()) print_alloc_bench(result);
             if (interrupted() && !json.is_stdout()) fmt::print("partial: interrupted\n");
             return interrupted() ? kInterrupted : kDone;
           }};

@@ -17,13 +17,14 @@ TimedRun run_timed(int threads, std::chrono::milliseconds duration,
   Clock::time_point stop;
   std::barrier begin(threads, [&start]() noexcept { start = Clock::now(); });
   std::barrier end(threads, [&stop]() noexcept { stop = Clock::now(); });
-  std::mutex failing;
+  double own_seconds = 0;
+  std::mutex ending;           // own_seconds and failure
   std::exception_ptr failure;  // the first of any thread; out of memory, say
   const auto attempt = [&](auto&& work) {
     try {
       work();
     } catch (...) {
-      const std::lock_guard lock(failing);
+      const std::lock_guard lock(ending);
       if (!failure) failure = std::current_exception();
     }
   };
@@ -45,11 +46,14 @@ TimedRun run_timed(int threads, std::chrono::milliseconds duration,
       });
       operations.fetch_add(done, std::memory_order_relaxed);
       end.arrive_and_wait();
+      const std::lock_guard lock(ending);
+      if (work) own_seconds += work->own_seconds();
     });
   }
   for (std::thread& worker : workers) worker.join();
   if (failure) std::rethrow_exception(failure);
-  return {operations.load(std::memory_order_relaxed), std::chrono::duration<double>(stop - start).count()};
+  return {operations.load(std::memory_order_relaxed), std::chrono::duration<double>(stop - start).count(),
+          own_seconds};
 }
 
 }  // namespace millrace::tool

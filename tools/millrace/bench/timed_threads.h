@@ -20,11 +20,14 @@ class TimedWork {
   virtual void warm_up() = 0;
   /// Some operations, between two looks at the clock; returns how many.
   virtual std::uint64_t run() = 0;
+  /// What of run() it timed itself, for work that has parts which do not count; since it was warmed up.
+  virtual double own_seconds() const { return 0; }
 };
 
 struct TimedRun {
   std::uint64_t operations = 0;  ///< of all threads
   double seconds = 0;            ///< until the last of them had ended
+  double own_seconds = 0;        ///< of all threads together, where the work times itself
 };
 
 /// Each thread makes its work and warms up; then all start at once and run until the time is over. Throws

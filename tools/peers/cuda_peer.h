@@ -1,0 +1,90 @@
+// What the peers on CUDA have in common: streams of the runtime, fills, an order between two streams.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "peer.h"
+
+namespace millrace::peers {
+
+inline const char* cuda_version() {
+  static const struct Text {
+    char text[32] = "";
+    Text() {
+      std::snprintf(text, sizeof text, "CUDA %d.%d", CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+    }
+  } version;
+  return version.text;
+}
+
+inline void explain(char* reason, std::size_t size, const char* what, cudaError_t error) {
+  std::snprintf(reason, size, "%s: %s", what, cudaGetErrorString(error));
+}
+
+/// The functions of a peer that are the same for all of them; Self has a public `int device`.
+template <typename Self>
+struct CudaPeer {
+  /// Makes a Self, which says by throwing why it can't be.
+  static void* create(int device, char* reason, std::size_t size) {
+    if (const cudaError_t error = cudaSetDevice(device); error != cudaSuccess) {
+      explain(reason, size, "cudaSetDevice", error);
+      return nullptr;
+    }
+    try {
+      return new Self(device);
+    } catch (const std::exception& error) {
+      std::snprintf(reason, size, "%s", error.what());
+      return nullptr;
+    }
+  }
+  static void destroy(void* self) {
+    // Frees that are still queued come first: the memory goes back to the device.
+    static_cast<void>(cudaDeviceSynchronize());
+    delete static_cast<Self*>(self);
+  }
+  static void enter(void* self) { static_cast<void>(cudaSetDevice(static_cast<Self*>(self)->device)); }
+
+  static void* open_stream(void*) {
+    cudaStream_t stream = nullptr;
+    return cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess ? stream : nullptr;
+  }
+  static void close_stream(void*, void* stream) {
+    static_cast<void>(cudaStreamDestroy(static_cast<cudaStream_t>(stream)));
+  }
+
+  static void* allocate(void* self, void* stream, std::size_t bytes) {
+    try {
+      return static_cast<Self*>(self)->allocate(static_cast<cudaStream_t>(stream), bytes);
+    } catch (const std::exception&) {
+      return nullptr;
+    }
+  }
+  static void release(void* self, void* stream, void* address, std::size_t bytes) {
+    static_cast<Self*>(self)->release(static_cast<cudaStream_t>(stream), address, bytes);
+  }
+
+  static void fill(void*, void* stream, void* address, int value, std::size_t bytes) {
+    static_cast<void>(cudaMemsetAsync(address, value, bytes, static_cast<cudaStream_t>(stream)));
+  }
+  /// Where an allocator knows of one stream only, its user makes that stream wait for the other one.
+  static void record_use(void*, void* stream, void* used_on, void*) {
+    struct Event {
+      cudaEvent_t event = nullptr;
+      Event() { static_cast<void>(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }
+      ~Event() { static_cast<void>(cudaEventDestroy(event)); }
+    };
+    thread_local const Event mine;
+    static_cast<void>(cudaEventRecord(mine.event, static_cast<cudaStream_t>(used_on)));
+    static_cast<void>(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), mine.event, 0));
+  }
+
+  static constexpr millrace_peer table(const char* name, const char* version) {
+    return {name,        version,      "cuda",   0,       create, destroy,   enter,
+            open_stream, close_stream, allocate, release, fill,   record_use};
+  }
+};
+
+}  // namespace millrace::peers
