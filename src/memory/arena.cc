@@ -50,7 +50,8 @@ Block* Arena::take(const BlockRequest& request, bool idle_only) {
 Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
   Space& from = space(request.large);
   Block* block = from.take(request.size, request.alignment, done);
-  if (block == nullptr && collect_pending_locked()) block = from.take(request.size, request.alignment, done);
+  if (block == nullptr && collect_pending_locked(true))
+    block = from.take(request.size, request.alignment, done);
   if (block == nullptr && !request.large && bins_bytes_ != 0) {
     merge_bins();
     block = from.take(request.size, request.alignment, done);
@@ -184,14 +185,16 @@ bool Arena::all_reached(const Block& block) {
 
 void Arena::link_pending(Block& block) {
   block.set_state(BlockState::pending);
-  block.next = pending_;
-  pending_ = &block;
+  block.next = nullptr;
+  *pending_end_ = &block;
+  pending_end_ = &block.next;
   pending_bytes_.add(block.size);
 }
 
 Block& Arena::unlink_pending(Block** link) {
   Block& block = **link;
   *link = block.next;
+  if (block.next == nullptr) pending_end_ = link;
   block.next = nullptr;
   pending_bytes_.subtract(block.size);
   block.set_state(BlockState::moving);
@@ -201,16 +204,17 @@ Block& Arena::unlink_pending(Block** link) {
 bool Arena::collect_pending() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  return collect_pending_locked();
+  return collect_pending_locked(false);
 }
 
-bool Arena::collect_pending_locked() {
+bool Arena::collect_pending_locked(bool oldest_only) {
   bool any = false;
   for (Block** link = &pending_; *link != nullptr;) {
     if (all_reached(**link)) {
       retire_uses(unlink_pending(link));
       any = true;
     } else {
+      if (oldest_only) break;
       link = &(*link)->next;
     }
   }
@@ -228,7 +232,9 @@ Block* Arena::claim_pending(const BlockRequest& request) {
     const bool submitted = std::all_of(block.uses.begin(), block.uses.end(), [&](const BlockUse& use) {
       return use.point.queue != slot_ && is_submitted(use.point);
     });
-    if (submitted) best = link;
+    if (!submitted) continue;
+    best = link;
+    if (block.size == request.size) break;
   }
   return best == nullptr ? nullptr : &unlink_pending(best);
 }
@@ -241,7 +247,7 @@ void Arena::put_back_pending(Block& block) {
 std::size_t Arena::release_empty() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  collect_pending_locked();
+  collect_pending_locked(false);
   merge_bins();
   const std::uint64_t done = timeline_.completed();
   return small_.release_empty(done) + large_.release_empty(done);

@@ -41,7 +41,7 @@ struct BlockRequest {
   bool large = false;
 };
 
-/// Heaps with best fit for small and for large blocks; bins of small blocks ready for the next refill;
+/// Heaps for small and for large blocks; bins of small blocks ready for the next refill;
 /// blocks freed elsewhere; blocks that other streams may still use.
 ///
 /// Invariants (docs/concurrency.md):
@@ -81,8 +81,8 @@ class Arena {
       EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
-  /// A pending block that would serve the request and whose uses were all submitted; it is the
-  /// caller's, in state moving, until given or put back.
+  /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal
+  /// ones the first that was freed; it is the caller's, in state moving, until given or put back.
   Block* claim_pending(const BlockRequest& request) EXCLUDES(mutex_);
   void put_back_pending(Block& block) EXCLUDES(mutex_);
 
@@ -109,7 +109,8 @@ class Arena {
   void take_in(Block& block) REQUIRES(mutex_);
   void take_in_remote() REQUIRES(mutex_);
   void merge_bins() REQUIRES(mutex_);
-  bool collect_pending_locked() REQUIRES(mutex_);
+  /// oldest_only: stops at the first that is still used. They mostly end in the order of their frees.
+  bool collect_pending_locked(bool oldest_only) REQUIRES(mutex_);
   Block* take_locked(const BlockRequest& request, std::uint64_t done) REQUIRES(mutex_);
   bool all_reached(const Block& block) REQUIRES(mutex_);
   void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
@@ -130,8 +131,9 @@ class Arena {
   Space large_ GUARDED_BY(mutex_);
   std::array<BlockList, SizeClass::kCount> bins_ GUARDED_BY(mutex_);
   std::size_t bins_bytes_ GUARDED_BY(mutex_) = 0;
-  Block* pending_ GUARDED_BY(mutex_) = nullptr;  // linked through next
-  ByteGauge pending_bytes_;                      ///< written under mutex_
+  Block* pending_ GUARDED_BY(mutex_) = nullptr;         // linked through next, the first freed first
+  Block** pending_end_ GUARDED_BY(mutex_) = &pending_;  // the link that the next one is put into
+  ByteGauge pending_bytes_;                             ///< written under mutex_
 };
 
 }  // namespace millrace

@@ -20,7 +20,7 @@ struct Heap;
 enum class BlockState : std::uint8_t {
   unused,   ///< a descriptor without a range
   hole,     ///< address space without memory
-  free,     ///< in its space's best fit
+  free,     ///< in its space's free ranges
   binned,   ///< free and unmerged, in its arena's bins
   cached,   ///< free, in a thread's cache
   unsent,   ///< freed by a thread of another arena, not yet handed over
@@ -72,7 +72,8 @@ struct alignas(sync::kCacheLine) Block {
   std::uint16_t size_class = 0;           ///< small blocks
   bool large = false;                     ///< which of the arena's spaces it is from
   // Bookkeeping.
-  boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>> best_fit;
+  boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
+      range;  ///< FreeRanges
   Heap* heap = nullptr;
   Block* left = nullptr;  ///< neighbours by address in the heap
   Block* right = nullptr;
@@ -94,7 +95,7 @@ struct alignas(sync::kCacheLine) Block {
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
 
-static_assert(offsetof(Block, best_fit) == sync::kCacheLine, "the fast path's fields are one line");
+static_assert(offsetof(Block, range) == sync::kCacheLine, "the fast path's fields are one line");
 
 /// Blocks linked through next.
 struct BlockList {

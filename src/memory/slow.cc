@@ -30,7 +30,9 @@ Block* Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& r
     } else if (Block* block = arena.take(request, false)) {
       return block;
     }
-    if (reuse_pending(arena, request)) continue;
+    if (reuse_pending(arena, request) || arena.collect_pending()) continue;
+    // What this thread caches in other classes may be merged into what is asked for.
+    if (!request.large && cache.flush_arena(arena)) continue;
     // Another thread on the same stream may take what we grew by: then we grow again.
     if (!arena.grow(request).ok()) return nullptr;
   }

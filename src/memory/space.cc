@@ -20,7 +20,8 @@ Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& 
       geometry_(geometry),
       source_(source),
       map_(map),
-      pool_(pool) {}
+      pool_(pool),
+      free_(large ? FreeRanges::Fit::first : FreeRanges::Fit::best) {}
 
 Space::~Space() {
   free_.clear();
@@ -45,22 +46,20 @@ Space::~Space() {
 
 Block* Space::take(std::size_t size, std::size_t alignment, std::uint64_t done) {
   pool_.reserve(2);
-  for (auto found = free_.lower_bound(size, BySize()); found != free_.end(); ++found) {
-    if (found->free_value > done) continue;
-    const std::size_t before = padding(*found, alignment);
-    if (found->size < before + size) continue;
-    Block* block = &*found;
-    remove(*block);
-    if (before != 0) {
-      Block& aligned = split(*block, before);
-      insert(*block, BlockState::free);
-      block = &aligned;
-    }
-    if (block->size > size) insert(split(*block, size), BlockState::free);
-    map_.set_block(*block);
-    return block;
+  Block* block = free_.find(size, [&](const Block& range) {
+    return range.free_value <= done && range.size >= padding(range, alignment) + size;
+  });
+  if (block == nullptr) return nullptr;
+  const std::size_t before = padding(*block, alignment);
+  remove(*block);
+  if (before != 0) {
+    Block& aligned = split(*block, before);
+    insert(*block, BlockState::free);
+    block = &aligned;
   }
-  return nullptr;
+  if (block->size > size) insert(split(*block, size), BlockState::free);
+  map_.set_block(*block);
+  return block;
 }
 
 void Space::give(Block& block) noexcept {
@@ -92,8 +91,7 @@ void Space::absorb_right(Block& block) noexcept {
 }
 
 void Space::remove(Block& block) noexcept {
-  BestFit& from = tree(block.state());
-  from.erase(from.iterator_to(block));
+  ranges(block.state()).erase(block);
   block.set_state(BlockState::moving);
 }
 
@@ -109,7 +107,7 @@ Block& Space::insert(Block& block, BlockState state) noexcept {
     absorb_right(*merged);
   }
   merged->set_state(state);
-  tree(state).insert(*merged);
+  ranges(state).insert(*merged);
   return *merged;
 }
 
@@ -119,19 +117,19 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
   // alignment is what the worst start would take, less where the start is known.
   Block* best = nullptr;
   std::size_t best_need = 0;
-  for (Block& hole : holes_) {
+  bool enough = false;
+  holes_.for_each([&](Block& hole) {
     const bool tail = hole.left != nullptr && hole.left->state() == BlockState::free;
     const Block& start = tail ? *hole.left : hole;
     const std::size_t needed = padding(start, alignment) + size;
     const std::size_t present = tail ? start.size : 0;
     const std::size_t need = round_up(needed - std::min(needed, present), geometry_.granule);
-    if (need == 0) return {};  // what came back meanwhile is enough
-    if (need > hole.size) continue;
-    if (best == nullptr || need < best_need) {
-      best = &hole;
-      best_need = need;
-    }
-  }
+    if (need == 0) enough = true;
+    if (need > hole.size || (best != nullptr && need >= best_need)) return;
+    best = &hole;
+    best_need = need;
+  });
+  if (enough) return {};  // what came back meanwhile
   if (best == nullptr) {
     // Said before address space is reserved and described, which for an absurd size is a lot.
     if (size > source_.limit.limit()) return no_room(size);
@@ -239,10 +237,10 @@ std::size_t Space::release_empty(std::uint64_t done) noexcept {
 
 std::uint64_t Space::next_free_value(std::uint64_t done, std::uint64_t submitted) const noexcept {
   std::uint64_t next = 0;
-  for (const Block& block : free_) {
-    if (block.free_value <= done || block.free_value > submitted) continue;
+  free_.for_each([&](const Block& block) {
+    if (block.free_value <= done || block.free_value > submitted) return;
     next = next == 0 ? block.free_value : std::min(next, block.free_value);
-  }
+  });
   return next;
 }
 

@@ -1,7 +1,5 @@
-// The memory of an arena for one kind of size: heaps that grow in place, best fit, split and merge.
+// The memory of an arena for one kind of size: heaps that grow in place, split and merge.
 #pragma once
-
-#include <boost/intrusive/set.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +8,7 @@
 
 #include "memory/block.h"
 #include "memory/block_pool.h"
+#include "memory/free_ranges.h"
 #include "memory/geometry.h"
 #include "memory/heap.h"
 #include "memory/page_map.h"
@@ -32,10 +31,10 @@ class Space {
 
   std::size_t unit() const noexcept { return unit_; }
 
-  /// The smallest free range that fits, its rest left free; null if there is none. The block is in
-  /// state moving. size is a multiple of unit(). Only ranges that no work beyond done may still use,
-  /// for takers that this arena's stream does not order. Throws std::bad_alloc before anything has
-  /// changed.
+  /// A free range that fits, its rest left free: the smallest one of a space for small blocks, the one with
+  /// the lowest address of one for large blocks; null if there is none. The block is in state moving. size is
+  /// a multiple of unit(). Only ranges that no work beyond done may still use, for takers that this arena's
+  /// stream does not order. Throws std::bad_alloc before anything has changed.
   Block* take(std::size_t size, std::size_t alignment, std::uint64_t done = kAnyValue);
   /// Takes back a block, merged with what is free around it.
   void give(Block& block) noexcept;
@@ -44,7 +43,7 @@ class Space {
   /// Gives back whole granules that are free and that work up to done no longer uses; bytes.
   std::size_t release_empty(std::uint64_t done) noexcept;
 
-  std::size_t largest_free() const noexcept { return free_.empty() ? 0 : free_.rbegin()->size; }
+  std::size_t largest_free() const noexcept { return free_.largest(); }
   /// The smallest free_value among free blocks that is beyond done and at most submitted; 0 if there is
   /// none.
   std::uint64_t next_free_value(std::uint64_t done, std::uint64_t submitted) const noexcept;
@@ -57,31 +56,19 @@ class Space {
   }
 
  private:
-  struct BySize {
-    bool operator()(const Block& a, const Block& b) const noexcept {
-      return a.size != b.size ? a.size < b.size : a.data() < b.data();
-    }
-    bool operator()(const Block& a, std::size_t size) const noexcept { return a.size < size; }
-    bool operator()(std::size_t size, const Block& a) const noexcept { return size < a.size; }
-  };
-  using BestFit =
-      boost::intrusive::set<Block,
-                            boost::intrusive::member_hook<Block, decltype(Block::best_fit), &Block::best_fit>,
-                            boost::intrusive::compare<BySize>>;
-
   Status add_heap(std::size_t bytes);
   Status fill_hole(Block& hole, std::size_t bytes);
   Status no_room(std::size_t bytes) const;
   void release_heap(std::size_t index) noexcept;
-  /// Splits off the first bytes of a block that is in no tree; the rest is a new block to its right.
+  /// Splits off the first bytes of a block that is in no ranges; the rest is a new block to its right.
   Block& split(Block& block, std::size_t bytes) noexcept;
-  /// Takes a block out of the tree of its state; it is moving then.
+  /// Takes a block out of the ranges of its state; it is moving then.
   void remove(Block& block) noexcept;
-  /// Adds a block to the tree of its new state, merged with its neighbours there; returns what it
+  /// Adds a block to the ranges of its new state, merged with its neighbours there; returns what it
   /// has become part of.
   Block& insert(Block& block, BlockState state) noexcept;
   void absorb_right(Block& block) noexcept;
-  BestFit& tree(BlockState state) noexcept { return state == BlockState::free ? free_ : holes_; }
+  FreeRanges& ranges(BlockState state) noexcept { return state == BlockState::free ? free_ : holes_; }
 
   const bool large_;
   const std::size_t unit_;
@@ -89,8 +76,8 @@ class Space {
   HeapSource& source_;
   PageMap& map_;
   BlockPool& pool_;
-  BestFit free_;
-  BestFit holes_;
+  FreeRanges free_;
+  FreeRanges holes_{FreeRanges::Fit::best};
   std::vector<std::unique_ptr<Heap>> heaps_;
 };
 

@@ -122,7 +122,12 @@ void ThreadCache::send_all(Unsent& unsent) noexcept {
   unsent = {};
 }
 
-void ThreadCache::flush(ArenaCache& cache) noexcept {
+bool ThreadCache::flush_arena(const Arena& arena) noexcept {
+  ArenaCache* const cache = find(&arena);
+  return cache != nullptr && flush(*cache);
+}
+
+bool ThreadCache::flush(ArenaCache& cache) noexcept {
   BlockList back;
   for (ArenaCache::Magazine& magazine : cache.magazines) {
     while (Block* block = magazine.first) {
@@ -131,8 +136,10 @@ void ThreadCache::flush(ArenaCache& cache) noexcept {
     }
     magazine.count = 0;
   }
+  if (back.empty()) return false;
   cached_.subtract(back.bytes);
   cache.arena->give(back);
+  return true;
 }
 
 void ThreadCache::flush() noexcept {

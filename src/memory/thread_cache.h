@@ -118,6 +118,8 @@ class ThreadCache final : public ContextPart {
 
   /// Gives every cached and unsent block back to its arena.
   void flush() noexcept;
+  /// The same of one arena's cached blocks; false if there were none.
+  [[nodiscard]] bool flush_arena(const Arena& arena) noexcept;
   void publish_peak() noexcept { peak_share_.publish(shared_.peak); }
   void retire() noexcept override { flush(); }
   void fold() noexcept override;
@@ -139,7 +141,8 @@ class ThreadCache final : public ContextPart {
   bool grow_portion(std::size_t bytes) noexcept;
   ArenaCache& select(Arena& arena);
   void make_room(ArenaCache& cache, Block& block);
-  void flush(ArenaCache& cache) noexcept;
+  /// False if there was nothing in it.
+  bool flush(ArenaCache& cache) noexcept;
   void send_all(Unsent& unsent) noexcept;
 
   const Shared shared_;
