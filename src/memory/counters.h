@@ -60,6 +60,8 @@ class alignas(sync::kCacheLine) Counters {
     sync::add_single_writer(frees_, std::uint64_t{1});
   }
 
+  /// For the context's holder.
+  std::uint64_t allocations() const noexcept { return allocations_.load(std::memory_order_relaxed); }
   // acquire: pairs with the release in add_single_writer (M4).
   void add_freed_to(Totals& totals) const noexcept {
     totals.freed_bytes += freed_bytes_.load(std::memory_order_acquire);

@@ -32,7 +32,7 @@ Block* Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& r
     }
     if (reuse_pending(arena, request) || arena.collect_pending()) continue;
     // What this thread caches in other classes may be merged into what is asked for.
-    if (!request.large && cache.flush_arena(arena)) continue;
+    if (!request.large && cache.flush_before_growth(arena)) continue;
     // Another thread on the same stream may take what we grew by: then we grow again.
     if (!arena.grow(request).ok()) return nullptr;
   }

@@ -6,6 +6,8 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kPortion = kMiB;
+/// Allocations; filling a cache again costs as much as some hundred of them.
+constexpr std::uint64_t kBetweenFlushes = 512;
 
 }  // namespace
 
@@ -122,9 +124,13 @@ void ThreadCache::send_all(Unsent& unsent) noexcept {
   unsent = {};
 }
 
-bool ThreadCache::flush_arena(const Arena& arena) noexcept {
+bool ThreadCache::flush_before_growth(const Arena& arena) noexcept {
+  const std::uint64_t now = counters_.allocations();
+  if (now < next_flush_) return false;
   ArenaCache* const cache = find(&arena);
-  return cache != nullptr && flush(*cache);
+  if (cache == nullptr || !flush(*cache)) return false;
+  next_flush_ = now + std::max(now / 8, kBetweenFlushes);
+  return true;
 }
 
 bool ThreadCache::flush(ArenaCache& cache) noexcept {

@@ -88,15 +88,17 @@ class LeaseTable {
   void take_back_parked() noexcept EXCLUDES(mutex_);
   Status exhausted(ErrorCode code, const char* advice) const;
 
-  Core& core_;
-  const int slots_;
-  const ExhaustionPolicy policy_;
-  const std::chrono::nanoseconds timeout_;
-  alignas(sync::kInterference) sync::atomic<int> waiting_{0};  // threads in wait_for_free; read by every park
   alignas(sync::kInterference) sync::Mutex mutex_;
   sync::ConditionVariable returned_;  // free_ is not empty or closed_ was set
   std::vector<int> free_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
+
+  // Read by every park, and hardly ever written.
+  alignas(sync::kInterference) sync::atomic<int> waiting_{0};  // threads in wait_for_free
+  Core& core_;
+  const int slots_;
+  const ExhaustionPolicy policy_;
+  const std::chrono::nanoseconds timeout_;
 };
 
 }  // namespace millrace

@@ -8,6 +8,12 @@
 
 #include "cuda_peer.h"
 
+// Exported, and declared in no header: c10 asks through it which devices are in use, and the rest of PyTorch,
+// which is not here, would have answered.
+namespace c10::cuda::_internal {
+C10_CUDA_API void setHasPrimaryContext(bool (*function)(DeviceIndex));
+}
+
 namespace millrace::peers {
 namespace {
 
@@ -17,7 +23,10 @@ struct Torch {
   explicit Torch(int number) : device(number) {
     c10::cuda::set_device(static_cast<c10::DeviceIndex>(number));
     static std::once_flag once;
-    std::call_once(once, [] { caching::init(c10::cuda::device_count()); });
+    std::call_once(once, [] {
+      c10::cuda::_internal::setHasPrimaryContext([](c10::DeviceIndex) { return true; });
+      caching::init(c10::cuda::device_count());
+    });
   }
   ~Torch() { caching::emptyCache(); }
 
