@@ -129,8 +129,9 @@ class MILLRACE_API Stream {
   /// Opens the driver's own stream for work that the caller puts on it: kernels, calls of libraries. Commits
   /// what was recorded before; if the device can't have all of that yet (a host task, or work that waits for
   /// what was not committed), blocks until it is done. uses: what that work touches, so that the strict rules
-  /// see it. Throws Unsupported where the driver has no streams, TimedOut never; rule "one-encoder" while a
-  /// recorder is open, "wait-in-own-handler" where it would have to block.
+  /// see it. Throws Unsupported where the driver has no streams; rule "one-encoder" while a recorder is open
+  /// ("encoder-open-at-commit" if another thread opens one meanwhile), "wait-in-own-handler" where it would
+  /// have to block.
   NativeRecorder record_native(std::initializer_list<Use> uses = {});
 
   /// What is recorded from here on runs after what the event marks, and fails if that failed. Does not
@@ -257,7 +258,8 @@ class MILLRACE_API Recorder {
 /// counts as done when the command buffer that is being recorded is done: so commit. If that buffer is
 /// abandoned the work has run all the same, and memory is still not reused before it is done.
 ///
-/// Ends before the device is closed: work that is put on the stream later is not waited for.
+/// Ends before its command buffer is abandoned, the lease of its stream ends or the device is closed: work
+/// that is put on the stream later is ordered with nothing and waited for by nobody.
 ///
 /// Thread safety: one thread at a time.
 class MILLRACE_API NativeRecorder {
@@ -268,7 +270,8 @@ class MILLRACE_API NativeRecorder {
   ~NativeRecorder();
 
   /// CUDA: a cudaStream_t of the device's primary context, in which the caller's thread has to be
-  /// (cudaSetDevice). Rule "encode-after-end" after the end.
+  /// (cudaSetDevice). Rule "encode-after-end" after the end, "encode-after-commit" once the command buffer
+  /// has been given up.
   void* stream() const;
   /// Other work can be recorded from here on. A second call does nothing.
   void end() noexcept;

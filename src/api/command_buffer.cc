@@ -161,7 +161,20 @@ NativeRecorder::~NativeRecorder() {
 }
 
 void* NativeRecorder::stream() const {
-  static_cast<void>(open_state_of(state_, "NativeRecorder::stream"));
+  constexpr const char* kCall = "NativeRecorder::stream";
+  refuse_in_forked_child(kCall);
+  if (state_ == nullptr) {
+    throw_rule("encode-after-end",
+               "the NativeRecorder has ended (or was moved from); open a new one with Stream::record_native",
+               {.call = kCall, .device = {}, .rule = {}});
+  }
+  if (state_->status() != BufferStatus::recording) {
+    throw_rule(
+        "encode-after-commit",
+        "the command buffer was given up, its stream's lease has ended or the device was closed: what is put "
+        "on the driver's stream from here on would be ordered with nothing",
+        state_->core().error_context(kCall, state_->queue()));
+  }
   return stream_;
 }
 

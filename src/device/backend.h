@@ -33,6 +33,9 @@ struct Submission {
   std::vector<TimelinePoint> waits;  ///< all of them were submitted before
   std::vector<Operation> operations;
   std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
+  /// It follows work of a caller's own on the driver's stream (native_stream): whatever becomes of it, it is
+  /// not reported, nor refused, before that is done.
+  bool native = false;
   /// It runs nothing and completes with a failure, which may_run gives.
   bool given_up = false;
   /// Somebody wants to know when it was done, as exactly as the device can tell.

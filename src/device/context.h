@@ -86,6 +86,10 @@ class alignas(sync::kInterference) Context {
   Hold try_steal() noexcept { return {lock_.try_claim() ? &lock_ : nullptr, false}; }
   /// Waits for the holder, then takes the context for good; false if somebody else had done so.
   [[nodiscard]] bool try_retire() noexcept { return lock_.retire(); }
+  /// The same for the owning thread.
+  [[nodiscard]] bool try_retire_own() noexcept { return lock_.retire_by_owner(); }
+  /// Does the owner seem to hold it? A hint.
+  bool seems_held() const noexcept { return lock_.seems_owned(); }
   bool retired() const noexcept { return lock_.retired(); }
 
   ContextPart* part(LayerId layer) const noexcept { return parts_[static_cast<std::size_t>(layer)].get(); }

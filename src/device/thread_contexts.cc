@@ -93,7 +93,7 @@ void ThreadContexts::thread_exit(ThreadContexts* contexts) noexcept {
   for (const Entry& entry : contexts->entries_) {
     Context& context = *entry.context;
     // X3: if the closing device is first, it has done all this, and detach waits until it has.
-    if (context.try_retire()) context.retire_parts();
+    if (context.try_retire_own()) context.retire_parts();
     context.core().detach(context);
     delete &context;
   }

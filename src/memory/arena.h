@@ -131,7 +131,7 @@ class Arena {
   Space large_ GUARDED_BY(mutex_);
   std::array<BlockList, SizeClass::kCount> bins_ GUARDED_BY(mutex_);
   std::size_t bins_bytes_ GUARDED_BY(mutex_) = 0;
-  Block* pending_ GUARDED_BY(mutex_) = nullptr;         // linked through next, the first freed first
+  Block* pending_ GUARDED_BY(mutex_) = nullptr;         // linked through next, mostly the first freed first
   Block** pending_end_ GUARDED_BY(mutex_) = &pending_;  // the link that the next one is put into
   ByteGauge pending_bytes_;                             ///< written under mutex_
 };

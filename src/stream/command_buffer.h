@@ -70,7 +70,7 @@ class BufferState final : public sync::RefCounted {
   StreamState& stream_;  // in the core's layer, which lives as long as the core
   const QueueId queue_;
   const std::uint64_t sequence_;
-  const std::uint32_t generation_;  // of the lease that it was begun in
+  std::uint32_t generation_;  // of the lease that it was begun in
   sync::atomic<BufferStatus> status_{BufferStatus::recording};
 
   // All that follows is guarded by the stream's mutex, but last_value_ and the jobs once handed over.

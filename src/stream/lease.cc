@@ -1,5 +1,6 @@
 #include "stream/lease.h"
 
+#include <chrono>
 #include <span>
 #include <string>
 
@@ -9,6 +10,28 @@
 #include "sync/thread.h"
 
 namespace millrace {
+namespace {
+
+constexpr std::chrono::microseconds kOperation{
+    50};  // a context is held for less, unless its thread is preempted
+
+/// Counts a thread that waits for a slot.
+class Waiting {
+ public:
+  // seq_cst: F1 with the announcement in park (S10).
+  explicit Waiting(sync::atomic<int>& count) noexcept : count_(count) {
+    count_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  // relaxed: whoever still sees it makes a slot free that might have been parked.
+  ~Waiting() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  sync::atomic<int>& count_;
+};
+
+}  // namespace
 
 void LeasePart::retire() noexcept {
   if (stream_.slot >= 0) pool_.end_lease(nullptr, std::exchange(stream_, {}).slot);
@@ -43,14 +66,10 @@ Status LeaseTable::acquire(bool may_wait, int* slot) {
     return exhausted(ErrorCode::PoolExhausted,
                      "inside a handler or a host task a lease is not waited for: take it before");
   }
-  // seq_cst: F1 with the announcement in park (S10).
-  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  const Waiting waiting(waiting_);
   sync::heavy_fence();
   take_back_parked();
-  status = wait_for_free(slot);
-  // relaxed: whoever still sees it makes a slot free that might have been parked.
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
-  return status;
+  return wait_for_free(slot);
 }
 
 bool LeaseTable::take_free(int* slot) noexcept {
@@ -95,14 +114,16 @@ void LeaseTable::take_back_parked() noexcept {
         auto& part = static_cast<LeasePart&>(*context->part(LayerId::streams));
         // seq_cst: F1 with the announcement in park, for a thread that waits; for others it is a hint.
         if (part.parked_.load(std::memory_order_seq_cst) < 0 || context->retired()) continue;
-        if (const Context::Hold hold = context->try_steal()) {
-          if (const int slot = part.take_parked(); slot >= 0) add_free(slot);
-        } else {
-          again = true;  // its owner is at work, which is short; not waited for under the list's lock (O1)
+        // Its owner may be at work; that is not waited for under the list's lock (O1).
+        const Context::Hold hold = context->seems_held() ? Context::Hold() : context->try_steal();
+        if (!hold) {
+          again = policy_ != ExhaustionPolicy::share;  // there are others to share
+          continue;
         }
+        if (const int slot = part.take_parked(); slot >= 0) add_free(slot);
       }
     });
-    if (again) sync::yield();
+    if (again) sync::sleep_for(kOperation);
   }
 }
 

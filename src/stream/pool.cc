@@ -16,6 +16,8 @@ namespace {
 
 // Waking a thread that blocks takes about as long.
 constexpr std::chrono::microseconds kSpin{10};
+// How often a lease looks for a stream before it falls back on the default one.
+constexpr int kShareTries = 8;
 
 }  // namespace
 
@@ -65,28 +67,38 @@ StreamId StreamPool::lease(Context& context, const char* call) {
     LeasePart& own = own_part(context);
     if (const int slot = own.take_parked(); slot >= 0) {
       sync::add_single_writer(own.leases_, std::uint64_t{1});
-      return begin_lease(slot);
+      return {slot, state(slot).begin_lease()};
     }
   }
-  int slot = 0;
-  const Status status = leases_.acquire(!core_.on_device_thread(), &slot);
-  if (!status.ok()) throw Error(status.error().code(), status.error().message(), core_.error_context(call));
-  leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-  return begin_lease(slot);
+  // Who holds the slots that could be shared may end those leases meanwhile: then there are free ones.
+  for (int tries = 0; tries < kShareTries; ++tries) {
+    int slot = 0;
+    const Status status = leases_.acquire(!core_.on_device_thread(), &slot);
+    if (!status.ok()) throw Error(status.error().code(), status.error().message(), core_.error_context(call));
+    const std::optional<StreamId> taken =
+        slot >= 0 ? StreamId{slot, state(slot).begin_lease()} : share_lease();
+    if (!taken) continue;
+    leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+    return *taken;
+  }
+  // There is no other, or all of them keep changing hands.
+  leases_taken_.fetch_add(1, std::memory_order_relaxed);
+  shared_leases_.fetch_add(1, std::memory_order_relaxed);
+  return default_stream();
 }
 
-StreamId StreamPool::begin_lease(int slot) noexcept {
-  if (slot >= 0) return {slot, state(slot).begin_lease()};
-  shared_leases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+std::optional<StreamId> StreamPool::share_lease() noexcept {
   // relaxed: any stream will do; in turn, so that the leases spread over them.
   const std::uint32_t first = next_shared_.fetch_add(1, std::memory_order_relaxed);
   const auto others = static_cast<std::uint32_t>(size() - 1);
   for (std::uint32_t tried = 0; tried < others; ++tried) {
     const int shared = 1 + static_cast<int>((first + tried) % others);
-    if (const std::optional<std::uint32_t> generation = state(shared).try_share_lease())
-      return {shared, *generation};
+    if (const std::optional<std::uint32_t> generation = state(shared).try_share_lease()) {
+      shared_leases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+      return StreamId{shared, *generation};
+    }
   }
-  return default_stream();  // there is no other, or all are being tidied up
+  return std::nullopt;
 }
 
 void StreamPool::end_lease(Context* mine, int slot) noexcept {
@@ -177,26 +189,42 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
 StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
   StreamState& stream = state_of(id, call);
   stream.check_no_recorder(id.generation, "one-encoder", call);
-  for (;;) {
+  const auto throw_if_failed = [&](const Status& status) {
+    if (!status.ok())
+      throw Error(status.error().code(), status.error().message(), core_.error_context(call, id.slot));
+  };
+  for (bool asked = false;;) {
+    void* driver_stream = nullptr;
+    if (!std::exchange(asked, true)) {
+      // Before anything is committed: the device may have no such streams.
+      const sync::Gate::Pass pass = core_.enter(call);
+      throw_if_failed(core_.backend().native_stream(id.slot, &driver_stream));
+    }
     const std::uint64_t value = commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
                                   return stream.commit(id.generation, may_queue, call);
                                 }).value;
     {
       const sync::Gate::Pass pass = core_.enter(call);
-      Native native{stream.open_native(id.generation, value, uses, call)};
+      Native native{stream.open_native(id.generation, value, call)};
       if (!native.buffer) continue;  // another thread has recorded since
-      Status status;
-      // What was not submitted waits for others still.
-      if (stream.timeline().submitted() >= value)
-        status = core_.backend().native_stream(id.slot, &native.stream);
-      if (native.stream != nullptr) return native;
+      try {
+        // What was not submitted waits for others still.
+        if (stream.timeline().submitted() >= value)
+          throw_if_failed(core_.backend().native_stream(id.slot, &native.stream));
+        if (native.stream != nullptr) {
+          stream.begin_native(*native.buffer, uses, call);
+          return native;
+        }
+      } catch (...) {
+        stream.close_native(*native.buffer);
+        throw;
+      }
       stream.close_native(*native.buffer);
-      if (!status.ok())
-        throw Error(status.error().code(), status.error().message(), core_.error_context(call, id.slot));
     }
     refuse_wait_in_own_handler(stream, call);
     assist(id.slot, std::nullopt, [&] { return stream.timeline().completed() >= value; });
     static_cast<void>(stream.wait_until_completed(value, std::nullopt));
+    sync::yield();  // the backend may be about to say that it is through with it
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -157,8 +158,8 @@ class StreamPool final : public Layer, public CompletionSink {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   }
 
-  /// Begins a lease of a slot that the caller has taken; -1: shares one that others hold.
-  StreamId begin_lease(int slot) noexcept;
+  /// A lease of a slot that others hold, in turn; nothing if there is none.
+  std::optional<StreamId> share_lease() noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   /// Of a stream that comes from outside. Throws InvalidArgument.
   StreamState& state_of(StreamId stream, const char* call) const;

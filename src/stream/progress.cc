@@ -73,6 +73,7 @@ void StreamState::submit(Segment& segment) noexcept {
   submission.value = recorded.value;
   submission.sequence = recorded.sequence;
   submission.waits = std::move(recorded.waits);
+  submission.native = segment.native;
   submission.given_up = !segment.failure.ok();
   submission.timed = !segment.markings.empty();
   submission.dependencies = segment.depends;

@@ -91,8 +91,10 @@ BufferState& StreamState::recording() {
     current_ = sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_,
                                            next_sequence_, generation());
     ++next_sequence_;
-    // seq_cst: with the exchange in drop_holder, and the loads that follow both, one sees the other (S8).
+    // seq_cst both: with the compare-exchange in drop_holder and the load that follows it, one sees the other
+    // (S8): the buffer is of the lease that is now, or who ends that one finds it.
     static_cast<void>(recording_.exchange(true, std::memory_order_seq_cst));
+    current_->generation_ = LeaseWord::generation(lease_.load(std::memory_order_seq_cst));
   }
   return *current_;
 }
@@ -101,8 +103,7 @@ BufferState& StreamState::recording(std::uint32_t generation, const char* call) 
   check_usable(generation, call);
   const bool begins = !current_;
   BufferState& buffer = recording();
-  // seq_cst: as in recording. A lease that ends later finds the buffer.
-  if (!begins || LeaseWord::generation(lease_.load(std::memory_order_seq_cst)) == generation) return buffer;
+  if (!begins || buffer.generation_ == generation) return buffer;  // a lease that ends later finds it
   current_ = {};
   --next_sequence_;
   recording_.store(false, std::memory_order_relaxed);  // relaxed: nothing was recorded
@@ -170,12 +171,19 @@ sync::Ref<BufferState> StreamState::open_recorder(std::uint32_t generation, cons
 }
 
 sync::Ref<BufferState> StreamState::open_native(std::uint32_t generation, std::uint64_t committed,
-                                                std::span<const Use> uses, const char* call) {
+                                                const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("one-encoder", call);
-  if (current_ || timeline_.committed() != committed) return {};
-  BufferState& buffer = recording(generation, call);
+  if (timeline_.committed() != committed) return {};
+  if (current_ && (current_->has_work_ || !current_->segments_.empty())) return {};
+  recording(generation, call).recorder_open_ = true;
+  return current_;
+}
+
+void StreamState::begin_native(BufferState& buffer, std::span<const Use> uses, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_recording(buffer, "encode-after-commit", call);
   if (UseChecker* const checker = pool_.core().use_checker()) {
     for (const Use& use : uses) checker->check(use, {slot_, timeline_.last_used() + 1});
   }
@@ -183,8 +191,6 @@ sync::Ref<BufferState> StreamState::open_native(std::uint32_t generation, std::u
   segment.native = true;
   segment.ended = true;
   buffer.has_work_ = true;
-  buffer.recorder_open_ = true;  // nothing is submitted until it is closed
-  return current_;
 }
 
 void StreamState::open_recorder(BufferState& buffer, const char* call) {

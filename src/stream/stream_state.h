@@ -101,10 +101,12 @@ class alignas(sync::kInterference) StreamState {
   void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
   sync::Ref<BufferState> current(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   sync::Ref<BufferState> open_recorder(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
-  /// A recorder with a segment that stands for native work. Null if anything was recorded or committed since
-  /// the timeline's committed was that.
-  sync::Ref<BufferState> open_native(std::uint32_t generation, std::uint64_t committed,
-                                     std::span<const Use> uses, const char* call) EXCLUDES(mutex_);
+  /// A recorder, so that nothing is submitted until it is closed; begin_native follows. Null if anything was
+  /// recorded or committed since the timeline's committed was that.
+  sync::Ref<BufferState> open_native(std::uint32_t generation, std::uint64_t committed, const char* call)
+      EXCLUDES(mutex_);
+  /// The segment that stands for native work. Throws as recording does.
+  void begin_native(BufferState& buffer, std::span<const Use> uses, const char* call) EXCLUDES(mutex_);
   void add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call)
       EXCLUDES(mutex_);
   void set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);

@@ -1,14 +1,19 @@
 #include "sync/asymmetric_fence.h"
 
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace millrace::sync {
 namespace {
+
+constexpr int kTries = 1000;
 
 bool membarrier(int command) noexcept {
   return syscall(SYS_membarrier, command, 0, 0) == 0;
@@ -24,12 +29,17 @@ void prepare_asymmetric_fences() noexcept {
 
 void heavy_fence() noexcept {
   if (!detail::fences_are_asymmetric.load(std::memory_order_relaxed)) return;  // relaxed: as in announce
-  if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+  for (int tries = 0; tries < kTries; ++tries) {
+    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+    if (errno != ENOMEM) break;  // of the kernel's own memory, for a moment
+    sched_yield();
+  }
   // Owners have stopped paying for the order: going on would let two parties hold one context.
-  std::fputs(
-      "millrace: the system call membarrier worked when the first device was opened and is refused now; "
-      "open the device after the process has entered its sandbox, or let the sandbox permit the call\n",
-      stderr);
+  std::fprintf(
+      stderr,
+      "millrace: the system call membarrier worked when the first device was opened and fails now (%s); "
+      "if the process has entered a sandbox since, let it permit the call or open devices inside it\n",
+      std::strerror(errno));
   std::abort();
 }
 

@@ -36,8 +36,8 @@ void announce(atomic<T>& word, T value) noexcept {
   }
 }
 
-/// The other half of F1: every thread of the process passes a full fence before it returns. It takes
-/// microseconds, more with more running threads.
+/// The other half of F1: every thread of the process passes a full fence before it returns, which takes
+/// microseconds, more with more running threads. Nothing to do where announce pays for the order.
 ///
 /// Thread safety: any thread.
 void heavy_fence() noexcept;

@@ -27,7 +27,7 @@ bool BiasedLock::try_claim() noexcept {
   return false;
 }
 
-bool BiasedLock::retire() noexcept {
+bool BiasedLock::claim_for_good() noexcept {
   Claim expected = Claim::none;
   // seq_cst: as in try_claim. X3: retired is never left.
   while (!claim_.compare_exchange_weak(expected, Claim::retired, std::memory_order_seq_cst,
@@ -36,6 +36,11 @@ bool BiasedLock::retire() noexcept {
     expected = Claim::none;
     yield();
   }
+  return true;
+}
+
+bool BiasedLock::retire() noexcept {
+  if (!claim_for_good()) return false;
   heavy_fence();
   while (owner_is_inside()) yield();
   return true;

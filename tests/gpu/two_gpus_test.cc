@@ -115,5 +115,36 @@ TEST_F(TwoGpus, TheSameWhenEachMayTouchTheOthersMemory) {
   finish();
 }
 
+// By a stream of the device that has not the memory, with and without the right to touch it.
+TEST_F(TwoGpus, HostMemoryAndTheOthersMemory) {
+  for (const bool granted : {false, true}) {
+    if (granted) devices_[1].grant_access(devices_[0]);
+    for (const std::size_t bytes : {std::size_t{4096}, std::size_t{4} << 20}) {
+      const Buffer far = devices_[1].buffer(bytes);
+      const std::vector<std::uint8_t> there(bytes, 9);
+      std::vector<std::uint8_t> back(bytes);
+      Stream stream = devices_[0].stream();
+      stream.copy(far.data(), there.data(), bytes);
+      stream.copy(back.data(), far.data(), bytes);
+      stream.wait();
+      EXPECT_EQ(back, there);
+      stream.fill(far.data(), 4, bytes);
+      if (granted) {
+        stream.copy(back.data(), far.data(), bytes);
+        stream.wait();
+        EXPECT_EQ(back.back(), 4);
+      } else {
+        try {
+          stream.wait();
+          ADD_FAILURE() << "a fill of memory that the device may not touch went well";
+        } catch (const Error& error) {
+          EXPECT_NE(error.message().find("grant_access"), std::string::npos) << error.what();
+        }
+      }
+    }
+  }
+  finish();
+}
+
 }  // namespace
 }  // namespace millrace::test

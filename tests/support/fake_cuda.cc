@@ -360,9 +360,19 @@ cuda::Driver make_driver() {
     *can = 1;
     return CUDA_SUCCESS;
   };
+  d.copy_now = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const CUdevice device = device_of(current_context);
+    if (!machine().may_touch(device, to) || !machine().may_touch(device, from))
+      return CUDA_ERROR_INVALID_VALUE;
+    std::memmove(pointer(to), pointer(from), bytes);
+    return CUDA_SUCCESS;
+  };
   d.copy_peer = [](CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, std::size_t bytes,
                    CUstream stream) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    // As with host memory that was not registered.
+    if (!machine().is_device(to) || !machine().is_device(from)) return CUDA_ERROR_INVALID_VALUE;
     return copy(to, from, bytes, stream);
   };
   d.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
@@ -379,7 +389,10 @@ cuda::Driver make_driver() {
     const std::lock_guard lock(machine().mutex);
     const Mapping* const mapping = machine().mapping_of(address);
     for (unsigned i = 0; i < count; ++i) {
-      if (wanted[i] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE) {
+      if (wanted[i] == CU_POINTER_ATTRIBUTE_ACCESS_FLAGS) {
+        const bool may = mapping == nullptr || mapping->accessible.contains(device_of(current_context));
+        *static_cast<unsigned*>(answers[i]) = may ? unsigned{CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE} : 0U;
+      } else if (wanted[i] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE) {
         *static_cast<unsigned*>(answers[i]) = is_device ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
       } else {
         *static_cast<int*>(answers[i]) = mapping != nullptr ? mapping->memory.device : -2;

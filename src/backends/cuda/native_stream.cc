@@ -57,7 +57,8 @@ Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
   const bool to_pageable = is_pageable(work.to, work.bytes, memory);
   const bool from_pageable = is_pageable(work.from, work.bytes, memory);
   if (!to_pageable && !from_pageable) return Place::device;
-  const bool taken_along = from_pageable && work.bytes <= kTakenAlong && is_device(work.to, memory);
+  const bool taken_along = from_pageable && work.bytes <= kTakenAlong && is_device(work.to, memory) &&
+                           device_of(work.to, memory) == memory.peers().own();
   return taken_along ? Place::device : Place::host;
 }
 
@@ -110,8 +111,35 @@ Status NativeStream::copy(const Operation& operation, const CopyWork& work) {
   return failed(result, operation);
 }
 
+Status NativeStream::copy_now(const Operation& operation, const CopyWork& work, CUdevice peer) {
+  CUcontext context = nullptr;
+  CUresult result = memory_.peers().context_of(peer, &context);
+  if (result != CUDA_SUCCESS) return failed(result, operation);
+  const ContextScope scope(context);
+  result = scope.result();
+  if (result == CUDA_SUCCESS)
+    result = driver().copy_now(address_of(work.to), address_of(work.from), work.bytes);
+  return failed(result, operation);
+}
+
+Status NativeStream::refuse_unreachable(const Operation& operation, const void* pointer) const {
+  const CUdevice owner = device_of(pointer, memory_);
+  if (owner == memory_.peers().own()) return {};
+  unsigned flags = 0;
+  CUpointer_attribute wanted = CU_POINTER_ATTRIBUTE_ACCESS_FLAGS;
+  void* answer = &flags;
+  const CUresult result = driver().pointer_attributes(1, &wanted, &answer, address_of(pointer));
+  if (result != CUDA_SUCCESS || flags != CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE) return {};
+  return Status(
+      ErrorCode::InvalidArgument,
+      "operation \"" + operation.name + "\" failed: the memory is cuda:" + std::to_string(owner) +
+          "'s, and this device may not touch it; call grant_access on that device, or copy it first",
+      {.call = {}, .device = device_, .stream = number_, .rule = {}});
+}
+
 Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   if (work.bytes == 0) return {};
+  if (Status refused = refuse_unreachable(operation, work.to); !refused.ok()) return refused;
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
 }
 
@@ -137,6 +165,7 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
   if (work.kept_count == 0) return {};
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
     if (work.reduced_count == 0 && pointer == work.input) continue;
+    if (Status refused = refuse_unreachable(operation, pointer); !refused.ok()) return refused;
     if (!is_pageable(pointer, 1, memory_)) continue;
     return Status(ErrorCode::InvalidArgument,
                   "operation \"" + operation.name +
@@ -171,8 +200,22 @@ Status NativeStream::run(const Operation& operation) {
     std::memset(fill_work->to, fill_work->value, fill_work->bytes);
     return {};
   }
+  if (copy_work != nullptr && copy_work->bytes != 0) {
+    // Between a peer and host memory of which the driver does not know: neither kind of copy on the stream
+    // does it where this device may not touch the peer's memory.
+    const CUdevice to = device_of(copy_work->to, memory_), from = device_of(copy_work->from, memory_);
+    const CUdevice own = memory_.peers().own();
+    if (to != own || from != own) {
+      if (is_pageable(copy_work->from, copy_work->bytes, memory_)) return copy_now(operation, *copy_work, to);
+      if (is_pageable(copy_work->to, copy_work->bytes, memory_)) return copy_now(operation, *copy_work, from);
+    }
+  }
   if (Status status = enqueue(operation); !status.ok()) return status;
   return synchronize();
+}
+
+void NativeStream::finish() noexcept {
+  if (stream_ != nullptr) (void)driver().stream_synchronize(stream_);
 }
 
 Status NativeStream::synchronize() {

@@ -43,10 +43,16 @@ class NativeStream {
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
   Status synchronize();
+  /// The same where a failure tells nobody anything; any thread.
+  void finish() noexcept;
 
  private:
   Status failed(CUresult result, const Operation& operation) const;
   Status copy(const Operation& operation, const CopyWork& work);
+  /// With nothing on the stream any more.
+  Status copy_now(const Operation& operation, const CopyWork& work, CUdevice peer);
+  /// Another device's memory that this one was not granted.
+  Status refuse_unreachable(const Operation& operation, const void* pointer) const;
   Status fill(const Operation& operation, const FillWork& work);
   Status reduce(const Operation& operation, const ReduceWork& work);
   /// Null, with the driver's answer in result, when there is none.

@@ -94,6 +94,14 @@ Status Queues::verdict() noexcept {
 }
 
 Status Queues::submit(Submission&& submission) noexcept {
+  const bool native = submission.native;
+  const QueueId queue = submission.queue;
+  Status refused = try_submit(std::move(submission));
+  if (native && !refused.ok() && queue >= 0 && queue < size()) at(queue).stream.finish();
+  return refused;
+}
+
+Status Queues::try_submit(Submission&& submission) noexcept {
   if (Status refused = failures_.check_queues(submission, size()); !refused.ok()) return refused;
   if (is_lost()) return verdict();
   // acquire: pairs with the release in stop.
@@ -223,7 +231,10 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
   if (result == CUDA_SUCCESS) result = take_event(queue, submission.timed, &taken);
-  if (result != CUDA_SUCCESS) return status_of(result, "asked for a stream and an event", device_, queue.id);
+  if (result != CUDA_SUCCESS) {
+    if (submission.native) queue.stream.finish();  // without an event it would be reported at once
+    return status_of(result, "asked for a stream and an event", device_, queue.id);
+  }
   Status failure;
   for (const TimelinePoint& wait : submission.waits) {
     if (failure.ok()) failure = wait_on_device(queue, wait);

@@ -117,6 +117,7 @@ class Queues final : public sync::RefCounted {
     NativeStream stream;  // filling's
   };
 
+  Status try_submit(Submission&& submission) noexcept;
   Queue& at(QueueId queue) noexcept { return *queues_[static_cast<std::size_t>(queue)]; }
 
   /// Can it go to the device now, without anybody being asked?

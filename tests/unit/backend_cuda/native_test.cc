@@ -231,9 +231,26 @@ TEST_F(NativeWork, BreaksNoRule) {
 TEST_F(NativeWork, IsUnsupportedWhereThereIsNoDriver) {
   Device device = Device::create("host");
   Stream stream = device.stream();
+  bool ran = false;
+  stream.run("goes on", [&] { ran = true; });
+  CommandBuffer buffer = stream.command_buffer();
   expect_code(ErrorCode::Unsupported, [&] { static_cast<void>(stream.record_native()); });
-  stream.run("goes on", [] {});
+  EXPECT_EQ(buffer.status(), BufferStatus::recording);  // nothing has changed
   stream.wait();
+  EXPECT_TRUE(ran);
+}
+
+TEST_F(NativeWork, TheStreamIsNotGivenOutOnceTheBufferIsGivenUp) {
+  Device device = Device::create("cuda:0");
+  StreamLease lease = device.lease();
+  NativeRecorder native = lease.stream().record_native();
+  lease.reset();
+  expect_rule("encode-after-commit", [&] { static_cast<void>(native.stream()); });
+  native.end();
+  Stream stream = device.stream();
+  NativeRecorder other = stream.record_native();
+  stream.command_buffer().abandon();
+  expect_rule("encode-after-commit", [&] { static_cast<void>(other.stream()); });
 }
 
 TEST_F(NativeWork, ALostDeviceSaysSo) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "support/expect_error.h"
@@ -36,6 +37,42 @@ TEST_F(CudaPeers, CopiesFindAWayWithoutAccess) {
   Device first = Device::create("cuda:0"), second = Device::create("cuda:1");
   EXPECT_EQ(through(first, second, 3), 3);
   EXPECT_EQ(through(second, first, 4), 4);
+}
+
+// By a stream of the device that has not the memory: small ones, which are taken along to a device's own, and
+// large ones.
+TEST_F(CudaPeers, CopiesBetweenTheHostAndAPeer) {
+  Device first = Device::create("cuda:0"), second = Device::create("cuda:1");
+  for (const bool granted : {false, true}) {
+    if (granted) second.grant_access(first);
+    for (const std::size_t bytes : {std::size_t{64}, std::size_t{1} << 20}) {
+      const Buffer far = second.buffer(bytes);
+      const std::vector<std::uint8_t> there(bytes, 9);
+      std::vector<std::uint8_t> back(bytes);
+      Stream stream = first.stream();
+      stream.copy(far.data(), there.data(), bytes);
+      stream.copy(back.data(), far.data(), bytes);
+      stream.wait();
+      EXPECT_EQ(back, there);
+    }
+  }
+}
+
+TEST_F(CudaPeers, FillsOfWhatAPeerHasSayWhatToDo) {
+  Device first = Device::create("cuda:0"), second = Device::create("cuda:1");
+  const Buffer far = second.buffer(4096);
+  Stream stream = first.stream();
+  stream.fill(far.data(), 1, 4096);
+  try {
+    stream.wait();
+    FAIL() << "it went well";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::InvalidArgument);
+    EXPECT_NE(error.message().find("grant_access"), std::string::npos) << error.what();
+  }
+  second.grant_access(first);
+  stream.fill(far.data(), 1, 4096);
+  EXPECT_NO_THROW(stream.wait());
 }
 
 TEST_F(CudaPeers, AccessCountsForWhatIsThereAndWhatComes) {

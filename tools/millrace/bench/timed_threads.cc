@@ -4,13 +4,18 @@
 #include <barrier>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
 namespace millrace::tool {
+namespace {
 
-TimedRun run_timed(int threads, std::chrono::milliseconds duration,
-                   const std::function<std::unique_ptr<TimedWork>(int thread)>& make) {
+constexpr int kTries = 100;
+
+TimedRun run_once(int threads, std::chrono::milliseconds duration,
+                  const std::function<std::unique_ptr<TimedWork>(int thread)>& make) {
   using Clock = std::chrono::steady_clock;
   std::atomic<std::uint64_t> operations{0};
   Clock::time_point start;
@@ -54,6 +59,19 @@ TimedRun run_timed(int threads, std::chrono::milliseconds duration,
   if (failure) std::rethrow_exception(failure);
   return {operations.load(std::memory_order_relaxed), std::chrono::duration<double>(stop - start).count(),
           own_seconds};
+}
+
+}  // namespace
+
+TimedRun run_timed(int threads, std::chrono::milliseconds duration,
+                   const std::function<std::unique_ptr<TimedWork>(int thread)>& make) {
+  for (int tries = 0; tries < kTries; ++tries) {
+    const TimedRun run = run_once(threads, duration, make);
+    if (run.operations != 0) return run;
+  }
+  throw std::runtime_error("the threads got to do nothing within " + std::to_string(duration.count()) +
+                           " ms, " + std::to_string(kTries) +
+                           " times over; measure for longer, or on a machine that does less");
 }
 
 }  // namespace millrace::tool

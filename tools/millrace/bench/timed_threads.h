@@ -31,7 +31,8 @@ struct TimedRun {
 };
 
 /// Each thread makes its work and warms up; then all start at once and run until the time is over. Throws
-/// the first failure of any of them, after all have ended.
+/// the first failure of any of them, after all have ended. A run in which nothing was done, as on a busy
+/// machine in a short time, is made again.
 TimedRun run_timed(int threads, std::chrono::milliseconds duration,
                    const std::function<std::unique_ptr<TimedWork>(int thread)>& make);
 
