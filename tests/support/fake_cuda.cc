@@ -310,8 +310,9 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.stream_create = [](CUstream* stream, unsigned, int) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
     *stream = reinterpret_cast<CUstream>(new FakeStream(device_of(current_context)));
-    return asked();
+    return CUDA_SUCCESS;
   };
   d.stream_destroy = [](CUstream stream) {
     delete &stream_of(stream);
@@ -327,8 +328,9 @@ cuda::Driver make_driver() {
     return asked();
   };
   d.event_create = [](CUevent* event, unsigned) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
     *event = reinterpret_cast<CUevent>(new FakeEvent);
-    return asked();
+    return CUDA_SUCCESS;
   };
   d.event_destroy = [](CUevent event) {
     delete &event_of(event);
