@@ -118,7 +118,7 @@ TEST_F(CudaPeers, GrantedWhileOthersCommit) {
   });
   for (Device* peer : {&second, &third}) {
     Stream stream = peer->stream();
-    const NativeRecorder native = stream.record_native();
+    NativeRecorder native = stream.record_native();
     for (const auto& buffers : held) {
       for (const Buffer& buffer : buffers) {
         EXPECT_EQ(fake_ordinary_copy(static_cast<CUstream>(native.stream()), buffer.as<std::uint8_t>() + 512,
@@ -126,6 +126,8 @@ TEST_F(CudaPeers, GrantedWhileOthersCommit) {
                   CUDA_SUCCESS);
       }
     }
+    native.end();
+    stream.wait();  // before the next device writes the same memory
   }
 }
 
