@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
@@ -111,6 +112,18 @@ def wait_for_handler(process, number):
         if int(caught.split()[1], 16) >> (number - 1) & 1:
             return
         time.sleep(0.01)
+
+
+def interrupted(*args):
+    """Runs a command with --json -, sends it SIGINT while it works; it must end with 5. Returns the document."""
+    with subprocess.Popen([PROGRAM, *map(str, args), "--json", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        wait_for_handler(process, signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 5, (process.returncode, err)
+    return json.loads(out)
 
 
 def main(module):

@@ -39,16 +39,9 @@ const char* cub_version() {
 }  // namespace
 }  // namespace millrace::peers
 
-extern "C" {
-
-uint32_t millrace_peer_interface(void) {
-  return MILLRACE_PEER_INTERFACE;
-}
-
-const millrace_peer* const* millrace_peers(void) {
+extern "C" const millrace_peer* const* millrace_peers(void) {
   using namespace millrace::peers;
   static const millrace_peer peer = CudaPeer<Cub>::table("CUB", cub_version());
   static const millrace_peer* const all[] = {&peer, nullptr};
   return all;
-}
 }

@@ -48,13 +48,7 @@ struct Malloc {
 }  // namespace
 }  // namespace millrace::peers
 
-extern "C" {
-
-uint32_t millrace_peer_interface(void) {
-  return MILLRACE_PEER_INTERFACE;
-}
-
-const millrace_peer* const* millrace_peers(void) {
+extern "C" const millrace_peer* const* millrace_peers(void) {
   using namespace millrace::peers;
   static const millrace_peer pool = CudaPeer<MallocAsync>::table("cudaMallocAsync", cuda_version());
   static const millrace_peer plain = [] {
@@ -64,5 +58,4 @@ const millrace_peer* const* millrace_peers(void) {
   }();
   static const millrace_peer* const all[] = {&pool, &plain, nullptr};
   return all;
-}
 }

@@ -1,4 +1,5 @@
-// What the peers on CUDA have in common: streams of the runtime, fills, an order between two streams.
+// What the peers on CUDA have in common: streams of the runtime, fills, an order between two streams. A peer
+// is one source file, which includes this once.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -7,6 +8,10 @@
 #include <exception>
 
 #include "peer.h"
+
+extern "C" uint32_t millrace_peer_interface(void) {
+  return MILLRACE_PEER_INTERFACE;
+}
 
 namespace millrace::peers {
 

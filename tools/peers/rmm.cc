@@ -58,18 +58,11 @@ struct Async : Rmm<rmm::mr::cuda_async_memory_resource> {
 }  // namespace
 }  // namespace millrace::peers
 
-extern "C" {
-
-uint32_t millrace_peer_interface(void) {
-  return MILLRACE_PEER_INTERFACE;
-}
-
-const millrace_peer* const* millrace_peers(void) {
+extern "C" const millrace_peer* const* millrace_peers(void) {
   using namespace millrace::peers;
   static const millrace_peer pool = CudaPeer<Pool>::table("RMM pool", RMM_VERSION);
   static const millrace_peer arena = CudaPeer<Arena>::table("RMM arena", RMM_VERSION);
   static const millrace_peer async = CudaPeer<Async>::table("RMM cuda_async", RMM_VERSION);
   static const millrace_peer* const all[] = {&pool, &arena, &async, nullptr};
   return all;
-}
 }

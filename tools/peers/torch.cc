@@ -54,13 +54,7 @@ struct Torch {
 }  // namespace
 }  // namespace millrace::peers
 
-extern "C" {
-
-uint32_t millrace_peer_interface(void) {
-  return MILLRACE_PEER_INTERFACE;
-}
-
-const millrace_peer* const* millrace_peers(void) {
+extern "C" const millrace_peer* const* millrace_peers(void) {
   using namespace millrace::peers;
   static const millrace_peer peer = [] {
     millrace_peer made = CudaPeer<Torch>::table("torch", TORCH_VERSION);
@@ -70,5 +64,4 @@ const millrace_peer* const* millrace_peers(void) {
   }();
   static const millrace_peer* const all[] = {&peer, nullptr};
   return all;
-}
 }

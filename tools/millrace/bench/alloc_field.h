@@ -77,4 +77,16 @@ inline double ns_of_a_core(const TimedRun& run, int threads) {
   return run.seconds * 1e9 * cores_in_use(threads) / static_cast<double>(run.operations);
 }
 
+/// glibc and mimalloc, where they take part: measure(case, count, blocks) is a contestant's figure with them.
+template <typename Measure>
+void add_host_peers(AllocMeasurement& all, const AllocField& field, Measure measure) {
+  if (!field.host_peers) return;
+  all.contestants.push_back(
+      {"glibc", [measure](const AllocCase& c, int count) { return measure(c, count, GlibcBlocks{}); }});
+  if (field.mimalloc == nullptr) return;
+  all.contestants.push_back({"mimalloc", [measure, blocks = *field.mimalloc](const AllocCase& c, int count) {
+                               return measure(c, count, blocks);
+                             }});
+}
+
 }  // namespace millrace::tool

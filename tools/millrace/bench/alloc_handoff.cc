@@ -122,17 +122,9 @@ AllocMeasurement handoff_measurement(AllocField& field) {
                                return measure(c, pairs, field.duration,
                                               [&](int) { return OwnStreamBlocks{field.device}; });
                              }});
-  if (field.host_peers) {
-    all.contestants.push_back({"glibc", [&field](const AllocCase& c, int pairs) {
-                                 return measure(c, pairs, field.duration, [](int) { return GlibcBlocks{}; });
-                               }});
-  }
-  if (field.host_peers && field.mimalloc != nullptr) {
-    all.contestants.push_back({"mimalloc", [&field](const AllocCase& c, int pairs) {
-                                 return measure(c, pairs, field.duration,
-                                                [&](int) { return *field.mimalloc; });
-                               }});
-  }
+  add_host_peers(all, field, [&field](const AllocCase& c, int pairs, const auto& blocks) {
+    return measure(c, pairs, field.duration, [&](int) { return blocks; });
+  });
   for (const auto& peer : field.peers) {
     all.contestants.push_back({peer->name(), [&field, &peer = *peer](const AllocCase& c, int pairs) {
                                  peer.open_streams(pairs);

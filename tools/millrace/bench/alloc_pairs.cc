@@ -108,18 +108,9 @@ AllocMeasurement pair_measurement(AllocMode mode, AllocField& field) {
   all.contestants.push_back({"millrace", [&field, shape](const AllocCase& c, int threads) {
                                return measure_ours(field, shape, c, threads);
                              }});
-  if (field.host_peers) {
-    all.contestants.push_back({"glibc", [&field, shape](const AllocCase& c, int threads) {
-                                 return measure(c, shape.live, threads, field.duration,
-                                                [](int) { return GlibcBlocks{}; });
-                               }});
-  }
-  if (field.host_peers && field.mimalloc != nullptr) {
-    all.contestants.push_back({"mimalloc", [&field, shape](const AllocCase& c, int threads) {
-                                 return measure(c, shape.live, threads, field.duration,
-                                                [&](int) { return *field.mimalloc; });
-                               }});
-  }
+  add_host_peers(all, field, [&field, shape](const AllocCase& c, int threads, const auto& blocks) {
+    return measure(c, shape.live, threads, field.duration, [&](int) { return blocks; });
+  });
   for (const auto& peer : field.peers) {
     all.contestants.push_back({peer->name(), [&field, &peer = *peer, shape](const AllocCase& c, int threads) {
                                  return measure_peer(peer, field, shape, c, threads);
