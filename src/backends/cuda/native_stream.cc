@@ -1,6 +1,7 @@
 #include "backends/cuda/native_stream.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <variant>
@@ -19,47 +20,51 @@ CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
 }
 
-/// What kind of memory the driver takes an address for; 0 if it knows nothing of it.
-unsigned memory_type(const void* pointer) noexcept {
-  unsigned type = 0;
-  CUpointer_attribute wanted = CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
-  void* answer = &type;
-  // The call for one attribute would fail for addresses that the driver does not know.
-  const CUresult result = driver().pointer_attributes(1, &wanted, &answer, address_of(pointer));
-  return result == CUDA_SUCCESS ? type : 0;
-}
+enum class Owner : std::uint8_t {
+  device,      ///< an NVIDIA device
+  registered,  ///< the host, and the driver knows of it
+  pageable,    ///< the host, and the driver does not know all of it
+};
+struct Where {
+  Owner owner;
+  CUdevice device;  ///< the owner, or the asking device where that is the host
+};
 
-/// Host memory of which the driver does not know all?
-bool is_pageable(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
-  if (memory.contains(pointer, bytes)) return false;
-  const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
-  return memory_type(pointer) == 0 || memory_type(last) == 0;
-}
-
-/// The device that has the memory: its own where nobody knows.
-CUdevice device_of(const void* pointer, const Memory& memory) noexcept {
-  const CUdevice own = memory.peers().own();
-  if (memory.contains(pointer, 1)) return own;
+/// What the driver takes an address for; type 0 and that device if it knows nothing of it.
+struct Known {
   unsigned type = 0;
-  int device = own;
+  CUdevice device;
+};
+Known ask_driver(const void* pointer, CUdevice device) noexcept {
+  Known known{.device = device};
   CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
-  void* answers[] = {&type, &device};
+  void* answers[] = {&known.type, &known.device};
+  // The call for one attribute would fail for addresses that the driver does not know.
   const CUresult result = driver().pointer_attributes(2, wanted, answers, address_of(pointer));
-  return result == CUDA_SUCCESS && type == CU_MEMORYTYPE_DEVICE ? device : own;
+  return result == CUDA_SUCCESS ? known : Known{.device = device};
 }
 
-bool is_device(const void* pointer, const Memory& memory) noexcept {
-  return memory.contains(pointer, 1) || memory_type(pointer) == CU_MEMORYTYPE_DEVICE;
+/// Whose memory it is. bytes is not 0.
+Where find_owner(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
+  const CUdevice own = memory.peers().own();
+  if (memory.contains(pointer, bytes)) return {Owner::device, own};
+  const Known first = ask_driver(pointer, own);
+  const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
+  if (first.type == CU_MEMORYTYPE_DEVICE) return {Owner::device, first.device};
+  if (first.type == 0 || ask_driver(last, own).type == 0) return {Owner::pageable, own};
+  return {Owner::registered, own};
 }
 
 Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
   if (work.bytes == 0) return Place::device;
-  const bool to_pageable = is_pageable(work.to, work.bytes, memory);
-  const bool from_pageable = is_pageable(work.from, work.bytes, memory);
-  if (!to_pageable && !from_pageable) return Place::device;
-  const bool taken_along = from_pageable && work.bytes <= kTakenAlong && is_device(work.to, memory) &&
-                           device_of(work.to, memory) == memory.peers().own();
-  return taken_along ? Place::device : Place::host;
+  const Where to = find_owner(work.to, work.bytes, memory), from = find_owner(work.from, work.bytes, memory);
+  if (to.owner != Owner::pageable && from.owner != Owner::pageable) return Place::device;
+  const bool to_own = to.owner == Owner::device && to.device == memory.peers().own();
+  return to_own && from.owner == Owner::pageable && work.bytes <= kTakenAlong ? Place::device : Place::host;
+}
+
+bool is_pageable(const FillWork& work, const Memory& memory) noexcept {
+  return work.bytes != 0 && find_owner(work.to, work.bytes, memory).owner == Owner::pageable;
 }
 
 }  // namespace
@@ -67,7 +72,7 @@ Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
 Place place_of(const Operation& operation, const Memory& memory) {
   if (const auto* copy = std::get_if<CopyWork>(&operation.work)) return place_of_copy(*copy, memory);
   if (const auto* fill = std::get_if<FillWork>(&operation.work))
-    return fill->bytes != 0 && is_pageable(fill->to, fill->bytes, memory) ? Place::host : Place::device;
+    return is_pageable(*fill, memory) ? Place::host : Place::device;
   return std::holds_alternative<TaskWork>(operation.work) ? Place::host : Place::device;
 }
 
@@ -98,7 +103,8 @@ Status NativeStream::enqueue(const Operation& operation) {
 Status NativeStream::copy(const Operation& operation, const CopyWork& work) {
   if (work.bytes == 0) return {};
   const CUdevice own = memory_.peers().own();
-  const CUdevice to = device_of(work.to, memory_), from = device_of(work.from, memory_);
+  const CUdevice to = find_owner(work.to, work.bytes, memory_).device;
+  const CUdevice from = find_owner(work.from, work.bytes, memory_).device;
   if (to == own && from == own)
     return failed(driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream_), operation);
   // The ordinary copy is refused where one device may not touch the other's memory; this one finds a way.
@@ -123,7 +129,7 @@ Status NativeStream::copy_now(const Operation& operation, const CopyWork& work, 
 }
 
 Status NativeStream::refuse_unreachable(const Operation& operation, const void* pointer) const {
-  const CUdevice owner = device_of(pointer, memory_);
+  const CUdevice owner = find_owner(pointer, 1, memory_).device;
   if (owner == memory_.peers().own()) return {};
   unsigned flags = 0;
   CUpointer_attribute wanted = CU_POINTER_ATTRIBUTE_ACCESS_FLAGS;
@@ -166,7 +172,7 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
     if (work.reduced_count == 0 && pointer == work.input) continue;
     if (Status refused = refuse_unreachable(operation, pointer); !refused.ok()) return refused;
-    if (!is_pageable(pointer, 1, memory_)) continue;
+    if (find_owner(pointer, 1, memory_).owner != Owner::pageable) continue;
     return Status(ErrorCode::InvalidArgument,
                   "operation \"" + operation.name +
                       "\" failed: its tensor is in host memory, which the device can't read; copy it to a "
@@ -187,28 +193,24 @@ Status NativeStream::run(const Operation& operation) {
     task->task();
     return {};
   }
-  const auto* copy_work = std::get_if<CopyWork>(&operation.work);
-  const auto* fill_work = std::get_if<FillWork>(&operation.work);
-  if (copy_work != nullptr && copy_work->bytes != 0 &&
-      is_pageable(copy_work->to, copy_work->bytes, memory_) &&
-      is_pageable(copy_work->from, copy_work->bytes, memory_)) {
-    std::memmove(copy_work->to, copy_work->from, copy_work->bytes);
-    return {};
-  }
-  if (fill_work != nullptr && fill_work->bytes != 0 &&
-      is_pageable(fill_work->to, fill_work->bytes, memory_)) {
+  if (const auto* fill_work = std::get_if<FillWork>(&operation.work);
+      fill_work != nullptr && is_pageable(*fill_work, memory_)) {
     std::memset(fill_work->to, fill_work->value, fill_work->bytes);
     return {};
   }
-  if (copy_work != nullptr && copy_work->bytes != 0) {
+  if (const auto* work = std::get_if<CopyWork>(&operation.work); work != nullptr && work->bytes != 0) {
+    const Where to = find_owner(work->to, work->bytes, memory_);
+    const Where from = find_owner(work->from, work->bytes, memory_);
+    const bool to_pageable = to.owner == Owner::pageable, from_pageable = from.owner == Owner::pageable;
+    if (to_pageable && from_pageable) {
+      std::memmove(work->to, work->from, work->bytes);
+      return {};
+    }
     // Between a peer and host memory of which the driver does not know: neither kind of copy on the stream
     // does it where this device may not touch the peer's memory.
-    const CUdevice to = device_of(copy_work->to, memory_), from = device_of(copy_work->from, memory_);
     const CUdevice own = memory_.peers().own();
-    if (to != own || from != own) {
-      if (is_pageable(copy_work->from, copy_work->bytes, memory_)) return copy_now(operation, *copy_work, to);
-      if (is_pageable(copy_work->to, copy_work->bytes, memory_)) return copy_now(operation, *copy_work, from);
-    }
+    if (from_pageable && to.device != own) return copy_now(operation, *work, to.device);
+    if (to_pageable && from.device != own) return copy_now(operation, *work, from.device);
   }
   if (Status status = enqueue(operation); !status.ok()) return status;
   return synchronize();
