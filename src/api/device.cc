@@ -188,8 +188,7 @@ void Device::grant_access(const Device& other) {
   Core& core = open_core(core_, kCall);
   const std::string& name = open_core(other.core_, kCall).name();
   const auto pass = core.enter(kCall);
-  const Status status = core.backend().grant_access(name);
-  if (!status.ok()) throw Error(status.error().code(), status.error().message(), core.error_context(kCall));
+  core.throw_if_failed(core.backend().grant_access(name), kCall);
 }
 
 MemoryStats Device::memory() const {

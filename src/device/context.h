@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -49,6 +50,9 @@ class ContextPart {
 /// used by whoever holds the context.
 class alignas(sync::kInterference) Context {
  public:
+  /// It is held for less, unless its thread is preempted.
+  static constexpr std::chrono::microseconds kOperation{50};
+
   /// For the length of an operation: the owner's, or another thread's. Empty when it was not to be had.
   class [[nodiscard]] Hold {
    public:
@@ -88,8 +92,6 @@ class alignas(sync::kInterference) Context {
   [[nodiscard]] bool try_retire() noexcept { return lock_.retire(); }
   /// The same for the owning thread.
   [[nodiscard]] bool try_retire_own() noexcept { return lock_.retire_by_owner(); }
-  /// Does the owner seem to hold it? A hint.
-  bool seems_held() const noexcept { return lock_.seems_owned(); }
   bool retired() const noexcept { return lock_.retired(); }
 
   ContextPart* part(LayerId layer) const noexcept { return parts_[static_cast<std::size_t>(layer)].get(); }

@@ -120,6 +120,10 @@ void Core::throw_closed(const char* call) const {
   throw Error(ErrorCode::Closed, "the device is closed; open it again for a new handle", error_context(call));
 }
 
+void Core::throw_if_failed(const Status& status, const char* call, int stream) const {
+  if (!status.ok()) throw Error(status.error().code(), status.error().message(), error_context(call, stream));
+}
+
 ErrorContext Core::error_context(const char* call, int stream) const {
   return {.call = call, .device = name_, .stream = stream, .rule = {}};
 }

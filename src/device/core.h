@@ -79,6 +79,8 @@ class Core final : public sync::RefCounted {
   /// The way in for everything but the fast paths, which hold their context instead. Throws Closed.
   sync::Gate::Pass enter(const char* call);
   [[noreturn]] void throw_closed(const char* call) const;
+  /// A failure that knows nothing of where it is told, with the call and the device.
+  void throw_if_failed(const Status& status, const char* call, int stream = -1) const;
   ErrorContext error_context(const char* call, int stream = -1) const;
 
   /// Throws Closed.
@@ -91,6 +93,22 @@ class Core final : public sync::RefCounted {
   void with_contexts(Visit&& visit) EXCLUDES(contexts_mutex_) {
     sync::LockGuard lock(contexts_mutex_);
     visit(std::span<Context* const>(contexts_));
+  }
+  /// Calls visit(Context&) for each context that wanted(const Context&) and that nobody holds, holding it,
+  /// with the list locked. False if one was held: that is not waited for (O1). The caller holds none (X4).
+  template <typename Wanted, typename Visit>
+  bool with_idle_contexts(Wanted&& wanted, Visit&& visit) EXCLUDES(contexts_mutex_) {
+    bool all = true;
+    sync::LockGuard lock(contexts_mutex_);
+    for (Context* context : contexts_) {
+      if (context->retired() || !wanted(*context)) continue;
+      if (const Context::Hold hold = context->try_steal()) {
+        visit(*context);
+      } else {
+        all = false;
+      }
+    }
+    return all;
   }
 
  private:

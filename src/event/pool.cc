@@ -81,12 +81,9 @@ void EventPool::drain(EventCache& cache, std::size_t keep) noexcept {
 }
 
 void EventPool::drain_others() noexcept {
-  core_.with_contexts([this](std::span<Context* const> contexts) {
-    for (Context* context : contexts) {
-      if (const Context::Hold hold = context->try_steal())
-        drain(static_cast<EventCache&>(*context->part(LayerId::events)), 0);
-    }
-  });
+  static_cast<void>(core_.with_idle_contexts(
+      [](const Context&) { return true; },
+      [this](Context& context) { drain(static_cast<EventCache&>(*context.part(LayerId::events)), 0); }));
 }
 
 void EventPool::begin_close(CloseMode /*mode*/) noexcept {

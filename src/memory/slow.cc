@@ -10,8 +10,6 @@
 namespace millrace {
 namespace {
 
-constexpr std::chrono::microseconds kOperation{
-    50};  // a context is held for less, unless its thread is preempted
 constexpr int kSkips = 100;
 constexpr int kCallbackRounds = 64;
 
@@ -92,7 +90,7 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
       if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
     }
     if (reclaimed.skipped_a_cache && skips++ < kSkips) {
-      sync::sleep_for(kOperation);
+      sync::sleep_for(Context::kOperation);
       continue;
     }
     if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
@@ -128,18 +126,8 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
 }
 
 bool Allocator::flush_caches(const Context* except) noexcept {
-  bool all = true;
-  core_.with_contexts([&](std::span<Context* const> contexts) {
-    for (Context* context : contexts) {
-      if (context == except || context->retired()) continue;
-      if (const Context::Hold stolen = context->try_steal()) {
-        cache_of(*context).flush();
-      } else {
-        all = false;
-      }
-    }
-  });
-  return all;
+  return core_.with_idle_contexts([except](const Context& context) { return &context != except; },
+                                  [this](Context& context) { cache_of(context).flush(); });
 }
 
 Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {

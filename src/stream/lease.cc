@@ -1,7 +1,6 @@
 #include "stream/lease.h"
 
 #include <chrono>
-#include <span>
 #include <string>
 
 #include "device/core.h"
@@ -12,8 +11,9 @@
 namespace millrace {
 namespace {
 
-constexpr std::chrono::microseconds kOperation{
-    50};  // a context is held for less, unless its thread is preempted
+Status closed() {
+  return Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
+}
 
 /// Counts a thread that waits for a slot.
 class Waiting {
@@ -82,7 +82,7 @@ bool LeaseTable::take_free(int* slot) noexcept {
 bool LeaseTable::try_free(int* slot, Status* status) {
   sync::LockGuard lock(mutex_);
   if (!closed_) return take_free(slot);
-  *status = Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
+  *status = closed();
   return false;
 }
 
@@ -90,7 +90,7 @@ Status LeaseTable::wait_for_free(int* slot) {
   const sync::Deadline deadline = sync::deadline_after(timeout_);
   sync::UniqueLock lock(mutex_);
   for (bool in_time = true;;) {
-    if (closed_) return Status(ErrorCode::Closed, "the device is closed; open it again for a stream");
+    if (closed_) return closed();
     if (take_free(slot)) return {};
     if (!in_time) break;
     if (deadline) {
@@ -107,24 +107,19 @@ Status LeaseTable::wait_for_free(int* slot) {
 }
 
 void LeaseTable::take_back_parked() noexcept {
-  for (bool again = true; again;) {
-    again = false;
-    core_.with_contexts([&](std::span<Context* const> contexts) {
-      for (Context* context : contexts) {
-        auto& part = static_cast<LeasePart&>(*context->part(LayerId::streams));
-        // seq_cst: F1 with the announcement in park, for a thread that waits; for others it is a hint.
-        if (part.parked_.load(std::memory_order_seq_cst) < 0 || context->retired()) continue;
-        // Its owner may be at work; that is not waited for under the list's lock (O1).
-        const Context::Hold hold = context->seems_held() ? Context::Hold() : context->try_steal();
-        if (!hold) {
-          again = policy_ != ExhaustionPolicy::share;  // there are others to share
-          continue;
-        }
-        if (const int slot = part.take_parked(); slot >= 0) add_free(slot);
-      }
-    });
-    if (again) sync::sleep_for(kOperation);
-  }
+  const auto part_of = [](const Context& context) -> LeasePart& {
+    return static_cast<LeasePart&>(*context.part(LayerId::streams));
+  };
+  const auto has_parked = [&](const Context& context) {
+    // seq_cst: F1 with the announcement in park, for a thread that waits; for others it is a hint.
+    return part_of(context).parked_.load(std::memory_order_seq_cst) >= 0;
+  };
+  const auto take_back = [&](Context& context) {
+    if (const int slot = part_of(context).take_parked(); slot >= 0) add_free(slot);
+  };
+  // An owner at work is through with it soon; where streams are shared there are others.
+  while (!core_.with_idle_contexts(has_parked, take_back) && policy_ != ExhaustionPolicy::share)
+    sync::sleep_for(Context::kOperation);
 }
 
 void LeaseTable::add_free(int slot) noexcept {

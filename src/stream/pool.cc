@@ -70,19 +70,16 @@ StreamId StreamPool::lease(Context& context, const char* call) {
       return {slot, state(slot).begin_lease()};
     }
   }
+  std::optional<StreamId> taken;
   // Who holds the slots that could be shared may end those leases meanwhile: then there are free ones.
-  for (int tries = 0; tries < kShareTries; ++tries) {
+  for (int tries = 0; !taken && tries < kShareTries; ++tries) {
     int slot = 0;
-    const Status status = leases_.acquire(!core_.on_device_thread(), &slot);
-    if (!status.ok()) throw Error(status.error().code(), status.error().message(), core_.error_context(call));
-    const std::optional<StreamId> taken =
-        slot >= 0 ? StreamId{slot, state(slot).begin_lease()} : share_lease();
-    if (!taken) continue;
-    leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-    return *taken;
+    core_.throw_if_failed(leases_.acquire(!core_.on_device_thread(), &slot), call);
+    taken = slot >= 0 ? StreamId{slot, state(slot).begin_lease()} : share_lease();
   }
+  leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  if (taken) return *taken;
   // There is no other, or all of them keep changing hands.
-  leases_taken_.fetch_add(1, std::memory_order_relaxed);
   shared_leases_.fetch_add(1, std::memory_order_relaxed);
   return default_stream();
 }
@@ -105,7 +102,9 @@ void StreamPool::end_lease(Context* mine, int slot) noexcept {
   if (slot == 0 || forked()) return;
   switch (state(slot).drop_holder()) {
     case StreamState::LeaseEnd::held_by_others: return;
-    case StreamState::LeaseEnd::recording: abandon_recorded(slot); break;
+    case StreamState::LeaseEnd::recording:
+      give_up(slot, [&]() NO_THREAD_SAFETY_ANALYSIS { return state(slot).give_up_recorded(held_); });
+      break;
     case StreamState::LeaseEnd::done: break;
   }
   if (mine != nullptr) {
@@ -113,17 +112,6 @@ void StreamPool::end_lease(Context* mine, int slot) noexcept {
     if (hold && leases_.park(own_part(*mine), slot)) return;
   }
   leases_.add_free(slot);
-}
-
-void StreamPool::abandon_recorded(int slot) noexcept {
-  Fifo<Segment> finished;
-  {
-    sync::LockGuard order(order_mutex_);
-    Aftermath after = state(slot).give_up_recorded(held_);
-    finished.append(std::move(after.finished));
-    if (after.settle) settle(slot, finished);
-  }
-  destroy(finished);
 }
 
 StreamState& StreamPool::state_of(StreamId stream, const char* call) const {
@@ -189,17 +177,16 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
 StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
   StreamState& stream = state_of(id, call);
   stream.check_no_recorder(id.generation, "one-encoder", call);
-  const auto throw_if_failed = [&](const Status& status) {
-    if (!status.ok())
-      throw Error(status.error().code(), status.error().message(), core_.error_context(call, id.slot));
+  const auto ask = [&](void** driver_stream) {
+    core_.throw_if_failed(core_.backend().native_stream(id.slot, driver_stream), call, id.slot);
   };
-  for (bool asked = false;;) {
-    void* driver_stream = nullptr;
-    if (!std::exchange(asked, true)) {
-      // Before anything is committed: the device may have no such streams.
-      const sync::Gate::Pass pass = core_.enter(call);
-      throw_if_failed(core_.backend().native_stream(id.slot, &driver_stream));
-    }
+  {
+    // Before anything is committed: the device may have no such streams.
+    const sync::Gate::Pass pass = core_.enter(call);
+    void* ignored = nullptr;
+    ask(&ignored);
+  }
+  for (;;) {
     const std::uint64_t value = commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
                                   return stream.commit(id.generation, may_queue, call);
                                 }).value;
@@ -209,8 +196,7 @@ StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> use
       if (!native.buffer) continue;  // another thread has recorded since
       try {
         // What was not submitted waits for others still.
-        if (stream.timeline().submitted() >= value)
-          throw_if_failed(core_.backend().native_stream(id.slot, &native.stream));
+        if (stream.timeline().submitted() >= value) ask(&native.stream);
         if (native.stream != nullptr) {
           stream.begin_native(*native.buffer, uses, call);
           return native;
@@ -286,12 +272,18 @@ void StreamPool::commit(BufferState& buffer, const char* call) {
 
 void StreamPool::abandon(BufferState& buffer, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
+  give_up(buffer.queue(),
+          [&]() NO_THREAD_SAFETY_ANALYSIS { return buffer.stream().abandon(buffer, held_, call); });
+}
+
+template <typename GiveUp>
+void StreamPool::give_up(int slot, GiveUp&& give_up_work) {
   Fifo<Segment> finished;
   {
     sync::LockGuard order(order_mutex_);
-    Aftermath after = buffer.stream().abandon(buffer, held_, call);
+    Aftermath after = give_up_work();
     finished.append(std::move(after.finished));
-    if (after.settle) settle(buffer.queue(), finished);
+    if (after.settle) settle(slot, finished);
   }
   destroy(finished);
 }

@@ -169,8 +169,9 @@ class StreamPool final : public Layer, public CompletionSink {
   void tidy(StreamState& stream, Aftermath&& after) noexcept EXCLUDES(order_mutex_);
   void settle(int slot, Fifo<Segment>& finished) noexcept REQUIRES(order_mutex_);
   void destroy(Fifo<Segment>& finished) noexcept;
-  /// What the slot's last holder recorded and did not commit.
-  void abandon_recorded(int slot) noexcept EXCLUDES(order_mutex_);
+  /// Calls give_up_work, which returns an Aftermath, with the order mutex held, and tidies up after it.
+  template <typename GiveUp>
+  void give_up(int slot, GiveUp&& give_up_work) EXCLUDES(order_mutex_);
   void refuse_wait_on_backend_thread(const char* call) const;
   void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.

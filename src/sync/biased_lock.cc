@@ -15,6 +15,7 @@ bool BiasedLock::lock_slow() noexcept {
 }
 
 bool BiasedLock::try_claim() noexcept {
+  if (inside_.load(std::memory_order_relaxed)) return false;  // relaxed: a hint that saves the fence
   Claim expected = Claim::none;
   // seq_cst: F1 with the owner's load in lock. As an acquire it pairs with the release in unclaim (X2).
   if (!claim_.compare_exchange_strong(expected, Claim::taken, std::memory_order_seq_cst,
@@ -27,7 +28,7 @@ bool BiasedLock::try_claim() noexcept {
   return false;
 }
 
-bool BiasedLock::claim_for_good() noexcept {
+bool BiasedLock::retire_by_owner() noexcept {
   Claim expected = Claim::none;
   // seq_cst: as in try_claim. X3: retired is never left.
   while (!claim_.compare_exchange_weak(expected, Claim::retired, std::memory_order_seq_cst,
@@ -40,7 +41,7 @@ bool BiasedLock::claim_for_good() noexcept {
 }
 
 bool BiasedLock::retire() noexcept {
-  if (!claim_for_good()) return false;
+  if (!retire_by_owner()) return false;
   heavy_fence();
   while (owner_is_inside()) yield();
   return true;

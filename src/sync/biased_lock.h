@@ -52,11 +52,7 @@ class BiasedLock {
   /// Waits for the holder and keeps the lock for good; false if somebody else has retired it.
   [[nodiscard]] bool retire() noexcept;
   /// The same from the owning thread, which is not inside: without a fence.
-  [[nodiscard]] bool retire_by_owner() noexcept { return claim_for_good(); }
-  /// Does the owner seem to be inside? A hint that costs nothing.
-  bool seems_owned() const noexcept {
-    return inside_.load(std::memory_order_relaxed);  // relaxed: a hint
-  }
+  [[nodiscard]] bool retire_by_owner() noexcept;
   bool retired() const noexcept {
     // relaxed: retired is final, and says nothing about what retiring did.
     return claim_.load(std::memory_order_relaxed) == Claim::retired;
@@ -65,7 +61,6 @@ class BiasedLock {
  private:
   enum class Claim : std::uint8_t { none, taken, retired };
   bool lock_slow() noexcept;
-  bool claim_for_good() noexcept;
   bool owner_is_inside() const noexcept {
     // seq_cst: F1 with the owner's announcement. As an acquire it pairs with the release in unlock (X2).
     return inside_.load(std::memory_order_seq_cst);

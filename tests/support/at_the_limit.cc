@@ -30,6 +30,31 @@ std::size_t unrounded_size(Random& random) {
   return random.one_in(10) ? kMiB * (1 + random.below(4)) : std::size_t{512} << random.below(11);
 }
 
+/// The error has to speak of the device as it was: of what was asked, of what was there, of who holds it.
+void expect_full_report(const OutOfMemoryError& error, std::size_t requested, const MemoryStats& stats) {
+  const OutOfMemoryReport& report = error.report();
+  EXPECT_EQ(error.code(), ErrorCode::OutOfMemory);
+  EXPECT_EQ(report.requested, requested);
+  EXPECT_EQ(report.limit, stats.limit);
+  EXPECT_EQ(report.live, stats.live);
+  EXPECT_LE(report.committed, report.limit);
+  EXPECT_LE(report.live + report.cached + report.pending, report.committed);
+  EXPECT_LT(report.largest_free, requested);
+  EXPECT_LE(report.holders.size(), 8u);
+  EXPECT_EQ(report.holders.empty(), stats.live == 0);
+  std::size_t held = 0;
+  for (std::size_t i = 0; i < report.holders.size(); ++i) {
+    held += report.holders[i].live_bytes;
+    EXPECT_GE(report.holders[i].stream, 0);
+    EXPECT_LE(report.holders[i].live_bytes, i == 0 ? stats.live : report.holders[i - 1].live_bytes);
+  }
+  EXPECT_LE(held, stats.live);
+  for (const std::size_t figure : {requested, report.live, report.limit}) {
+    EXPECT_NE(std::string(error.what()).find(std::to_string(figure)), std::string::npos)
+        << figure << " is not in: " << error.what();
+  }
+}
+
 /// Fails with the full report, and changes nothing.
 void expect_out_of_memory(Device& device, std::size_t bytes) {
   const MemoryStats before = device.memory();
@@ -77,30 +102,6 @@ std::size_t check_standing_still(Device& device, std::size_t limit, std::size_t 
 }
 
 }  // namespace
-
-void expect_full_report(const OutOfMemoryError& error, std::size_t requested, const MemoryStats& stats) {
-  const OutOfMemoryReport& report = error.report();
-  EXPECT_EQ(error.code(), ErrorCode::OutOfMemory);
-  EXPECT_EQ(report.requested, requested);
-  EXPECT_EQ(report.limit, stats.limit);
-  EXPECT_EQ(report.live, stats.live);
-  EXPECT_LE(report.committed, report.limit);
-  EXPECT_LE(report.live + report.cached + report.pending, report.committed);
-  EXPECT_LT(report.largest_free, requested);
-  EXPECT_LE(report.holders.size(), 8u);
-  EXPECT_EQ(report.holders.empty(), stats.live == 0);
-  std::size_t held = 0;
-  for (std::size_t i = 0; i < report.holders.size(); ++i) {
-    held += report.holders[i].live_bytes;
-    EXPECT_GE(report.holders[i].stream, 0);
-    EXPECT_LE(report.holders[i].live_bytes, i == 0 ? stats.live : report.holders[i - 1].live_bytes);
-  }
-  EXPECT_LE(held, stats.live);
-  for (const std::size_t figure : {requested, report.live, report.limit}) {
-    EXPECT_NE(std::string(error.what()).find(std::to_string(figure)), std::string::npos)
-        << figure << " is not in: " << error.what();
-  }
-}
 
 AtTheLimitResult run_at_the_limit(Device& device, std::uint64_t seed, const AtTheLimit& run) {
   std::vector<std::vector<HeldBlock>> held(static_cast<std::size_t>(run.threads));

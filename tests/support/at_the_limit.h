@@ -27,7 +27,4 @@ struct AtTheLimitResult {
 /// can't fit must be refused with a full report and change nothing. Expectations are GoogleTest's.
 AtTheLimitResult run_at_the_limit(Device& device, std::uint64_t seed, const AtTheLimit& run);
 
-/// The error has to speak of the device as it was: of what was asked, of what was there, of who holds it.
-void expect_full_report(const OutOfMemoryError& error, std::size_t requested, const MemoryStats& stats);
-
 }  // namespace millrace::test
