@@ -127,7 +127,7 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
 
 bool Allocator::flush_caches(const Context* except) noexcept {
   return core_.with_idle_contexts([except](const Context& context) { return &context != except; },
-                                  [this](Context& context) { cache_of(context).flush(); });
+                                  [](Context& context) { cache_of(context).flush(); });
 }
 
 Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
