@@ -24,10 +24,11 @@ add_test(NAME package.find_package
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
 set_tests_properties(package.find_package PROPERTIES FIXTURES_REQUIRED millrace_installed)
 
-# MILLRACE_WERROR only so that a compiler cache recognises the objects of this very build.
+# MILLRACE_WERROR, and a folder beside this one rather than in it, only so that a compiler cache recognises the
+# objects of this very build: it sees paths relative to the folder in which the compiler runs.
 add_test(NAME package.add_subdirectory
   COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test ${millrace_package_tests}/add_subdirectory
-    ${millrace_package_work}/add_subdirectory
+    ${PROJECT_BINARY_DIR}-add_subdirectory
     --build-generator ${CMAKE_GENERATOR} --build-options ${millrace_consumer_options}
     -DMILLRACE_WERROR=${MILLRACE_WERROR} -DMILLRACE_FOLDER=${PROJECT_SOURCE_DIR}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
