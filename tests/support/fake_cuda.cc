@@ -296,7 +296,6 @@ cuda::Driver make_driver() {
     *context = reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
     return asked();
   };
-  d.primary_context_release = [](CUdevice) { return CUDA_SUCCESS; };
   d.context_current = [](CUcontext* context) {
     *context = current_context;
     return CUDA_SUCCESS;

@@ -50,8 +50,10 @@ class CudaBackend final : public Backend {
                   properties.name + " can't map memory into reserved addresses, which Millrace needs",
                   {.call = "Device::open", .device = info_.name, .stream = -1, .rule = {}});
     }
-    context_.retain(properties, info_.name).throw_if_failed();
-    memory_->open(context_.get()).throw_if_failed();
+    status_of(hold_primary_context(properties.device, &context_),
+              "asked for the context of " + properties.name, info_.name)
+        .throw_if_failed();
+    memory_->open(context_).throw_if_failed();
   }
 
   ~CudaBackend() override {
@@ -59,7 +61,6 @@ class CudaBackend final : public Backend {
       // The driver does not survive a fork, and threads that were in the middle of something are not here.
       if (queues_) Queues::keep_forever(std::move(queues_));
       (void)memory_.release();
-      context_.leak();
       return;
     }
     if (queues_ && !stopped_) {
@@ -67,11 +68,7 @@ class CudaBackend final : public Backend {
       stop();
     }
     queues_ = sync::Ref<Queues>();
-    if (leaked_) {
-      (void)memory_.release();
-      context_.leak();
-    }
-    memory_.reset();  // before the context
+    if (leaked_) (void)memory_.release();
   }
 
   const DeviceInfo& info() const noexcept override { return info_; }
@@ -81,7 +78,7 @@ class CudaBackend final : public Backend {
   }
 
   Status start(int queues, CompletionSink& sink) override {
-    queues_ = sync::make_ref<Queues>(queues, info_.workers, sink, info_.name, context_.get(), *memory_);
+    queues_ = sync::make_ref<Queues>(queues, info_.workers, sink, info_.name, context_, *memory_);
     Status status = queues_->start();
     if (!status.ok()) stopped_ = true;
     return status;
@@ -137,7 +134,7 @@ class CudaBackend final : public Backend {
  private:
   const Properties properties_;
   const DeviceInfo info_;
-  PrimaryContext context_;
+  CUcontext context_ = nullptr;
   std::unique_ptr<Memory> memory_;
   sync::Ref<Queues> queues_;  // from start on
   bool stopped_ = false;

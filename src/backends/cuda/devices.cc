@@ -86,16 +86,9 @@ int find_device(std::string_view name, const std::vector<Properties>& devices) {
   return is_number && index >= 0 && index < static_cast<int>(devices.size()) ? index : -1;
 }
 
-Status PrimaryContext::retain(const Properties& properties, const std::string& name) {
-  const CUresult result = driver().primary_context_retain(&context_, properties.device);
-  if (result != CUDA_SUCCESS) context_ = nullptr;
-  device_ = properties.device;
-  return status_of(result, "asked for the context of " + properties.name, name);
-}
-
-void PrimaryContext::release() noexcept {
-  if (context_ != nullptr) (void)driver().primary_context_release(device_);
-  context_ = nullptr;
+CUresult hold_primary_context(CUdevice device, CUcontext* context) noexcept {
+  // Each time anew, and never given back: somebody may have reset the device since.
+  return driver().primary_context_retain(context, device);
 }
 
 }  // namespace millrace::cuda

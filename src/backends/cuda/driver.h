@@ -24,7 +24,6 @@ namespace millrace::cuda {
   F(device_attribute, cuDeviceGetAttribute, 2000)                 \
   F(can_access_peer, cuDeviceCanAccessPeer, 4000)                 \
   F(primary_context_retain, cuDevicePrimaryCtxRetain, 7000)       \
-  F(primary_context_release, cuDevicePrimaryCtxRelease, 11000)    \
   F(context_current, cuCtxGetCurrent, 4000)                       \
   F(context_push, cuCtxPushCurrent, 4000)                         \
   F(context_pop, cuCtxPopCurrent, 4000)                           \

@@ -260,7 +260,6 @@ std::size_t Memory::committed_bytes() const noexcept {
 }
 
 void Memory::leak() noexcept {
-  peers_.leak();
   sync::LockGuard lock(mutex_);
   leaked_ = true;
 }

@@ -15,8 +15,12 @@
 namespace millrace::cuda {
 namespace {
 
-// How long a thread that waits for a queue looks for itself before it sleeps.
-constexpr std::chrono::microseconds kAssist{50};
+// How long whoever waits looks at the device without a pause, and how long in all, with pauses of a part of
+// what has passed. A thread that sleeps is late by what the watcher's pause and its own waking take, 50 to
+// 100 us.
+constexpr std::chrono::microseconds kLookSteadily{50};
+constexpr std::chrono::microseconds kAssist{2000};
+constexpr int kPausePart = 32;
 // How long a chain of queues is reported in one go. Threads with small stacks may be the ones that report.
 constexpr int kDeepest = 8;
 
@@ -513,17 +517,23 @@ Status Queues::native_stream(QueueId id, CUstream* stream) noexcept {
 
 bool Queues::assist(QueueId id) noexcept {
   Queue& queue = at(id);
-  const sync::Clock::time_point end = sync::now() + kAssist;
-  do {
+  const sync::Clock::time_point begin = sync::now();
+  for (;;) {
     if (report(queue, true)) {
       wake(Urgency::high);  // what is held may wait for it
       return true;
     }
     if (advance(queue, true) || run_copies(queue)) return true;
-    sync::LockGuard lock(queue.mutex);
-    if (queue.flights.empty() || !queue.flights.front().plain) return false;
-  } while (sync::now() < end);
-  return false;
+    {
+      sync::LockGuard lock(queue.mutex);
+      if (queue.flights.empty() || !queue.flights.front().plain) return false;
+    }
+    const sync::Clock::time_point now = sync::now();
+    if (now - begin >= kAssist) return false;
+    if (now - begin < kLookSteadily) continue;
+    const sync::Clock::time_point next_look = now + (now - begin) / kPausePart;
+    while (sync::now() < next_look) sync::yield();
+  }
 }
 
 }  // namespace millrace::cuda
