@@ -36,7 +36,7 @@ namespace {
 /// at once.
 constexpr std::uint64_t kInitialBytes = std::uint64_t{12} << 30U;
 /// What takes longer than this is measured once.
-constexpr std::chrono::seconds kLong{2};
+constexpr std::chrono::seconds kLong{1};
 
 /// Each allocator is made for a case, and nobody else has memory then.
 bool is_fresh(AllocMode mode) {

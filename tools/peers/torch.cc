@@ -48,6 +48,12 @@ struct Torch {
     c10::cuda::set_device(static_cast<Torch*>(self)->device);
   }
 
+  /// What is cached is given back first: an expandable segment asks its stream then.
+  static void close_stream(void* self, void* stream) {
+    caching::emptyCache();
+    CudaPeer<Torch>::close_stream(self, stream);
+  }
+
   static void record_use(void* self, void*, void* used_on, void* address) {
     const c10::DeviceIndex index = static_cast<Torch*>(self)->device;
     // It asks for a DataPtr with its own deleter; the address is taken out again, so that this frees nothing.
@@ -70,6 +76,7 @@ template <typename Self>
 millrace_peer table(const char* name, millrace_peer_role role) {
   millrace_peer made = CudaPeer<Self>::table(name, TORCH_VERSION, role);
   made.enter = Torch::enter;
+  made.close_stream = Torch::close_stream;
   made.record_use = Torch::record_use;
   return made;
 }

@@ -36,7 +36,8 @@ constexpr std::array<AllocModeInfo, 11> kModes{{
     {AllocMode::multistream, "multistream", "streams / kernels", "us",
      "us for RMM's multi_stream_allocations benchmark: one thread launches 4 kernels of a million clock "
      "ticks on "
-     "its streams in turn, allocates 8 bytes before each and frees them behind it, and waits for all; mean "
+     "its streams in turn, allocates 8 bytes before each and frees them behind it, and waits for the device; "
+     "mean "
      "of "
      "many; cold: with nothing allocated before; floor: the kernels alone"},
     {AllocMode::lease, "lease", "stream lease", "ns/lease", "ns that one core spends on a lease and its end"},

@@ -22,7 +22,7 @@ constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kMostLive = 16'000 * kMiB;
 /// What allocators get that are given memory at their start: what is live at once fits.
 constexpr std::uint64_t kInitialBytes = 24'576 * kMiB;
-constexpr std::chrono::seconds kLongest{10};
+constexpr std::chrono::seconds kLongest{3};
 constexpr std::size_t kStepsPerLook = 256;  // at the clock
 
 /// An allocation of so many bytes, or, of none, a free.
