@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 
@@ -29,17 +30,24 @@ inline void explain(char* reason, std::size_t size, const char* what, cudaError_
   std::snprintf(reason, size, "%s: %s", what, cudaGetErrorString(error));
 }
 
+/// The most that a pool of the driver's had reserved.
+inline std::uint64_t peak_reserved(cudaMemPool_t pool) {
+  std::uint64_t bytes = 0;
+  static_cast<void>(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemHigh, &bytes));
+  return bytes;
+}
+
 /// The functions of a peer that are the same for all of them; Self has a public `int device`.
 template <typename Self>
 struct CudaPeer {
-  /// Makes a Self, which says by throwing why it can't be.
-  static void* create(int device, char* reason, std::size_t size) {
+  /// Makes a Self of the device and initial_bytes; it says by throwing why it can't be.
+  static void* create(int device, std::uint64_t initial_bytes, char* reason, std::size_t size) {
     if (const cudaError_t error = cudaSetDevice(device); error != cudaSuccess) {
       explain(reason, size, "cudaSetDevice", error);
       return nullptr;
     }
     try {
-      return new Self(device);
+      return new Self(device, initial_bytes);
     } catch (const std::exception& error) {
       std::snprintf(reason, size, "%s", error.what());
       return nullptr;
@@ -86,9 +94,12 @@ struct CudaPeer {
     static_cast<void>(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), mine.event, 0));
   }
 
-  static constexpr millrace_peer table(const char* name, const char* version) {
-    return {name,        version,      "cuda",   0,       create, destroy,   enter,
-            open_stream, close_stream, allocate, release, fill,   record_use};
+  static std::uint64_t peak_committed(void* self) { return static_cast<Self*>(self)->peak_committed(); }
+
+  static constexpr millrace_peer table(const char* name, const char* version,
+                                       millrace_peer_role role = MILLRACE_PEER_ALLOCATOR) {
+    return {name,        version,      "cuda",   role,    create, destroy,    enter,
+            open_stream, close_stream, allocate, release, fill,   record_use, peak_committed};
   }
 };
 

@@ -103,6 +103,7 @@ class Replayer {
     try {
       while (running.size() < threads) {
         running.emplace_back([this, i = running.size(), &start] {
+          allocator_.enter();
           start.arrive_and_wait();
           work(i);
         });
