@@ -34,6 +34,8 @@ struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
   std::size_t memory_limit = 0;
   int streams = 32;  ///< 1 to 1024, the default stream included
+  /// How many streams that others made may be wrapped at once (Device::wrap): 0 to 1024.
+  int wrapped_streams = 32;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
@@ -72,10 +74,12 @@ struct MemoryStats {
   std::uint64_t out_of_memory = 0;  ///< errors given out
 };
 
-/// Counts since the device was opened, but for streams and leased, which are now.
+/// Counts since the device was opened, but for the first four, which are now.
 struct StreamStats {
-  int streams = 0;
+  int streams = 0;  ///< of the pool
   int leased = 0;
+  int wrapped = 0;       ///< streams that others made and somebody has wrapped
+  int most_wrapped = 0;  ///< how many there can be at once; 0 where the device has no streams of a driver's
   std::uint64_t leases = 0;
   std::uint64_t shared_leases = 0;    ///< leases of a stream that somebody had already
   std::uint64_t command_buffers = 0;  ///< committed so far
@@ -92,6 +96,7 @@ struct DeviceInfo {
   int workers = 0;
   bool host_tasks = false;         ///< Stream::run works
   bool reads_host_memory = false;  ///< operations read memory that is not the device's in place
+  bool driver_streams = false;     ///< Stream::record_native and Device::wrap work
 };
 
 /// A backend that has no device here.
@@ -207,6 +212,26 @@ class MILLRACE_API Device {
   Stream default_stream();
   /// A stream for an object rather than a thread. Throws as the exhaustion policy says.
   StreamLease lease();
+  /// A stream that somebody else made becomes one of this device's, beside the pool's, until the last of its
+  /// leases ends: memory is allocated for it, work recorded in it, it is waited for and waits, as any other.
+  /// CUDA: a cudaStream_t or CUstream of the device's primary context; null is the legacy default stream. It
+  /// is known by the driver's number, so that wrapping it again gives the same stream, and another one that
+  /// gets its handle later does not.
+  ///
+  /// Others may put work on it at any time and tell nobody: frees, uses, events and waits cover what is on it
+  /// when they are called. Stream::wait, Stream::query and Event::record speak of that work too. What was
+  /// recorded comes on it with the commit (host tasks, copies that the driver can't do ahead and what waits
+  /// for uncommitted work later: CommandBuffer::status says scheduled, wait for completed). End the lease
+  /// before the stream is destroyed, and after the last work on memory that was allocated for it: what is put
+  /// on it later is waited for by nobody.
+  ///
+  /// Throws InvalidArgument for a stream of another context or device, PoolExhausted beyond
+  /// DeviceOptions::wrapped_streams, Unsupported where DeviceInfo::driver_streams is false; rule
+  /// "per-thread-default-stream" for cudaStreamPerThread, which is another stream in each thread,
+  /// "captured-stream" while it is being captured. Of a wrapped stream, calls that need the driver's may
+  /// throw "captured-stream" too, and "destroyed-stream" once its owner has destroyed it; work that finds
+  /// out later fails with that.
+  StreamLease wrap(void* native_stream);
   Event event();
 
   MemoryStats memory() const;

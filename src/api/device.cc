@@ -176,6 +176,12 @@ StreamLease Device::lease() {
   return Access::make_lease(Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall)));
 }
 
+StreamLease Device::wrap(void* native_stream) {
+  constexpr const char* kCall = "Device::wrap";
+  Core& core = open_core(core_, kCall);
+  return Access::make_lease(Access::make_stream(core, StreamPool::of(core).wrap(native_stream, kCall)));
+}
+
 Event Device::event() {
   Core& core = open_core(core_, "Device::event");
   Context& context = Access::context_of(core.id(), "Device::event");

@@ -77,6 +77,7 @@ std::vector<AbsentBackend> absent_backends() {
 
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options) {
   check_range("streams", options.streams, 1, kMaxStreams);
+  check_range("wrapped_streams", options.wrapped_streams, 0, kMaxStreams);
   check_range("workers", options.workers, 0, kMaxWorkers);
 
   std::unique_ptr<Backend> backend = name.starts_with("cuda")
@@ -97,13 +98,14 @@ sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& optio
                                             kGiB, geometry.heap_bytes),
                                  geometry.granule);
 
-  core->install(LayerId::streams, std::make_unique<StreamPool>(*core, StreamPool::Options::from(options)));
+  core->install(LayerId::streams, std::make_unique<StreamPool>(
+                                      *core, StreamPool::Options::from(options, core->backend().info())));
   core->install(LayerId::events, std::make_unique<EventPool>(*core));
   auto allocator = std::make_unique<Allocator>(*core, geometry, limit);
   core->set_use_checker(allocator.get());
   core->install(LayerId::memory, std::move(allocator));
 
-  const Status started = core->backend().start(options.streams, StreamPool::of(*core));
+  const Status started = core->backend().start(StreamPool::of(*core).size(), StreamPool::of(*core));
   if (!started.ok()) {
     core->close(CloseMode::drain);
     started.throw_if_failed();

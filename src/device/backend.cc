@@ -8,6 +8,25 @@ Status Backend::native_stream(QueueId /*queue*/, void** stream) noexcept {
                 "the device has no streams of a driver's to put work on; record it as operations");
 }
 
+Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept {
+  *id = 0;
+  return Status(
+      ErrorCode::Unsupported,
+      "the device has no streams of a driver's, so there is none to wrap; take one with Device::lease");
+}
+
+bool Backend::wrap(QueueId /*queue*/, void* /*stream*/, std::uint64_t /*id*/) noexcept {
+  return false;
+}
+
+Status Backend::check_wrapped(QueueId /*queue*/) noexcept {
+  return {};
+}
+
+bool Backend::is_idle(QueueId /*queue*/) noexcept {
+  return true;
+}
+
 Status Backend::grant_access(const std::string& other_device) {
   if (other_device == info().name) return {};
   return Status(ErrorCode::Unsupported, other_device + " has no way to the memory of " + info().name +

@@ -33,8 +33,8 @@ struct Submission {
   std::vector<TimelinePoint> waits;  ///< all of them were submitted before
   std::vector<Operation> operations;
   std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
-  /// It follows work of a caller's own on the driver's stream (native_stream): whatever becomes of it, it is
-  /// not reported, nor refused, before that is done.
+  /// It follows work of a caller's own on the driver's stream (native_stream, wrap): whatever becomes of it,
+  /// it is not reported, nor refused, before that is done.
   bool native = false;
   /// It runs nothing and completes with a failure, which may_run gives.
   bool given_up = false;
@@ -109,6 +109,20 @@ class Backend {
   /// submission that follows it. Null while something that was submitted is not on it yet; the caller sees to
   /// it that nothing is submitted meanwhile. Unsupported where there is no such stream.
   virtual Status native_stream(QueueId queue, void** stream) noexcept;
+
+  // Streams of the driver's that somebody else made, and puts work on without telling. Unsupported, or not
+  // called, where info().driver_streams is false.
+
+  /// The driver's number for a stream, which no other one ever gets. InvalidArgument for one of another
+  /// context; rules "per-thread-default-stream", "captured-stream".
+  virtual Status identify(void* stream, std::uint64_t* id) noexcept;
+  /// From here on the queue is that stream, after all that was put on the one before. Nothing is submitted
+  /// meanwhile. False if it can't be now, since something of the queue is still the host's.
+  virtual bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept;
+  /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
+  virtual Status check_wrapped(QueueId queue) noexcept;
+  /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.
+  virtual bool is_idle(QueueId queue) noexcept;
 
   /// A host thread is about to wait for the queue: runs its next submission on the calling thread, if that is
   /// ready and runs no code of the user's. False if there was nothing to do; the caller holds no lock.

@@ -79,7 +79,7 @@ class alignas(sync::kInterference) EventSlot final : public Mark {
   }
 
  private:
-  static constexpr int kValueBits = 54;  // the rest is enough for 1024 streams
+  static constexpr int kValueBits = 52;  // the rest is enough for 4096 streams
   static constexpr std::uint64_t kValueMask = (std::uint64_t{1} << kValueBits) - 1;
 
   sync::atomic<std::uint64_t> word_{0};

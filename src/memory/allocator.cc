@@ -32,7 +32,7 @@ Allocator::Allocator(Core& core, const Geometry& geometry, std::size_t limit)
       budget_(core.options().all_caches_bytes),
       source_{core.backend(), limit_},
       map_(geometry_),
-      arenas_(static_cast<std::size_t>(core.options().streams)) {}
+      arenas_(static_cast<std::size_t>(StreamPool::of(core).size())) {}
 
 Allocator::~Allocator() = default;
 
@@ -153,13 +153,16 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
-  if ((word & BlockWord::kMarks) != 0 || protect_) {
+  const bool own_use = protect_ || arena.timeline().trails();
+  if ((word & BlockWord::kMarks) != 0 || own_use) {
     const BlockUse own{{arena.slot(), arena.timeline().last_used()}};
+    std::vector<TimelinePoint> to_cover;
     if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                         protect_ ? &own : nullptr)) {
+                         own_use ? &own : nullptr, &to_cover)) {
       return false;
     }
     cache.count_free(size);
+    for (const TimelinePoint& point : to_cover) streams_.cover(point);
     return true;
   }
   ArenaCache* own = block.large ? nullptr : cache.find(&arena);
@@ -169,7 +172,7 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
     return false;
   }
-  block.free_value = arena.timeline().last_used();
+  block.free_value = arena.timeline().covering();
   cache.count_free(size);
   if (own != nullptr) {
     cache.push(*own, block);

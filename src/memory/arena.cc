@@ -134,7 +134,8 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
   return true;
 }
 
-bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra) {
+bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
+                      std::vector<TimelinePoint>* to_cover) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
   std::uint64_t word = block.word.load(std::memory_order_acquire);
@@ -143,16 +144,26 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
   };
   if (!is_meant()) return false;
   if (!forgiving) refuse_uncovered_uses(block);
-  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);  // throws while nothing has changed
+  // These throw while nothing has changed.
+  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);
+  if (to_cover != nullptr) {
+    to_cover->reserve(static_cast<std::size_t>(std::ranges::count_if(block.uses, [&](const BlockUse& use) {
+      return use.until_free && host_.timeline(use.point.queue).is_wrapped();
+    })));
+  }
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
                                            std::memory_order_acquire, std::memory_order_acquire)) {
     if (!is_meant()) return false;
   }
-  block.free_value = timeline_.last_used();
+  block.free_value = timeline_.covering();
   if (extra != nullptr) block.uses.push_back(*extra);
   for (BlockUse& use : block.uses) {
-    if (use.until_free) use.point.value = host_.timeline(use.point.queue).last_used();
+    if (!use.until_free) continue;
+    const Timeline& used_on = host_.timeline(use.point.queue);
+    use.point.value = used_on.covering();
+    if (to_cover != nullptr && to_cover->size() < to_cover->capacity() && used_on.is_wrapped())
+      to_cover->push_back(use.point);
   }
   if (all_reached(block)) {
     retire_uses(block);

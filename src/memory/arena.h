@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "memory/block.h"
 #include "memory/block_pool.h"
@@ -76,9 +77,9 @@ class Arena {
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
   /// A free of a block with uses, or with an extra one: false when another free was first. Throws
   /// InvalidState, rule "freed-while-in-use", if recorded work uses it that no record_use covers,
-  /// unless forgiving.
-  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra)
-      EXCLUDES(mutex_);
+  /// unless forgiving. to_cover: points on wrapped streams that the caller has to have covered.
+  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
+                 std::vector<TimelinePoint>* to_cover = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
   /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal

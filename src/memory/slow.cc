@@ -48,7 +48,7 @@ bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
   }
   block->uses.clear();
   // A1: from here the arena's stream orders it, the inserted waits included.
-  block->free_value = arena.timeline().last_used();
+  block->free_value = arena.timeline().covering();
   arena.give(*block);
   return true;
 }
@@ -112,6 +112,7 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   if (try_again(true)) return result;
   // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
   streams_.flush_insertions();
+  streams_.cover_wrapped();
   for_each_arena([](Arena& each) { each.collect_pending(); });
   result.skipped_a_cache = !flush_caches(&context);
   if (try_again(false)) return result;
@@ -162,6 +163,7 @@ std::size_t Allocator::release_empty() noexcept {
 
 std::size_t Allocator::trim() {
   streams_.flush_insertions();
+  streams_.cover_wrapped();
   static_cast<void>(flush_caches(nullptr));  // those in use keep what they have
   return release_empty();
 }

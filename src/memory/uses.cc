@@ -10,12 +10,13 @@ namespace millrace {
 void Allocator::record_use(const void* address, int slot, bool until_free, const char* call) {
   std::uint64_t word = 0;
   Block& block = live_block(address, call, word);
-  const BlockUse use{.point = {slot, streams_.timeline(slot).last_used()}, .until_free = until_free};
+  const BlockUse use{.point = {slot, streams_.timeline(slot).covering()}, .until_free = until_free};
   if (slot == block.arena->slot() || (!until_free && reached(use.point))) return;
   if (!block.arena->add_use(block, BlockWord::generation(word), use)) {
     throw_rule("use-after-free", "the allocation was freed while its use was recorded; order the two calls",
                core_.error_context(call, slot));
   }
+  if (!until_free) streams_.cover(use.point);
 }
 
 void Allocator::check(const Use& use, TimelinePoint at) {

@@ -25,13 +25,15 @@ StreamPool::StreamPool(Core& core, const Options& options)
     : core_(core),
       exit_wait_(options.exit_wait),
       closed_failure_(ErrorCode::Closed, "the device was closed before the work ran", core.error_context("")),
+      ordinary_(options.streams),
       leases_(core, options.streams, options.exhaustion, options.exhaustion_timeout),
+      wrapped_(*this, options.streams, options.wrapped_streams),
       dispatcher_(core),
-      to_settle_(static_cast<std::size_t>(options.streams), false) {
-  streams_.reserve(static_cast<std::size_t>(options.streams));
-  for (int slot = 0; slot < options.streams; ++slot) {
-    streams_.push_back(
-        std::make_unique<StreamState>(*this, slot, options.max_uncompleted, options.failures_kept));
+      to_settle_(static_cast<std::size_t>(options.streams + options.wrapped_streams), false) {
+  streams_.reserve(to_settle_.size());
+  for (int slot = 0; slot < options.streams + options.wrapped_streams; ++slot) {
+    streams_.push_back(std::make_unique<StreamState>(*this, slot, slot >= ordinary_, options.max_uncompleted,
+                                                     options.failures_kept));
   }
 }
 
@@ -87,7 +89,7 @@ StreamId StreamPool::lease(Context& context, const char* call) {
 std::optional<StreamId> StreamPool::share_lease() noexcept {
   // relaxed: any stream will do; in turn, so that the leases spread over them.
   const std::uint32_t first = next_shared_.fetch_add(1, std::memory_order_relaxed);
-  const auto others = static_cast<std::uint32_t>(size() - 1);
+  const auto others = static_cast<std::uint32_t>(ordinary_ - 1);
   for (std::uint32_t tried = 0; tried < others; ++tried) {
     const int shared = 1 + static_cast<int>((first + tried) % others);
     if (const std::optional<std::uint32_t> generation = state(shared).try_share_lease()) {
@@ -100,6 +102,7 @@ std::optional<StreamId> StreamPool::share_lease() noexcept {
 
 void StreamPool::end_lease(Context* mine, int slot) noexcept {
   if (slot == 0 || forked()) return;
+  if (slot >= ordinary_) return wrapped_.end(slot);
   switch (state(slot).drop_holder()) {
     case StreamState::LeaseEnd::held_by_others: return;
     case StreamState::LeaseEnd::recording:
@@ -153,7 +156,9 @@ void StreamPool::add_handler(StreamId stream, HandlerKind kind, Handler&& handle
 
 void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  state_of(stream, call).set_mark(stream.generation, mark, call);
+  StreamState& marked = state_of(stream, call);
+  check_wrapped(marked, call);
+  tidy(marked, marked.set_mark(stream.generation, mark, call));
 }
 
 void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
@@ -177,6 +182,7 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
 StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
   StreamState& stream = state_of(id, call);
   stream.check_no_recorder(id.generation, "one-encoder", call);
+  check_wrapped(stream, call);
   const auto ask = [&](void** driver_stream) {
     core_.throw_if_failed(core_.backend().native_stream(id.slot, driver_stream), call, id.slot);
   };
@@ -259,6 +265,7 @@ StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Dead
 
 sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
   StreamState& stream = state_of(id, call);
+  check_wrapped(stream, call);
   return commit_when_room(stream, std::nullopt, call,
                           [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); })
       .buffer;
@@ -266,6 +273,7 @@ sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
 
 void StreamPool::commit(BufferState& buffer, const char* call) {
   StreamState& stream = buffer.stream();
+  check_wrapped(stream, call);
   static_cast<void>(commit_when_room(stream, std::nullopt, call,
                                      [&](bool may_queue) { return stream.commit(buffer, may_queue, call); }));
 }
@@ -363,9 +371,11 @@ void StreamPool::refuse_wait_in_own_handler(StreamState& stream, const char* cal
 void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
   StreamState& stream = state_of(id, call);
   refuse_wait_in_own_handler(stream, call);
-  const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
-                                return stream.commit(id.generation, may_queue, call);
-                              }).value;
+  check_wrapped(stream, call);
+  const std::uint64_t committed = commit_when_room(stream, deadline, call, [&](bool may_queue) {
+                                    return stream.commit(id.generation, may_queue, call);
+                                  }).value;
+  const std::uint64_t value = value_to_wait_for(stream, committed);
   assist(id.slot, deadline, [&] { return stream.timeline().completed() >= value; });
   if (!stream.wait_until_completed(value, deadline)) {
     throw_timed_out("value " + std::to_string(value) + " of the stream's timeline, which has reached " +
@@ -422,6 +432,7 @@ bool StreamPool::query(StreamId id, const char* call) {
   const StreamState& stream = state(id.slot);
   const std::uint64_t value = stream.timeline().committed();
   if (stream.timeline().completed() < value) return false;
+  if (stream.is_wrapped() && !core_.backend().is_idle(id.slot)) return false;
   core_.backend().host_knows({id.slot, value});
   return true;
 }
@@ -435,8 +446,9 @@ void StreamPool::synchronize(const char* call) {
   std::vector<std::uint64_t> values;
   values.reserve(streams_.size());
   for (const auto& stream : streams_) {
-    values.push_back(
-        commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value);
+    const std::uint64_t committed =
+        commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value;
+    values.push_back(value_to_wait_for(*stream, committed));
   }
   Status first;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
@@ -468,7 +480,10 @@ bool StreamPool::wait_until_completed(TimelinePoint point, sync::Deadline deadli
 bool StreamPool::try_insert_wait(int slot, TimelinePoint point) {
   assert(timeline(point.queue).submitted() >= point.value &&
          "only submitted points can be waited for at once");
-  return state(slot).try_insert_wait(point);
+  Aftermath after;
+  const bool inserted = state(slot).try_insert_wait(point, after);
+  tidy(state(slot), std::move(after));
+  return inserted;
 }
 
 void StreamPool::flush_insertions() {
@@ -477,7 +492,8 @@ void StreamPool::flush_insertions() {
 
 StreamStats StreamPool::stats() const {
   StreamStats stats;
-  stats.streams = size();
+  stats.streams = ordinary_;
+  stats.most_wrapped = size() - ordinary_;
   // relaxed: statistics. With the list locked no part is folded, so each lease counts once.
   core_.with_contexts([&](std::span<Context* const> contexts) {
     stats.leases = leases_taken_.load(std::memory_order_relaxed);
@@ -487,7 +503,7 @@ StreamStats StreamPool::stats() const {
   });
   stats.shared_leases = shared_leases_.load(std::memory_order_relaxed);
   for (const auto& stream : streams_) {
-    if (stream->leased()) ++stats.leased;
+    if (stream->leased()) ++(stream->is_wrapped() ? stats.wrapped : stats.leased);
     stats.command_buffers += stream->buffers_committed();
     stats.abandoned_buffers += stream->buffers_abandoned();
   }

@@ -18,6 +18,7 @@
 #include "stream/held_waits.h"
 #include "stream/lease.h"
 #include "stream/stream_state.h"
+#include "stream/wrapped.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
@@ -26,20 +27,23 @@
 namespace millrace {
 
 /// Thread safety: all members from any thread. Members that may throw enter the device's gate themselves;
-/// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's.
+/// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's, and
+/// that of the wrapped streams before both.
 class StreamPool final : public Layer, public CompletionSink {
  public:
   struct Options {
     int streams = 32;
+    int wrapped_streams = 0;  ///< slots for those that others made; they follow the pool's
     ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
     std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
     int max_uncompleted = 64;  ///< command buffers a stream
     int failures_kept = 64;    ///< failed command buffers a stream
     std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
 
-    static Options from(const DeviceOptions& options) {
+    static Options from(const DeviceOptions& options, const DeviceInfo& info) {
       Options result;
       result.streams = options.streams;
+      if (info.driver_streams) result.wrapped_streams = options.wrapped_streams;
       result.exhaustion = options.exhaustion;
       result.exhaustion_timeout = options.exhaustion_timeout;
       return result;
@@ -77,6 +81,8 @@ class StreamPool final : public Layer, public CompletionSink {
   StreamId lease(Context& context, const char* call);
   /// From any thread; mine is its context, or null. The slot is kept with the thread or becomes free.
   void end_lease(Context* mine, int slot) noexcept;
+  /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
+  StreamId wrap(void* stream, const char* call);
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
   /// The same without a lock for a lease that lasts; does not see that the device is closing.
@@ -133,6 +139,11 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Adds a wait for a submitted point to what is recorded in the stream from here on. It orders and does
   /// not inherit the point's failure. False if a recorder is open or the device is closing.
   bool try_insert_wait(int slot, TimelinePoint point);
+  /// Has the point of a wrapped stream reached by itself, when everything is done that is on it now (S12).
+  /// Does nothing for other streams.
+  void cover(TimelinePoint point) noexcept;
+  /// The same for all that is on wrapped streams; looks for a while whether it is done. No context is held.
+  void cover_wrapped() noexcept;
   /// Hands over inserted waits that nobody may ever commit, so that they end by themselves and memory
   /// freed after them can be taken back: those of streams in whose current buffer nothing else is, which
   /// stays recordable. Does not wait, enters no gate; no lock and no context is held by the caller.
@@ -158,6 +169,8 @@ class StreamPool final : public Layer, public CompletionSink {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   }
 
+  friend class WrappedStreams;
+
   /// A lease of a slot that others hold, in turn; nothing if there is none.
   std::optional<StreamId> share_lease() noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
@@ -172,6 +185,12 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Calls give_up_work, which returns an Aftermath, with the order mutex held, and tidies up after it.
   template <typename GiveUp>
   void give_up(int slot, GiveUp&& give_up_work) EXCLUDES(order_mutex_);
+  /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
+  Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
+  /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
+  void check_wrapped(const StreamState& stream, const char* call) const;
+  /// The value to wait for: of what was committed, and of what others have put on a wrapped stream.
+  std::uint64_t value_to_wait_for(StreamState& stream, std::uint64_t committed);
   void refuse_wait_on_backend_thread(const char* call) const;
   void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
@@ -182,7 +201,9 @@ class StreamPool final : public Layer, public CompletionSink {
   Core& core_;
   const std::chrono::nanoseconds exit_wait_;
   const Status closed_failure_;
+  const int ordinary_;  // the slots from there on are for wrapped streams
   LeaseTable leases_;
+  WrappedStreams wrapped_;
   // All but those in LeasePart::leases_ of a thread that lives; and those of them that share.
   sync::atomic<std::uint64_t> leases_taken_{0}, shared_leases_{0};
   sync::atomic<std::uint32_t> next_shared_{0};

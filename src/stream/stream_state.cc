@@ -42,9 +42,10 @@ Status forgotten_failure(const Core& core, int slot) {
 
 }  // namespace
 
-StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept)
+StreamState::StreamState(StreamPool& pool, int slot, bool wrapped, int max_uncompleted, int failures_kept)
     : pool_(pool),
       slot_(slot),
+      wrapped_(wrapped),
       max_uncompleted_(max_uncompleted),
       abandoned_failure_(abandoned_failure(pool.core(), slot)),
       failures_(failures_kept, forgotten_failure(pool.core(), slot)) {}
@@ -238,12 +239,15 @@ void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& h
   add_to(scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
 }
 
-void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
+Aftermath StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("event-inside-encoder", call);
+  sync::Ref<BufferState> marker;
+  // What others have put on a wrapped stream is behind no segment, unless one is still to be submitted.
+  if (wrapped_ && all_submitted()) marker = make_marker();
   // The newest segment is the last one of wherever any is left.
-  Segment* newest = current_ ? current_->segments_.back() : nullptr;
+  Segment* newest = marker ? marker->segments_.back() : current_ ? current_->segments_.back() : nullptr;
   if (newest == nullptr) newest = ready_.back();
   if (newest == nullptr) newest = running_.back();
   if (newest != nullptr) {
@@ -257,6 +261,9 @@ void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* cal
   } else {
     mark.reached(number, value == 0 ? sync::now() : completed_at_);
   }
+  if (!marker) return {};
+  hand_over_marker(std::move(marker));
+  return progress();
 }
 
 void StreamState::check_no_recorder(std::uint32_t generation, const char* rule, const char* call) {
@@ -288,10 +295,18 @@ void StreamState::add_held_wait(std::uint32_t generation, TimelinePoint point, H
   merge(segment.submission.waits, point);
 }
 
-bool StreamState::try_insert_wait(TimelinePoint point) {
+bool StreamState::try_insert_wait(TimelinePoint point, Aftermath& after) {
   sync::LockGuard lock(mutex_);
   if (closing_ || (current_ && current_->recorder_open_)) return false;
   if (point.queue == slot_ || point.value == 0) return true;
+  if (wrapped_) {
+    if (!all_submitted()) return false;
+    sync::Ref<BufferState> marker = make_marker();
+    merge(marker->segments_.back()->submission.waits, point);
+    hand_over_marker(std::move(marker));
+    after = progress();
+    return !timeline_.trails();
+  }
   Segment& segment = segment_for_wait(recording());
   merge(segment.reuse_waits, point);
   merge(segment.submission.waits, point);
@@ -446,6 +461,7 @@ Aftermath StreamState::close(HeldWaits& held) noexcept {
   closing_ = true;
   last_committed_ = {};  // it keeps the core, which keeps this
   if (current_) give_up_current(held, BufferStatus::closed, pool_.closed_failure());
+  if (timeline_.is_wrapped()) wanted_mark_ = timeline_.covering();
   changed_.notify_all();
   return progress();
 }

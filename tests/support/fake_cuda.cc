@@ -84,6 +84,12 @@ class FakeStream {
   FakeStream& operator=(const FakeStream&) = delete;
 
   CUdevice device() const { return device_; }
+  unsigned long long id() const { return id_; }
+  bool is_idle() {
+    const std::lock_guard lock(mutex_);
+    return operations_.empty() && !running_;
+  }
+  std::atomic<bool> capturing{false};
   void push(std::function<void()> operation) {
     {
       const std::lock_guard lock(mutex_);
@@ -105,18 +111,76 @@ class FakeStream {
       if (operations_.empty()) return;
       std::function<void()> operation = std::move(operations_.front());
       operations_.pop_front();
+      running_ = true;
       lock.unlock();
       operation();
+      operation = {};
       lock.lock();
+      running_ = false;
     }
   }
 
+  static unsigned long long next_id() {
+    static std::atomic<unsigned long long> last{1000};
+    return ++last;
+  }
+
   const CUdevice device_;
+  const unsigned long long id_ = next_id();
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> operations_;
+  bool running_ = false;
   bool stopping_ = false;
   std::thread thread_;
+};
+
+/// Streams by their handles, which are used again once a stream was destroyed.
+class FakeStreams {
+ public:
+  CUstream make(CUdevice device) {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) free_.push_back((live_.size() + destroyed_.size() + 1) << 12);
+    const std::uintptr_t handle = free_.back();
+    free_.pop_back();
+    live_[handle] = std::make_shared<FakeStream>(device);
+    return reinterpret_cast<CUstream>(handle);
+  }
+  /// What is on it still runs.
+  void destroy(CUstream stream) {
+    std::shared_ptr<FakeStream> gone;
+    const std::lock_guard lock(mutex_);
+    const auto found = live_.find(reinterpret_cast<std::uintptr_t>(stream));
+    gone = std::move(found->second);
+    live_.erase(found);
+    free_.push_back(reinterpret_cast<std::uintptr_t>(stream));
+    if (!gone->is_idle()) destroyed_.push_back(std::move(gone));
+  }
+  /// Null for a handle of nothing. The legacy default stream is that of the device whose context is current.
+  std::shared_ptr<FakeStream> find(CUstream stream, CUdevice current) {
+    const std::lock_guard lock(mutex_);
+    if (stream == CU_STREAM_LEGACY || stream == nullptr) {
+      auto& legacy = legacy_[current];
+      if (!legacy) legacy = std::make_shared<FakeStream>(current);
+      return legacy;
+    }
+    const auto found = live_.find(reinterpret_cast<std::uintptr_t>(stream));
+    return found == live_.end() ? nullptr : found->second;
+  }
+  std::vector<std::shared_ptr<FakeStream>> all() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<FakeStream>> streams = destroyed_;
+    for (const auto& [handle, stream] : live_) streams.push_back(stream);
+    for (const auto& [device, stream] : legacy_) streams.push_back(stream);
+    return streams;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::uintptr_t, std::shared_ptr<FakeStream>> live_;
+  std::map<CUdevice, std::shared_ptr<FakeStream>> legacy_;
+  std::vector<std::shared_ptr<FakeStream>> destroyed_;  // with work that was not done then
+  std::vector<std::uintptr_t> free_;
 };
 
 struct Physical {
@@ -134,6 +198,7 @@ struct Machine {
   std::atomic<CUresult> answer{CUDA_SUCCESS};
   int devices = 1;
   std::size_t memory_bytes = 0;
+  FakeStreams streams;
 
   std::mutex mutex;
   std::size_t used = 0;                             // physical memory
@@ -176,9 +241,6 @@ CUresult asked() {
   return all.answer.load();
 }
 
-FakeStream& stream_of(CUstream stream) {
-  return *reinterpret_cast<FakeStream*>(stream);
-}
 FakeEvent& event_of(CUevent event) {
   return *reinterpret_cast<FakeEvent*>(event);
 }
@@ -200,8 +262,19 @@ int attribute(CUdevice_attribute which) {
   }
 }
 
+CUcontext context_of(CUdevice device) {
+  return reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
+}
 CUdevice device_of(CUcontext context) {
   return static_cast<CUdevice>(reinterpret_cast<std::uintptr_t>(context)) - 1;
+}
+
+std::shared_ptr<FakeStream> find_stream(CUstream stream) {
+  return machine().streams.find(stream, device_of(current_context));
+}
+/// Of one that exists.
+FakeStream& stream_of(CUstream stream) {
+  return *find_stream(stream);
 }
 
 CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, CUdevice device) {
@@ -293,7 +366,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.primary_context_retain = [](CUcontext* context, CUdevice device) {
-    *context = reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
+    *context = context_of(device);
     return asked();
   };
   d.context_current = [](CUcontext* context) {
@@ -310,12 +383,40 @@ cuda::Driver make_driver() {
   };
   d.stream_create = [](CUstream* stream, unsigned, int) {
     if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
-    *stream = reinterpret_cast<CUstream>(new FakeStream(device_of(current_context)));
+    *stream = machine().streams.make(device_of(current_context));
     return CUDA_SUCCESS;
   };
   d.stream_destroy = [](CUstream stream) {
-    delete &stream_of(stream);
+    machine().streams.destroy(stream);
     return CUDA_SUCCESS;
+  };
+  d.stream_id = [](CUstream stream, unsigned long long* id) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *id = found->id();
+    return CUDA_SUCCESS;
+  };
+  d.stream_context = [](CUstream stream, CUcontext* context) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *context = context_of(found->device());
+    return CUDA_SUCCESS;
+  };
+  d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *status = found->capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+  };
+  d.stream_query = [](CUstream stream) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    return stream_of(stream).is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+  };
+  d.context_synchronize = [] {
+    for (const auto& stream : machine().streams.all()) {
+      if (stream->device() == device_of(current_context)) stream->synchronize();
+    }
+    return asked();
   };
   d.stream_synchronize = [](CUstream stream) {
     stream_of(stream).synchronize();
@@ -492,6 +593,18 @@ void install_fake_cuda(int devices, std::size_t memory_bytes) {
 
 void fail_fake_cuda(CUresult answer) {
   machine().answer.store(answer);
+}
+
+CUstream make_fake_stream(int device) {
+  return machine().streams.make(device);
+}
+
+void destroy_fake_stream(CUstream stream) {
+  machine().streams.destroy(stream);
+}
+
+void capture_fake_stream(CUstream stream, bool capturing) {
+  stream_of(stream).capturing = capturing;
 }
 
 void run_on_fake_stream(CUstream stream, std::function<void()> work) {

@@ -17,6 +17,13 @@ void install_fake_cuda(int devices = 1, std::size_t memory_bytes = std::size_t{4
 /// illegal access. CUDA_SUCCESS: it works again.
 void fail_fake_cuda(CUresult answer);
 
+/// A stream that the backend has not made, and its end: what is on it still runs, and the next one gets its
+/// handle.
+CUstream make_fake_stream(int device = 0);
+void destroy_fake_stream(CUstream stream);
+/// As between the beginning and the end of a capture by its owner.
+void capture_fake_stream(CUstream stream, bool capturing);
+
 /// What a kernel of a caller's would do: runs on the stream in its order.
 void run_on_fake_stream(CUstream stream, std::function<void()> work);
 

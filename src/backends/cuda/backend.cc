@@ -24,6 +24,7 @@ DeviceInfo info_of(const Properties& properties, const DeviceOptions& options) {
   info.workers = options.workers != 0 ? options.workers
                                       : static_cast<int>(std::min(sync::hardware_threads(), kUsualWorkers));
   info.host_tasks = true;
+  info.driver_streams = true;
   return info;
 }
 
@@ -125,6 +126,15 @@ class CudaBackend final : public Backend {
     *stream = native;
     return status;
   }
+  Status identify(void* stream, std::uint64_t* id) noexcept override {
+    // null is the legacy default stream, whatever the caller was compiled to take it for.
+    return queues_->identify(stream == nullptr ? CU_STREAM_LEGACY : stream, id);
+  }
+  bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept override {
+    return queues_->wrap(queue, stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream), id);
+  }
+  Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
+  bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
   void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}

@@ -31,6 +31,11 @@ namespace millrace::cuda {
   F(stream_destroy, cuStreamDestroy, 4000)                        \
   F(stream_synchronize, cuStreamSynchronize, 2000)                \
   F(stream_wait_event, cuStreamWaitEvent, 3020)                   \
+  F(stream_query, cuStreamQuery, 2000)                            \
+  F(stream_id, cuStreamGetId, 12000)                              \
+  F(stream_context, cuStreamGetCtx, 9020)                         \
+  F(stream_capturing, cuStreamIsCapturing, 10000)                 \
+  F(context_synchronize, cuCtxSynchronize, 2000)                  \
   F(event_create, cuEventCreate, 2000)                            \
   F(event_destroy, cuEventDestroy, 4000)                          \
   F(event_record, cuEventRecord, 2000)                            \

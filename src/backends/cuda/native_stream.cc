@@ -85,8 +85,38 @@ CUresult NativeStream::open() noexcept {
 void NativeStream::close() noexcept {
   for (const Scratch& scratch : scratch_) (void)driver().memory_free(scratch.address);
   scratch_.clear();
-  if (stream_ != nullptr) (void)driver().stream_destroy(stream_);
+  if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
+}
+
+Status NativeStream::check() const {
+  if (!is_wrapped()) return {};
+  // By its number: the handle may be another stream's by now.
+  unsigned long long id = 0;
+  if (driver().stream_id(stream_, &id) != CUDA_SUCCESS || id != id_) {
+    return Status(
+        ErrorCode::InvalidState,
+        "the wrapped stream was destroyed by its owner; end its lease first, which takes care of what "
+        "is on it",
+        {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
+  }
+  return refuse_captured(stream_, device_, number_);
+}
+
+Status captured_failure(const std::string& device, int number) {
+  return Status(
+      ErrorCode::InvalidState,
+      "the wrapped stream is being captured by its owner (the legacy default stream: a stream that it is "
+      "ordered with), so what is put on it would not run; end the capture first",
+      {.call = {}, .device = device, .stream = number, .rule = "captured-stream"});
+}
+
+Status refuse_captured(CUstream stream, const std::string& device, int number) {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = driver().stream_capturing(stream, &capture);
+  // The legacy default stream is told so while a stream that it is ordered with is being captured.
+  if (result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT && capture == CU_STREAM_CAPTURE_STATUS_NONE) return {};
+  return captured_failure(device, number);
 }
 
 Status NativeStream::failed(CUresult result, const Operation& operation) const {
@@ -217,7 +247,12 @@ Status NativeStream::run(const Operation& operation) {
 }
 
 void NativeStream::finish() noexcept {
-  if (stream_ != nullptr) (void)driver().stream_synchronize(stream_);
+  if (stream_ == nullptr) return;
+  if (check().ok()) {
+    (void)driver().stream_synchronize(stream_);
+  } else {
+    (void)driver().context_synchronize();
+  }
 }
 
 Status NativeStream::synchronize() {

@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -37,13 +38,23 @@ class NativeStream {
 
   CUstream get() const noexcept { return stream_; }
 
+  /// From here on it is one that somebody else made, owns and puts work on. id: the driver's number.
+  void wrap(CUstream stream, std::uint64_t id) noexcept {
+    stream_ = stream;
+    id_ = id;
+  }
+  bool is_wrapped() const noexcept { return id_ != 0; }
+  /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
+  Status check() const;
+
   /// Puts an operation of place device behind what is there already.
   Status enqueue(const Operation& operation);
   /// Runs any operation to its end. Throws what a task throws.
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
   Status synchronize();
-  /// The same where a failure tells nobody anything; any thread.
+  /// The same where a failure tells nobody anything; any thread. Of a wrapped one that can't be waited for
+  /// any more all of the device is.
   void finish() noexcept;
 
  private:
@@ -62,11 +73,16 @@ class NativeStream {
   const Memory& memory_;
   const std::string device_;
   CUstream stream_ = nullptr;
+  std::uint64_t id_ = 0;  // of a wrapped one
   struct Scratch {
     CUdeviceptr address = 0;
     std::size_t bytes = 0;
   };
   std::vector<Scratch> scratch_;  // the last one is in use; work may still use the others
 };
+
+Status captured_failure(const std::string& device, int number);
+/// Rule "captured-stream", if it is being captured.
+Status refuse_captured(CUstream stream, const std::string& device, int number);
 
 }  // namespace millrace::cuda

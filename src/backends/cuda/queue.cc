@@ -101,7 +101,10 @@ Status Queues::submit(Submission&& submission) noexcept {
   const bool native = submission.native;
   const QueueId queue = submission.queue;
   Status refused = try_submit(std::move(submission));
-  if (native && !refused.ok() && queue >= 0 && queue < size()) at(queue).stream.finish();
+  if (native && !refused.ok() && queue >= 0 && queue < size()) {
+    const ContextScope scope(context_);
+    at(queue).stream.finish();
+  }
   return refused;
 }
 
@@ -234,9 +237,14 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   CUevent taken = nullptr;
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
+  if (Status usable = queue.stream.check(); !usable.ok()) {
+    queue.stream.finish();  // upholds C7
+    return usable;
+  }
   if (result == CUDA_SUCCESS) result = take_event(queue, submission.timed, &taken);
   if (result != CUDA_SUCCESS) {
-    if (submission.native) queue.stream.finish();  // without an event it would be reported at once
+    // Without an event it would be reported at once (C7).
+    if (submission.native || queue.stream.is_wrapped()) queue.stream.finish();
     return status_of(result, "asked for a stream and an event", device_, queue.id);
   }
   Status failure;
@@ -249,7 +257,12 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
   *event = taken;
-  if (result != CUDA_SUCCESS) {
+  if (Status usable = result == CUDA_SUCCESS ? Status() : queue.stream.check(); !usable.ok()) {
+    *event = nullptr;
+    (void)driver().event_destroy(taken);
+    queue.stream.finish();
+    failure = std::move(usable);
+  } else if (result != CUDA_SUCCESS) {
     // Nobody could tell any more how far the device has come.
     *event = nullptr;
     lose(lost_with(result, "recorded an event"));
@@ -299,6 +312,12 @@ bool Queues::is_done(const Flight& flight, Status& status, sync::Clock::time_poi
   if (result == CUDA_ERROR_NOT_READY) return false;
   if (result == CUDA_SUCCESS) {
     if (flight.timed) when = clock_.when(flight.event, when);
+    return true;
+  }
+  if (result == CUDA_ERROR_CAPTURED_EVENT) {
+    // The owner of the wrapped stream began to capture it just then, so none of it has run.
+    (void)driver().context_synchronize();
+    status = captured_failure(device_, -1);
     return true;
   }
   lose(lost_with(result, "asked how far the device has come"));

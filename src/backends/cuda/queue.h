@@ -46,6 +46,9 @@ namespace millrace::cuda {
 ///       no other of ours is taken.
 ///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
+///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: where the
+///   stream
+///       can't be asked any more, all of the device is waited for.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
 /// last. Threads hold a reference, so those that stop gave up on find everything they touch alive.
@@ -61,6 +64,11 @@ class Queues final : public sync::RefCounted {
   Status submit(Submission&& submission) noexcept;
   /// As Backend::native_stream.
   Status native_stream(QueueId id, CUstream* stream) noexcept;
+  // As those of Backend (wrapped.cc).
+  Status identify(void* stream, std::uint64_t* id) const noexcept;
+  bool wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept;
+  Status check_wrapped(QueueId id) noexcept;
+  bool is_idle(QueueId id) noexcept;
   bool assist(QueueId id) noexcept;
   void cancel() noexcept;
   /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
