@@ -12,6 +12,7 @@
 
 #include <millrace/event.h>
 #include <millrace/export.h>
+#include <millrace/graph.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -29,13 +30,23 @@ enum class ExhaustionPolicy : std::uint8_t {
   fail,   ///< PoolExhausted
 };
 
+/// Whose work the device prefers where it has a choice.
+enum class StreamPriority : std::uint8_t {
+  normal,
+  high,  ///< the driver's highest; as normal where the device knows no priorities
+};
+
 /// What a device is opened with. The defaults suit a program that has it to itself.
 struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
   std::size_t memory_limit = 0;
   int streams = 32;  ///< 1 to 1024, the default stream included
+  /// Beside those, for Device::lease(StreamPriority::high): 0 to 1024; with 0 such leases are ordinary ones.
+  int high_priority_streams = 8;
   /// How many streams that others made may be wrapped at once (Device::wrap): 0 to 1024.
   int wrapped_streams = 32;
+  /// How many captures may be underway at once (Device::capture): 0 to 64. Graphs may be as many as fit.
+  int captures = 4;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
@@ -49,6 +60,9 @@ struct DeviceOptions {
   /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable. The later use
   /// does not run: its command buffer fails with InvalidState, rule "missing-dependency".
   bool protect = false;
+  /// CUDA: NVTX ranges around what goes to the device and around host tasks, in the domain "millrace", for
+  /// profilers.
+  bool nvtx = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
   std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
   /// How long an allocation may wait for pending frees before it gives up.
@@ -76,7 +90,7 @@ struct MemoryStats {
 
 /// Counts since the device was opened, but for the first four, which are now.
 struct StreamStats {
-  int streams = 0;  ///< of the pool
+  int streams = 0;  ///< of the pool, those of high priority not included
   int leased = 0;
   int wrapped = 0;       ///< streams that others made and somebody has wrapped
   int most_wrapped = 0;  ///< how many there can be at once; 0 where the device has no streams of a driver's
@@ -96,7 +110,7 @@ struct DeviceInfo {
   int workers = 0;
   bool host_tasks = false;         ///< Stream::run works
   bool reads_host_memory = false;  ///< operations read memory that is not the device's in place
-  bool driver_streams = false;     ///< Stream::record_native and Device::wrap work
+  bool driver_streams = false;     ///< Stream::record_native, Device::wrap and capture work
 };
 
 /// A backend that has no device here.
@@ -210,8 +224,9 @@ class MILLRACE_API Device {
   /// The stream the calling thread uses when it names none: a guard's, or the thread's own lease.
   Stream stream();
   Stream default_stream();
-  /// A stream for an object rather than a thread. Throws as the exhaustion policy says.
-  StreamLease lease();
+  /// A stream for an object rather than a thread. Throws as the exhaustion policy says, for each priority by
+  /// itself.
+  StreamLease lease(StreamPriority priority = StreamPriority::normal);
   /// A stream that somebody else made becomes one of this device's, beside the pool's, until the last of its
   /// leases ends: memory is allocated for it, work recorded in it, it is waited for and waits, as any other.
   /// CUDA: a cudaStream_t or CUstream of the device's primary context; null is the legacy default stream. It
@@ -232,6 +247,10 @@ class MILLRACE_API Device {
   /// throw "captured-stream" too, and "destroyed-stream" once its owner has destroyed it; work that finds
   /// out later fails with that.
   StreamLease wrap(void* native_stream);
+  /// Begins a capture. Nobody else's capture is disturbed by it, nor by anything else of the device's, in
+  /// whatever mode the driver was told to capture. Throws PoolExhausted beyond DeviceOptions::captures,
+  /// Unsupported where DeviceInfo::driver_streams is false.
+  Capture capture();
   Event event();
 
   MemoryStats memory() const;

@@ -5,6 +5,7 @@
 #include <millrace/dtype.h>
 #include <millrace/error.h>
 #include <millrace/event.h>
+#include <millrace/graph.h>
 #include <millrace/reduce.h>
 #include <millrace/reduction.h>
 #include <millrace/stream.h>

@@ -170,10 +170,11 @@ Stream Device::default_stream() {
   return Access::make_stream(core, StreamPool::of(core).default_stream());
 }
 
-StreamLease Device::lease() {
+StreamLease Device::lease(StreamPriority priority) {
   constexpr const char* kCall = "Device::lease";
   Context& context = context_on(core_, kCall);
-  return Access::make_lease(Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall)));
+  return Access::make_lease(
+      Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall, priority)));
 }
 
 StreamLease Device::wrap(void* native_stream) {

@@ -66,6 +66,7 @@ void Stream::wait_event(const Event& event) {
 bool Event::query() const {
   Core& core = Access::open_core_of(device_, "Event::query");
   const TimelinePoint point = EventPool::of(core).slot(slot_).point();
+  StreamPool::of(core).refuse_captured(point, "Event::query");
   if (!StreamPool::of(core).is_completed(point)) return false;
   core.backend().host_knows(point);
   return true;
@@ -91,6 +92,8 @@ std::chrono::nanoseconds Event::elapsed_since(const Event& earlier) const {
   Core& core = Access::open_core_of(device_, "Event::elapsed_since");
   check_same_device(earlier.device_, device_, "Event::elapsed_since");
   const EventPool& events = EventPool::of(core);
+  for (const std::uint32_t slot : {earlier.slot_, slot_})
+    StreamPool::of(core).refuse_captured(events.slot(slot).point(), "Event::elapsed_since");
   const EventSlot::Stamp from = events.slot(earlier.slot_).stamp();
   const EventSlot::Stamp to = events.slot(slot_).stamp();
   if (from.records == 0 || to.records == 0) {

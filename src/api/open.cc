@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kMaxStreams = 1024;
 constexpr int kMaxHostDevices = 64;
+constexpr int kMaxCaptures = 64;
 constexpr int kMaxWorkers = 1024;
 
 [[noreturn]] void refuse_name(std::string_view name) {
@@ -77,6 +78,8 @@ std::vector<AbsentBackend> absent_backends() {
 
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options) {
   check_range("streams", options.streams, 1, kMaxStreams);
+  check_range("high_priority_streams", options.high_priority_streams, 0, kMaxStreams);
+  check_range("captures", options.captures, 0, kMaxCaptures);
   check_range("wrapped_streams", options.wrapped_streams, 0, kMaxStreams);
   check_range("workers", options.workers, 0, kMaxWorkers);
 
@@ -110,6 +113,7 @@ sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& optio
     core->close(CloseMode::drain);
     started.throw_if_failed();
   }
+  StreamPool::of(*core).raise_priorities();
   return core;
 }
 

@@ -27,6 +27,21 @@ bool Backend::is_idle(QueueId /*queue*/) noexcept {
   return true;
 }
 
+void Backend::raise_priority(QueueId /*queue*/) noexcept {}
+
+Status Backend::begin_capture(QueueId /*queue*/) noexcept {
+  return Status(ErrorCode::Unsupported,
+                "the device has no graphs to capture work into; record the work each time it is to run");
+}
+
+Status Backend::end_capture(QueueId /*queue*/, sync::Ref<DeviceGraph>* /*graph*/) noexcept {
+  return {};
+}
+
+Status Backend::check_capturable(const Operation& /*operation*/) const noexcept {
+  return {};
+}
+
 Status Backend::grant_access(const std::string& other_device) {
   if (other_device == info().name) return {};
   return Status(ErrorCode::Unsupported, other_device + " has no way to the memory of " + info().name +

@@ -10,9 +10,11 @@
 
 #include <millrace/device.h>
 
+#include "device/graph.h"
 #include "device/operation.h"
 #include "device/status.h"
 #include "sync/clock.h"
+#include "sync/ref.h"
 
 namespace millrace {
 
@@ -79,6 +81,8 @@ class Backend {
 
   /// queues: how many there will be. Starts threads; DeviceLost or OutOfMemory when it can't.
   virtual Status start(int queues, CompletionSink& sink) = 0;
+  /// The queue's work comes first where the device has a choice. Right after start.
+  virtual void raise_priority(QueueId queue) noexcept;
   /// After the last completion was reported. Joins the backend's threads.
   virtual void stop() noexcept = 0;
   /// The process is exiting and will not wait: running operations end, nothing new starts, what is
@@ -123,6 +127,17 @@ class Backend {
   virtual Status check_wrapped(QueueId queue) noexcept;
   /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.
   virtual bool is_idle(QueueId queue) noexcept;
+
+  // Captures: a queue whose work does not run but becomes part of a graph. Everything submitted to it is
+  // reported as soon as it was captured.
+
+  /// Nothing of the queue is underway. Unsupported where there are no graphs.
+  virtual Status begin_capture(QueueId queue) noexcept;
+  /// Everything that was submitted to the queue was reported. graph: null where it is not wanted. Rule
+  /// "capture-invalidated"; the capture has ended in any case.
+  virtual Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept;
+  /// Rule "not-capturable", if the operation can't be part of a graph.
+  virtual Status check_capturable(const Operation& operation) const noexcept;
 
   /// A host thread is about to wait for the queue: runs its next submission on the calling thread, if that is
   /// ready and runs no code of the user's. False if there was nothing to do; the caller holds no lock.

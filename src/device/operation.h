@@ -11,6 +11,9 @@
 #include <millrace/stream.h>
 #include <millrace/tensor.h>
 
+#include "device/graph.h"
+#include "sync/ref.h"
+
 namespace millrace {
 
 struct CopyWork {
@@ -54,7 +57,11 @@ struct ReduceWork {
   std::int64_t reduced_count = 1;  ///< 0: the result is the operation's value for nothing
 };
 
-using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork>;
+struct GraphWork {
+  sync::Ref<DeviceGraph> graph;
+};
+
+using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork, GraphWork>;
 
 struct Operation {
   Work work;

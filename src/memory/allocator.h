@@ -13,6 +13,7 @@
 #include "device/use_checker.h"
 #include "memory/arena.h"
 #include "memory/geometry.h"
+#include "memory/graph_memory.h"
 #include "memory/heap.h"
 #include "memory/limit.h"
 #include "memory/page_map.h"
@@ -51,6 +52,16 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void make_discardable(void* address);
   bool make_resident(void* address);
 
+  // Graphs (graph_memory.cc). The memory of a capture is the slot's until end_capture, and of no other.
+  void begin_capture(int slot);
+  /// It is the graph's now, until drop_graph.
+  GraphMemory& end_capture(int slot) noexcept;
+  /// What was recorded in the stream uses it. Throws std::bad_alloc.
+  void add_launch(GraphMemory& memory, int slot);
+  /// The graph will be launched no more: its memory goes back once what was launched is done. graph is kept
+  /// so long.
+  void drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept;
+
   MemoryStats stats();
   std::size_t trim();
   void set_limit(std::size_t bytes);
@@ -72,7 +83,9 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   Arena& arena_of(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
-  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse);
+  /// to_cover: as Arena::free_used's.
+  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
+                std::vector<TimelinePoint>& to_cover);
   void unhide(const Block& block) noexcept;
   /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
@@ -95,6 +108,9 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// False if one was in use and was skipped.
   bool flush_caches(const Context* except) noexcept;
   std::size_t release_empty() noexcept;
+  /// Gives back the memory of graphs that nothing uses any more; a point whose reaching would do so with
+  /// more.
+  std::optional<TimelinePoint> release_graphs() noexcept;
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot);
 
   // report.cc
@@ -102,12 +118,18 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   std::size_t cached_bytes();
   OutOfMemoryReport report(std::size_t bytes);
 
+  /// All but those of graphs, whose memory is nobody else's.
   template <typename Visit>
   void for_each_arena(Visit&& visit) {
-    for (auto& entry : arenas_) {
+    for (unsigned slot = 0; slot < cached_slots_; ++slot) {
       // acquire: pairs with the release in arena_of.
-      if (Arena* arena = entry.load(std::memory_order_acquire)) visit(*arena);
+      if (Arena* arena = arenas_[slot].load(std::memory_order_acquire)) visit(*arena);
     }
+  }
+  template <typename Visit>
+  void for_each_graph_arena(Visit&& visit) EXCLUDES(graphs_mutex_) {
+    sync::LockGuard lock(graphs_mutex_);
+    for (const auto& graph : graphs_) visit(graph->arena);
   }
 
   Core& core_;
@@ -125,7 +147,11 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   sync::atomic<std::uint64_t> out_of_memory_{0};
   sync::atomic<std::size_t> most_threads_{0};  // since the peaks were reset
 
-  sync::Mutex making_;  // makes arenas
+  sync::Mutex graphs_mutex_;  // what becomes of the memory of graphs; taken before any arena's
+  std::vector<std::unique_ptr<GraphMemory>> graphs_ GUARDED_BY(graphs_mutex_);
+
+  const unsigned cached_slots_;  // those before have arenas of their own; the others are captures'
+  sync::Mutex making_;           // makes arenas
   std::vector<std::unique_ptr<Arena>> owned_ GUARDED_BY(making_);
   std::vector<sync::atomic<Arena*>> arenas_;  // by slot; made when first asked for
 };

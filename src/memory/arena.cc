@@ -7,8 +7,10 @@
 
 namespace millrace {
 
-Arena::Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host)
+Arena::Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map,
+             ArenaHost& host)
     : slot_(slot),
+      direct_(direct),
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
@@ -94,7 +96,8 @@ void Arena::take_in_remote() {
 }
 
 void Arena::take_in(Block& block) {
-  if (block.large || bins_bytes_ + block.size > geometry_.bins_bytes) {
+  // Nothing is in front of a direct arena that would be refilled from bins.
+  if (block.large || direct_ || bins_bytes_ + block.size > geometry_.bins_bytes) {
     space(block.large).give(block);
     return;
   }
@@ -262,6 +265,16 @@ std::size_t Arena::release_empty() {
   merge_bins();
   const std::uint64_t done = timeline_.completed();
   return small_.release_empty(done) + large_.release_empty(done);
+}
+
+bool Arena::release_all() {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  collect_pending_locked(false);
+  merge_bins();
+  static_cast<void>(small_.release_empty(Space::kAnyValue));
+  static_cast<void>(large_.release_empty(Space::kAnyValue));
+  return small_.is_empty() && large_.is_empty();
 }
 
 std::optional<TimelinePoint> Arena::next_to_finish() {

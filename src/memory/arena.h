@@ -54,9 +54,11 @@ struct BlockRequest {
 /// give back memory; takes no other arena's mutex.
 class Arena {
  public:
-  Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
+  /// direct: no thread caches its blocks, so that it can be emptied as a whole.
+  Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
 
   int slot() const noexcept { return slot_; }
+  bool is_direct() const noexcept { return direct_; }
   const Timeline& timeline() const noexcept { return timeline_; }
 
   /// Blocks of the class for a thread's cache, in state cached: at least one, unless there is none
@@ -89,6 +91,9 @@ class Arena {
 
   /// Gives back whole granules that nothing uses; bytes.
   std::size_t release_empty() EXCLUDES(mutex_);
+  /// The same of an arena whose own stream uses nothing any more, whatever it has recorded. False if some of
+  /// it is still somebody's.
+  [[nodiscard]] bool release_all() EXCLUDES(mutex_);
   /// A point whose reaching frees something here, for the out-of-memory procedure to wait for.
   std::optional<TimelinePoint> next_to_finish() EXCLUDES(mutex_);
 
@@ -121,6 +126,7 @@ class Arena {
   void link_pending(Block& block) REQUIRES(mutex_);
 
   const int slot_;
+  const bool direct_;
   const Geometry& geometry_;
   const Timeline& timeline_;
   ArenaHost& host_;

@@ -17,7 +17,7 @@ constexpr int kCallbackRounds = 64;
 
 Block* Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request) {
   for (;;) {
-    if (!request.large && request.alignment == geometry_.small_unit) {
+    if (!request.large && request.alignment == geometry_.small_unit && !arena.is_direct()) {
       const auto fits = static_cast<int>(geometry_.refill_bytes / request.size);
       BlockList blocks;
       arena.refill(request, std::clamp(fits, 1, geometry_.refill_blocks), blocks);
@@ -28,9 +28,10 @@ Block* Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& r
     } else if (Block* block = arena.take(request, false)) {
       return block;
     }
-    if (reuse_pending(arena, request) || arena.collect_pending()) continue;
+    // Blocks of a capture that another stream of it uses wait for nothing that is ever reached.
+    if (!arena.is_direct() && (reuse_pending(arena, request) || arena.collect_pending())) continue;
     // What this thread caches in other classes may be merged into what is asked for.
-    if (!request.large && cache.flush_before_growth(arena)) continue;
+    if (!request.large && !arena.is_direct() && cache.flush_before_growth(arena)) continue;
     // Another thread on the same stream may take what we grew by: then we grow again.
     if (!arena.grow(request).ok()) return nullptr;
   }
@@ -113,6 +114,7 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
   streams_.flush_insertions();
   streams_.cover_wrapped();
+  result.next = release_graphs();
   for_each_arena([](Arena& each) { each.collect_pending(); });
   result.skipped_a_cache = !flush_caches(&context);
   if (try_again(false)) return result;
@@ -132,6 +134,8 @@ bool Allocator::flush_caches(const Context* except) noexcept {
 }
 
 Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
+  if (borrower.is_direct())
+    return nullptr;  // upholds A3: the lender would get it back before the graph is done
   const Context::Hold hold = context.hold();
   if (!hold) core_.throw_closed("Device::allocate");
   Block* block = nullptr;
@@ -164,6 +168,7 @@ std::size_t Allocator::release_empty() noexcept {
 std::size_t Allocator::trim() {
   streams_.flush_insertions();
   streams_.cover_wrapped();
+  static_cast<void>(release_graphs());
   static_cast<void>(flush_caches(nullptr));  // those in use keep what they have
   return release_empty();
 }

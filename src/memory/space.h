@@ -43,6 +43,8 @@ class Space {
   /// Gives back whole granules that are free and that work up to done no longer uses; bytes.
   std::size_t release_empty(std::uint64_t done) noexcept;
 
+  /// Has it no heap?
+  bool is_empty() const noexcept { return heaps_.empty(); }
   std::size_t largest_free() const noexcept { return free_.largest(); }
   /// The smallest free_value among free blocks that is beyond done and at most submitted; 0 if there is
   /// none.

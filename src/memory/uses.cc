@@ -10,6 +10,12 @@ namespace millrace {
 void Allocator::record_use(const void* address, int slot, bool until_free, const char* call) {
   std::uint64_t word = 0;
   Block& block = live_block(address, call, word);
+  if (static_cast<unsigned>(slot) >= cached_slots_ && slot != block.arena->slot()) {
+    throw_rule(
+        "captured-work",
+        "a use by captured work ends with the last launch of its graph; keep the memory that long instead",
+        core_.error_context(call, slot));
+  }
   const BlockUse use{.point = {slot, streams_.timeline(slot).covering()}, .until_free = until_free};
   if (slot == block.arena->slot() || (!until_free && reached(use.point))) return;
   if (!block.arena->add_use(block, BlockWord::generation(word), use)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,7 +34,9 @@ class StreamPool final : public Layer, public CompletionSink {
  public:
   struct Options {
     int streams = 32;
-    int wrapped_streams = 0;  ///< slots for those that others made; they follow the pool's
+    int high_priority_streams = 0;
+    int wrapped_streams = 0;  ///< slots for those that others made
+    int captures = 0;         ///< slots for captures
     ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
     std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
     int max_uncompleted = 64;  ///< command buffers a stream
@@ -43,7 +46,11 @@ class StreamPool final : public Layer, public CompletionSink {
     static Options from(const DeviceOptions& options, const DeviceInfo& info) {
       Options result;
       result.streams = options.streams;
-      if (info.driver_streams) result.wrapped_streams = options.wrapped_streams;
+      result.high_priority_streams = options.high_priority_streams;
+      if (info.driver_streams) {
+        result.wrapped_streams = options.wrapped_streams;
+        result.captures = options.captures;
+      }
       result.exhaustion = options.exhaustion;
       result.exhaustion_timeout = options.exhaustion_timeout;
       return result;
@@ -58,6 +65,10 @@ class StreamPool final : public Layer, public CompletionSink {
 
   Core& core() const noexcept { return core_; }
   int size() const noexcept { return static_cast<int>(streams_.size()); }
+  /// The slots from there on are captures'. Those before are, in order, ordinary, of high priority, wrapped.
+  int first_captured() const noexcept { return first_captured_; }
+  /// Tells the backend which streams are to be of high priority; once it was started.
+  void raise_priorities() noexcept;
 
   // Which stream. These two: whoever holds the context, on its own thread.
   /// A guard's stream, or the thread's own lease; slot -1 if it has none yet. Throws InvalidState, rule
@@ -78,7 +89,7 @@ class StreamPool final : public Layer, public CompletionSink {
 
   StreamId default_stream() const noexcept { return {0, 1}; }
   /// For an object: end_lease gives it back. Nobody holds the context, the calling thread's.
-  StreamId lease(Context& context, const char* call);
+  StreamId lease(Context& context, const char* call, StreamPriority priority = StreamPriority::normal);
   /// From any thread; mine is its context, or null. The slot is kept with the thread or becomes free.
   void end_lease(Context* mine, int slot) noexcept;
   /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
@@ -89,6 +100,23 @@ class StreamPool final : public Layer, public CompletionSink {
   void check_lease(StreamId stream, const char* call) {
     if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
       check_handle(stream, call);
+  }
+
+  // Captures (capture.cc). The slot is the caller's from begin_capture until free_capture.
+  StreamId begin_capture(const char* call);
+  /// Commits and ends the capture, or throws with nothing changed: the rules of committing. Otherwise the
+  /// stream's lease has ended, and what went wrong is in failed.
+  struct Captured {
+    sync::Ref<DeviceGraph> graph;
+    Status failed;
+  };
+  Captured end_capture(StreamId id, const char* call);
+  void abort_capture(StreamId id) noexcept;
+  void free_capture(int slot) noexcept { captures_.add_free(slot); }
+  /// Rule "captured-event", for a point of work that does not run.
+  void refuse_captured(TimelinePoint point, const char* call) const {
+    if (point.queue >= first_captured_ && point.value != 0) [[unlikely]]
+      throw_captured_event(call);
   }
 
   // Recording. Rules as in millrace/stream.h.
@@ -114,7 +142,9 @@ class StreamPool final : public Layer, public CompletionSink {
   void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call);
 
   /// What was committed, or the buffer that was last; null if none was.
-  sync::Ref<BufferState> commit(StreamId id, const char* call);
+  sync::Ref<BufferState> commit(StreamId id, const char* call) {
+    return commit(id, std::nullopt, call).buffer;
+  }
   void commit(BufferState& buffer, const char* call);
   void abandon(BufferState& buffer, const char* call);
 
@@ -137,12 +167,14 @@ class StreamPool final : public Layer, public CompletionSink {
   /// committed, or the caller is one of the backend's threads.
   bool wait_until_completed(TimelinePoint point, sync::Deadline deadline);
   /// Adds a wait for a submitted point to what is recorded in the stream from here on. It orders and does
-  /// not inherit the point's failure. False if a recorder is open or the device is closing.
+  /// not inherit the point's failure. False if a recorder is open or the device is closing. The caller may
+  /// hold its context.
   bool try_insert_wait(int slot, TimelinePoint point);
   /// Has the point of a wrapped stream reached by itself, when everything is done that is on it now (S12).
   /// Does nothing for other streams.
   void cover(TimelinePoint point) noexcept;
-  /// The same for all that is on wrapped streams; looks for a while whether it is done. No context is held.
+  /// The same for all that is on wrapped streams; looks for a while whether it is done where they are idle.
+  /// No context is held.
   void cover_wrapped() noexcept;
   /// Hands over inserted waits that nobody may ever commit, so that they end by themselves and memory
   /// freed after them can be taken back: those of streams in whose current buffer nothing else is, which
@@ -172,10 +204,13 @@ class StreamPool final : public Layer, public CompletionSink {
   friend class WrappedStreams;
 
   /// A lease of a slot that others hold, in turn; nothing if there is none.
-  std::optional<StreamId> share_lease() noexcept;
+  std::optional<StreamId> share_lease(int first_slot, int slots) noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   /// Of a stream that comes from outside. Throws InvalidArgument.
   StreamState& state_of(StreamId stream, const char* call) const;
+  StreamState::Commit commit(StreamId id, sync::Deadline deadline, const char* call);
+  /// Whatever is recorded in the stream, whoever holds it.
+  std::uint64_t commit_any(StreamState& stream, const char* call);
   template <typename Try>
   StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
                                        Try&& attempt);
@@ -185,6 +220,10 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Calls give_up_work, which returns an Aftermath, with the order mutex held, and tidies up after it.
   template <typename GiveUp>
   void give_up(int slot, GiveUp&& give_up_work) EXCLUDES(order_mutex_);
+  /// Rule "event-outside-capture", of a stream for captures.
+  void refuse_outside_event(const StreamState& stream, const char* call) const;
+  [[noreturn]] void throw_captured_event(const char* call) const;
+  void end_captured_lease(StreamState& stream) noexcept;
   /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
   Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
   /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
@@ -194,15 +233,14 @@ class StreamPool final : public Layer, public CompletionSink {
   void refuse_wait_on_backend_thread(const char* call) const;
   void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
-  template <typename Done>
-  void assist(int slot, sync::Deadline deadline, Done&& done) noexcept;
+  void assist(int slot, sync::Deadline deadline, const std::function<bool()>& done) noexcept;
   [[noreturn]] void throw_timed_out(std::string what, int slot, const char* call) const;
 
   Core& core_;
   const std::chrono::nanoseconds exit_wait_;
   const Status closed_failure_;
-  const int ordinary_;  // the slots from there on are for wrapped streams
-  LeaseTable leases_;
+  const int ordinary_, first_wrapped_, first_captured_;  // see first_captured
+  LeaseTable leases_, high_leases_, captures_;
   WrappedStreams wrapped_;
   // All but those in LeasePart::leases_ of a thread that lives; and those of them that share.
   sync::atomic<std::uint64_t> leases_taken_{0}, shared_leases_{0};
@@ -213,6 +251,7 @@ class StreamPool final : public Layer, public CompletionSink {
 
   sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
   HeldWaits held_ GUARDED_BY(order_mutex_);
+  Fifo<Segment> leftovers_ GUARDED_BY(order_mutex_);      // finished where nothing could be destroyed (H2)
   std::vector<bool> to_settle_ GUARDED_BY(order_mutex_);  // scratch space of settle, by slot
 };
 

@@ -27,7 +27,7 @@ bool wait_until(sync::ConditionVariable& changed, sync::UniqueLock& lock, sync::
 Aftermath StreamState::progress() noexcept {
   Aftermath after;
   bool submitted = submit_ready();
-  if (wrapped_) submitted |= put_marks();
+  if (is_wrapped()) submitted |= put_marks();
   // What the backend refuses it won't report. Finishing it may make room for more.
   while (!running_.empty() && running_.front()->refused) {
     finish_front(running_.front()->failure, sync::now(), after.finished);
@@ -89,7 +89,7 @@ void StreamState::submit(Segment& segment) noexcept {
     // NOLINTNEXTLINE(bugprone-use-after-move): it is as it was.
     if (recorded.operations.empty()) recorded.operations = std::move(submission.operations);
   }
-  if (wrapped_) {
+  if (is_wrapped()) {
     // What the backend holds back comes on the stream after what others put there meanwhile.
     void* stream = nullptr;
     const bool is_there = pool_.core().backend().native_stream(slot_, &stream).ok() && stream != nullptr;

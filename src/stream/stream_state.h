@@ -25,6 +25,12 @@ namespace millrace {
 
 class StreamPool;
 
+enum class StreamKind : std::uint8_t {
+  ordinary,
+  wrapped,   ///< for streams that somebody else made
+  captured,  ///< for captures: what is submitted does not run
+};
+
 enum class HandlerKind : std::uint8_t { scheduled, completed };
 
 /// What a change of a stream leaves to be done once its mutex is released.
@@ -58,14 +64,14 @@ struct Aftermath {
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
 class alignas(sync::kInterference) StreamState {
  public:
-  StreamState(StreamPool& pool, int slot, bool wrapped, int max_uncompleted, int failures_kept);
+  StreamState(StreamPool& pool, int slot, StreamKind kind, int max_uncompleted, int failures_kept);
   ~StreamState();
   StreamState(const StreamState&) = delete;
   StreamState& operator=(const StreamState&) = delete;
 
   int slot() const noexcept { return slot_; }
-  /// Is it for streams that somebody else made?
-  bool is_wrapped() const noexcept { return wrapped_; }
+  bool is_wrapped() const noexcept { return kind_ == StreamKind::wrapped; }
+  bool is_captured() const noexcept { return kind_ == StreamKind::captured; }
   const Timeline& timeline() const noexcept { return timeline_; }
   /// Of the handles that are valid now.
   std::uint32_t generation() const noexcept {
@@ -98,6 +104,9 @@ class alignas(sync::kInterference) StreamState {
     return LeaseWord::holders(lease_.load(std::memory_order_relaxed)) != 0;  // relaxed: a statistic
   }
 
+  /// Rule "captured-work", of a stream for captures.
+  void refuse_captured_work(const char* what, const char* call) const;
+
   // Recording into the current buffer, which is started if there is none. generation: the handle's.
   void check_handle(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -121,7 +130,8 @@ class alignas(sync::kInterference) StreamState {
       EXCLUDES(mutex_);
   /// The memory layer's wait for a submitted point; false while a recorder is open or when closing. On a
   /// wrapped stream it has to be there before others put work on it: false as well if that can't be had now.
-  [[nodiscard]] bool try_insert_wait(TimelinePoint point, Aftermath& after) EXCLUDES(mutex_);
+  /// settle: as Aftermath's.
+  [[nodiscard]] bool try_insert_wait(TimelinePoint point, bool& settle) EXCLUDES(mutex_);
 
   // Wrapped streams. The pool sees to it that leases of one begin and end one at a time.
   /// Others put work on it from here on.
@@ -232,7 +242,7 @@ class alignas(sync::kInterference) StreamState {
   Segment& new_segment(BufferState& buffer) REQUIRES(mutex_);
   Segment& segment_for_wait(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   Segment& segment_for_wait(BufferState& buffer) REQUIRES(mutex_);
-  void add(BufferState& buffer, Operation&& operation) REQUIRES(mutex_);
+  void add(BufferState& buffer, Operation&& operation, const char* call) REQUIRES(mutex_);
   void add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) REQUIRES(mutex_);
 
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
@@ -241,7 +251,7 @@ class alignas(sync::kInterference) StreamState {
   void hand_over_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
   /// Does what want_mark and end_wrapped ask for, if it can be done now; false if it submitted nothing.
   bool put_marks() noexcept REQUIRES(mutex_);
-  bool is_captured() const noexcept;
+  bool others_capture() const noexcept;
   bool all_submitted() const noexcept { return timeline_.last_used() == timeline_.submitted(); }
   void hand_over_current() noexcept REQUIRES(mutex_);
   void hand_over(sync::Ref<BufferState> given) noexcept REQUIRES(mutex_);
@@ -262,7 +272,7 @@ class alignas(sync::kInterference) StreamState {
 
   StreamPool& pool_;
   const int slot_;
-  const bool wrapped_;
+  const StreamKind kind_;
   const int max_uncompleted_;
   const Status abandoned_failure_;  // what waiters of abandoned work get
 

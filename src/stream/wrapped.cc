@@ -106,14 +106,14 @@ void StreamPool::cover(TimelinePoint point) noexcept {
 }
 
 void StreamPool::cover_wrapped() noexcept {
-  for (int slot = ordinary_; slot < size(); ++slot) {
+  for (int slot = first_wrapped_; slot < first_captured_; ++slot) {
     if (!timeline(slot).is_wrapped()) continue;
+    // A stream that is busy is not waited for.
+    const bool was_idle = core_.backend().is_idle(slot);
     Aftermath after;
     const std::uint64_t value = state(slot).cover_now(after);
     tidy(state(slot), std::move(after));
-    if (core_.backend().on_own_thread()) continue;
-    while (timeline(slot).completed() < value && core_.backend().assist(slot)) {
-    }
+    if (was_idle) assist(slot, std::nullopt, [&] { return timeline(slot).completed() >= value; });
   }
 }
 
@@ -139,13 +139,14 @@ bool StreamState::is_settled() noexcept {
 
 Aftermath StreamState::want_mark(std::uint64_t value) noexcept {
   sync::LockGuard lock(mutex_);
+  if (closing_) return {};  // which has covered it
   wanted_mark_ = std::max(wanted_mark_, value);
   return progress();
 }
 
 std::uint64_t StreamState::cover_now(Aftermath& after) noexcept {
   sync::LockGuard lock(mutex_);
-  if (all_submitted()) wanted_mark_ = std::max(wanted_mark_, timeline_.covering());
+  if (all_submitted() && !closing_) wanted_mark_ = std::max(wanted_mark_, timeline_.covering());
   after = progress();
   return timeline_.committed();
 }
@@ -172,7 +173,7 @@ void StreamState::hand_over_marker(sync::Ref<BufferState> marker) noexcept {
   handed.set_status(BufferStatus::abandoned);
 }
 
-bool StreamState::is_captured() const noexcept {
+bool StreamState::others_capture() const noexcept {
   const Status usable = pool_.core().backend().check_wrapped(slot_);
   return !usable.ok() && usable.error().rule() == "captured-stream";
 }
@@ -183,7 +184,7 @@ bool StreamState::put_marks() noexcept {
     while (all_submitted() && (ending_ || wanted_mark_ > timeline_.last_used())) {
       // While the stream is captured its work does not run. A lease that ends can't come back to it.
       const bool may_wait = !ending_ && !closing_;
-      if (may_wait && is_captured()) break;
+      if (may_wait && others_capture()) break;
       const bool was_ending = ending_ && timeline_.is_wrapped();
       hand_over_marker(make_marker());
       submitted |= submit_ready();

@@ -5,183 +5,25 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "backends/cuda/driver.h"
+#include "support/fake_stream.h"
 
 namespace millrace::test {
 namespace {
 
 constexpr std::size_t kUnit = std::size_t{2} << 20;
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
-
-/// One recording of an event.
-class Recording {
- public:
-  bool is_done() const {
-    const std::lock_guard lock(mutex_);
-    return done_;
-  }
-  void finish() {
-    {
-      const std::lock_guard lock(mutex_);
-      done_ = true;
-      at_ = std::chrono::steady_clock::now();
-    }
-    changed_.notify_all();
-  }
-  std::chrono::steady_clock::time_point at() const {
-    const std::lock_guard lock(mutex_);
-    return at_;
-  }
-  void wait() const {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-  }
-
- private:
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
-  bool done_ = false;
-  std::chrono::steady_clock::time_point at_;
-};
-
-struct FakeEvent {
-  std::mutex mutex;
-  std::shared_ptr<Recording> last;
-
-  std::shared_ptr<Recording> recording() {
-    const std::lock_guard lock(mutex);
-    return last;
-  }
-};
-
-/// Operations in order, on a thread of its own.
-class FakeStream {
- public:
-  explicit FakeStream(CUdevice device) : device_(device), thread_([this] { work(); }) {}
-  ~FakeStream() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  FakeStream(const FakeStream&) = delete;
-  FakeStream& operator=(const FakeStream&) = delete;
-
-  CUdevice device() const { return device_; }
-  unsigned long long id() const { return id_; }
-  bool is_idle() {
-    const std::lock_guard lock(mutex_);
-    return operations_.empty() && !running_;
-  }
-  std::atomic<bool> capturing{false};
-  void push(std::function<void()> operation) {
-    {
-      const std::lock_guard lock(mutex_);
-      operations_.push_back(std::move(operation));
-    }
-    changed_.notify_all();
-  }
-  void synchronize() {
-    const auto end = std::make_shared<Recording>();
-    push([end] { end->finish(); });
-    end->wait();
-  }
-
- private:
-  void work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return stopping_ || !operations_.empty(); });
-      if (operations_.empty()) return;
-      std::function<void()> operation = std::move(operations_.front());
-      operations_.pop_front();
-      running_ = true;
-      lock.unlock();
-      operation();
-      operation = {};
-      lock.lock();
-      running_ = false;
-    }
-  }
-
-  static unsigned long long next_id() {
-    static std::atomic<unsigned long long> last{1000};
-    return ++last;
-  }
-
-  const CUdevice device_;
-  const unsigned long long id_ = next_id();
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> operations_;
-  bool running_ = false;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
-/// Streams by their handles, which are used again once a stream was destroyed.
-class FakeStreams {
- public:
-  CUstream make(CUdevice device) {
-    const std::lock_guard lock(mutex_);
-    if (free_.empty()) free_.push_back((live_.size() + destroyed_.size() + 1) << 12);
-    const std::uintptr_t handle = free_.back();
-    free_.pop_back();
-    live_[handle] = std::make_shared<FakeStream>(device);
-    return reinterpret_cast<CUstream>(handle);
-  }
-  /// What is on it still runs.
-  void destroy(CUstream stream) {
-    std::shared_ptr<FakeStream> gone;
-    const std::lock_guard lock(mutex_);
-    const auto found = live_.find(reinterpret_cast<std::uintptr_t>(stream));
-    gone = std::move(found->second);
-    live_.erase(found);
-    free_.push_back(reinterpret_cast<std::uintptr_t>(stream));
-    if (!gone->is_idle()) destroyed_.push_back(std::move(gone));
-  }
-  /// Null for a handle of nothing. The legacy default stream is that of the device whose context is current.
-  std::shared_ptr<FakeStream> find(CUstream stream, CUdevice current) {
-    const std::lock_guard lock(mutex_);
-    if (stream == CU_STREAM_LEGACY || stream == nullptr) {
-      auto& legacy = legacy_[current];
-      if (!legacy) legacy = std::make_shared<FakeStream>(current);
-      return legacy;
-    }
-    const auto found = live_.find(reinterpret_cast<std::uintptr_t>(stream));
-    return found == live_.end() ? nullptr : found->second;
-  }
-  std::vector<std::shared_ptr<FakeStream>> all() {
-    const std::lock_guard lock(mutex_);
-    std::vector<std::shared_ptr<FakeStream>> streams = destroyed_;
-    for (const auto& [handle, stream] : live_) streams.push_back(stream);
-    for (const auto& [device, stream] : legacy_) streams.push_back(stream);
-    return streams;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::uintptr_t, std::shared_ptr<FakeStream>> live_;
-  std::map<CUdevice, std::shared_ptr<FakeStream>> legacy_;
-  std::vector<std::shared_ptr<FakeStream>> destroyed_;  // with work that was not done then
-  std::vector<std::uintptr_t> free_;
-};
 
 struct Physical {
   std::size_t bytes = 0;
@@ -199,6 +41,8 @@ struct Machine {
   int devices = 1;
   std::size_t memory_bytes = 0;
   FakeStreams streams;
+  std::map<std::uintptr_t, std::shared_ptr<FakeGraph>> graphs;  // by handle, those that can be launched too
+  std::uintptr_t next_graph = 1;
 
   std::mutex mutex;
   std::size_t used = 0;                             // physical memory
@@ -239,6 +83,43 @@ CUresult asked() {
   Machine& all = machine();
   all.calls.fetch_add(1);
   return all.answer.load();
+}
+
+thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+
+/// A call that spoils captures of others, unless the thread has said that it does not mean them.
+CUresult asked_unsafely() {
+  const CUresult answer = asked();
+  if (capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED) return answer;
+  bool any = false;
+  for (const auto& stream : machine().streams.all()) {
+    const std::shared_ptr<FakeGraph> graph = stream->capture();
+    if (!graph || !graph->is_global()) continue;
+    graph->spoilt = true;
+    any = true;
+  }
+  return any ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answer;
+}
+
+std::uintptr_t keep_graph(std::shared_ptr<FakeGraph> graph) {
+  const std::lock_guard lock(machine().mutex);
+  const std::uintptr_t handle = machine().next_graph++;
+  machine().graphs[handle] = std::move(graph);
+  return handle;
+}
+std::shared_ptr<FakeGraph> graph_of(const void* handle) {
+  const std::lock_guard lock(machine().mutex);
+  return machine().graphs.at(reinterpret_cast<std::uintptr_t>(handle));
+}
+CUresult drop_fake_graph(const void* handle) {
+  const std::lock_guard lock(machine().mutex);
+  machine().graphs.erase(reinterpret_cast<std::uintptr_t>(handle));
+  return CUDA_SUCCESS;
+}
+/// A capture that spoils itself.
+CUresult spoil(FakeStream& stream, CUresult answer) {
+  stream.capture()->spoilt = true;
+  return answer;
 }
 
 FakeEvent& event_of(CUevent event) {
@@ -381,9 +262,9 @@ cuda::Driver make_driver() {
     *context = std::exchange(current_context, outer_contexts.at(--outer_count));
     return CUDA_SUCCESS;
   };
-  d.stream_create = [](CUstream* stream, unsigned, int) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
-    *stream = machine().streams.make(device_of(current_context));
+  d.stream_create = [](CUstream* stream, unsigned, int priority) {
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    *stream = machine().streams.make(device_of(current_context), priority);
     return CUDA_SUCCESS;
   };
   d.stream_destroy = [](CUstream stream) {
@@ -405,30 +286,62 @@ cuda::Driver make_driver() {
   d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
-    *status = found->capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    *status = found->capture() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+  };
+  d.stream_begin_capture = [](CUstream stream, CUstreamCaptureMode mode) {
+    stream_of(stream).set_capture(std::make_shared<FakeGraph>(mode == CU_STREAM_CAPTURE_MODE_GLOBAL));
+    return asked();
+  };
+  d.stream_end_capture = [](CUstream stream, CUgraph* graph) {
+    std::shared_ptr<FakeGraph> captured = stream_of(stream).set_capture(nullptr);
+    *graph = nullptr;
+    if (captured->spoilt) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    *graph = reinterpret_cast<CUgraph>(keep_graph(std::move(captured)));
+    return asked();
+  };
+  d.capture_mode = [](CUstreamCaptureMode* mode) {
+    std::swap(*mode, capture_mode);
+    return CUDA_SUCCESS;
+  };
+  d.graph_instantiate = [](CUgraphExec* executable, CUgraph graph, unsigned long long) {
+    *executable = reinterpret_cast<CUgraphExec>(keep_graph(graph_of(graph)));
+    return asked();
+  };
+  d.graph_launch = [](CUgraphExec executable, CUstream stream) {
+    stream_of(stream).push([graph = graph_of(executable)] { graph->run(); });
+    return asked();
+  };
+  d.graph_exec_destroy = [](CUgraphExec executable) { return drop_fake_graph(executable); };
+  d.graph_destroy = [](CUgraph graph) { return drop_fake_graph(graph); };
+  d.priority_range = [](int* least, int* greatest) {
+    *least = 0;
+    *greatest = -5;
     return CUDA_SUCCESS;
   };
   d.stream_query = [](CUstream stream) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     return stream_of(stream).is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
   d.context_synchronize = [] {
     for (const auto& stream : machine().streams.all()) {
-      if (stream->device() == device_of(current_context)) stream->synchronize();
+      if (stream->device() == device_of(current_context) && !stream->capture()) stream->synchronize();
     }
-    return asked();
+    return asked_unsafely();
   };
   d.stream_synchronize = [](CUstream stream) {
+    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     stream_of(stream).synchronize();
-    return asked();
+    return asked_unsafely();
   };
   d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
+    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
     if (auto recording = event_of(event).recording())
       stream_of(stream).push([recording = std::move(recording)] { recording->wait(); });
     return asked();
   };
   d.event_create = [](CUevent* event, unsigned) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     *event = reinterpret_cast<CUevent>(new FakeEvent);
     return CUDA_SUCCESS;
   };
@@ -441,12 +354,14 @@ cuda::Driver make_driver() {
     {
       const std::lock_guard lock(event_of(event).mutex);
       event_of(event).last = recording;
+      event_of(event).captured = stream_of(stream).capture();
     }
     stream_of(stream).push([recording] { recording->finish(); });
     return asked();
   };
   d.event_query = [](CUevent event) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    if (event_of(event).is_captured()) return CUDA_ERROR_CAPTURED_EVENT;
     const auto recording = event_of(event).recording();
     return recording == nullptr || recording->is_done() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
@@ -463,7 +378,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.copy_now = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     const CUdevice device = device_of(current_context);
     if (!machine().may_touch(device, to) || !machine().may_touch(device, from))
       return CUDA_ERROR_INVALID_VALUE;
@@ -523,7 +438,7 @@ cuda::Driver make_driver() {
   };
   d.memory_create = [](CUmemGenericAllocationHandle* handle, std::size_t bytes,
                        const CUmemAllocationProp* wanted, unsigned long long) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     return create_memory(handle, bytes, wanted->location.id);
   };
   d.memory_release = [](CUmemGenericAllocationHandle handle) {
@@ -539,7 +454,7 @@ cuda::Driver make_driver() {
       const std::lock_guard lock(machine().mutex);
       machine().mappings[address] = {machine().physical[handle], {}};
     }
-    return asked();
+    return asked_unsafely();
   };
   d.memory_unmap = [](CUdeviceptr address, std::size_t bytes) {
     machine().calls.fetch_add(1);
@@ -562,7 +477,7 @@ cuda::Driver make_driver() {
       }
     }
     if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
-    return asked();
+    return asked_unsafely();
   };
   d.memory_info = [](std::size_t* free, std::size_t* total) {
     const std::lock_guard lock(machine().mutex);
@@ -571,7 +486,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.memory_allocate = [](CUdeviceptr* address, std::size_t bytes) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     *address = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
     return CUDA_SUCCESS;
   };
@@ -603,8 +518,25 @@ void destroy_fake_stream(CUstream stream) {
   machine().streams.destroy(stream);
 }
 
-void capture_fake_stream(CUstream stream, bool capturing) {
-  stream_of(stream).capturing = capturing;
+void begin_fake_capture(CUstream stream) {
+  stream_of(stream).set_capture(std::make_shared<FakeGraph>(true));
+}
+
+bool end_fake_capture(CUstream stream) {
+  return !stream_of(stream).set_capture(nullptr)->spoilt;
+}
+
+void spoil_fake_capture(CUstream stream) {
+  stream_of(stream).capture()->spoilt = true;
+}
+
+int fake_stream_priority(CUstream stream) {
+  return stream_of(stream).priority();
+}
+
+std::size_t fake_cuda_graphs() {
+  const std::lock_guard lock(machine().mutex);
+  return machine().graphs.size();
 }
 
 void run_on_fake_stream(CUstream stream, std::function<void()> work) {

@@ -21,8 +21,15 @@ void fail_fake_cuda(CUresult answer);
 /// handle.
 CUstream make_fake_stream(int device = 0);
 void destroy_fake_stream(CUstream stream);
-/// As between the beginning and the end of a capture by its owner.
-void capture_fake_stream(CUstream stream, bool capturing);
+/// A capture by its owner, in the usual mode, which is spoilt by what any thread does that is not careful.
+/// False if it was.
+void begin_fake_capture(CUstream stream);
+bool end_fake_capture(CUstream stream);
+/// Something that can't be captured is put on a stream that is being captured.
+void spoil_fake_capture(CUstream stream);
+int fake_stream_priority(CUstream stream);
+/// Graphs that nobody has destroyed, each counted once more if it can be launched.
+std::size_t fake_cuda_graphs();
 
 /// What a kernel of a caller's would do: runs on the stream in its order.
 void run_on_fake_stream(CUstream stream, std::function<void()> work);

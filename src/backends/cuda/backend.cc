@@ -42,6 +42,7 @@ class CudaBackend final : public Backend {
   CudaBackend(const Properties& properties, const DeviceOptions& options)
       : properties_(properties),
         info_(info_of(properties, options)),
+        nvtx_(options.nvtx),
         memory_(std::make_unique<Memory>(
             properties, options.memory_limit != 0 ? options.memory_limit : properties.memory_bytes,
             info_.name)) {
@@ -51,6 +52,7 @@ class CudaBackend final : public Backend {
                   properties.name + " can't map memory into reserved addresses, which Millrace needs",
                   {.call = "Device::open", .device = info_.name, .stream = -1, .rule = {}});
     }
+    const RelaxedCapture relaxed;
     status_of(hold_primary_context(properties.device, &context_),
               "asked for the context of " + properties.name, info_.name)
         .throw_if_failed();
@@ -79,7 +81,8 @@ class CudaBackend final : public Backend {
   }
 
   Status start(int queues, CompletionSink& sink) override {
-    queues_ = sync::make_ref<Queues>(queues, info_.workers, sink, info_.name, context_, *memory_);
+    queues_ = sync::make_ref<Queues>(Queues::Options{queues, info_.workers, nvtx_}, sink, info_.name,
+                                     context_, *memory_);
     Status status = queues_->start();
     if (!status.ok()) stopped_ = true;
     return status;
@@ -134,6 +137,14 @@ class CudaBackend final : public Backend {
     return queues_->wrap(queue, stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream), id);
   }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
+  void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
+  Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }
+  Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept override {
+    return queues_->end_capture(queue, graph);
+  }
+  Status check_capturable(const Operation& operation) const noexcept override {
+    return queues_->check_capturable(operation);
+  }
   bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
@@ -144,6 +155,7 @@ class CudaBackend final : public Backend {
  private:
   const Properties properties_;
   const DeviceInfo info_;
+  const bool nvtx_;
   CUcontext context_ = nullptr;
   std::unique_ptr<Memory> memory_;
   sync::Ref<Queues> queues_;  // from start on

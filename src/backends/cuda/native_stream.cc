@@ -76,13 +76,55 @@ Place place_of(const Operation& operation, const Memory& memory) {
   return std::holds_alternative<TaskWork>(operation.work) ? Place::host : Place::device;
 }
 
+const char* why_not_capturable(const Operation& operation, const Memory& memory) noexcept {
+  if (std::holds_alternative<TaskWork>(operation.work))
+    return "a graph runs on the device alone, and a host task does not; run it before or after the launch";
+  if (std::holds_alternative<GraphWork>(operation.work))
+    return "a graph holds no launch of another; launch one after the other";
+  // What the driver takes along with a command it would take along once, and not at each launch.
+  if (const auto* copy = std::get_if<CopyWork>(&operation.work); copy != nullptr && copy->bytes != 0) {
+    for (const void* end : {static_cast<const void*>(copy->to), copy->from}) {
+      if (find_owner(end, copy->bytes, memory).owner == Owner::pageable)
+        return "the driver does not know the host memory; use memory that is registered, or copy before the "
+               "launch";
+    }
+  }
+  if (const auto* fill = std::get_if<FillWork>(&operation.work);
+      fill != nullptr && is_pageable(*fill, memory))
+    return "the memory is the host's; fill it before or after the launch";
+  return nullptr;
+}
+
 CUresult NativeStream::open() noexcept {
   if (stream_ != nullptr) return CUDA_SUCCESS;
+  int least = 0, greatest = 0;  // the greatest is the lowest number, and both are 0 where there are none
+  if (high_priority_) (void)driver().priority_range(&least, &greatest);
   // Not ordered with the legacy default stream: nothing of ours waits for what others put there.
-  return driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, 0);
+  return driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, greatest);
+}
+
+CUresult NativeStream::begin_capture() noexcept {
+  const CUresult result = driver().stream_begin_capture(stream_, CU_STREAM_CAPTURE_MODE_RELAXED);
+  capturing_ = result == CUDA_SUCCESS;
+  return result;
+}
+
+CUresult NativeStream::end_capture(CUgraph* graph) noexcept {
+  capturing_ = false;
+  return driver().stream_end_capture(stream_, graph);
+}
+
+std::vector<CUdeviceptr> NativeStream::take_scratch() {
+  std::vector<CUdeviceptr> taken;
+  taken.reserve(scratch_.size());
+  for (const Scratch& scratch : scratch_) taken.push_back(scratch.address);
+  scratch_.clear();
+  return taken;
 }
 
 void NativeStream::close() noexcept {
+  if (CUgraph graph = nullptr; capturing_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
+    (void)driver().graph_destroy(graph);
   for (const Scratch& scratch : scratch_) (void)driver().memory_free(scratch.address);
   scratch_.clear();
   if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
@@ -127,6 +169,9 @@ Status NativeStream::failed(CUresult result, const Operation& operation) const {
 Status NativeStream::enqueue(const Operation& operation) {
   if (const auto* copy_work = std::get_if<CopyWork>(&operation.work)) return copy(operation, *copy_work);
   if (const auto* fill_work = std::get_if<FillWork>(&operation.work)) return fill(operation, *fill_work);
+  if (const auto* graph = std::get_if<GraphWork>(&operation.work))
+    return failed(driver().graph_launch(static_cast<CUgraphExec>(graph->graph->native()), stream_),
+                  operation);
   return reduce(operation, std::get<ReduceWork>(operation.work));
 }
 
@@ -247,7 +292,7 @@ Status NativeStream::run(const Operation& operation) {
 }
 
 void NativeStream::finish() noexcept {
-  if (stream_ == nullptr) return;
+  if (stream_ == nullptr || capturing_) return;
   if (check().ok()) {
     (void)driver().stream_synchronize(stream_);
   } else {

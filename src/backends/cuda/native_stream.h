@@ -21,6 +21,9 @@ enum class Place : std::uint8_t { device, host };
 
 Place place_of(const Operation& operation, const Memory& memory);
 
+/// Null, if a graph can do it.
+const char* why_not_capturable(const Operation& operation, const Memory& memory) noexcept;
+
 /// Made when it is first needed: a stream costs 17 us, and most of a pool is never used.
 ///
 /// Thread safety: one thread at a time, with the device's context current.
@@ -42,8 +45,20 @@ class NativeStream {
   void wrap(CUstream stream, std::uint64_t id) noexcept {
     stream_ = stream;
     id_ = id;
+    wrapped_ = true;
   }
-  bool is_wrapped() const noexcept { return id_ != 0; }
+  bool is_wrapped() const noexcept { return wrapped_; }
+
+  /// Before open: with the highest priority that the device knows.
+  void raise_priority() noexcept { high_priority_ = true; }
+
+  /// What is put on it becomes part of a graph, until end_capture.
+  CUresult begin_capture() noexcept;
+  CUresult end_capture(CUgraph* graph) noexcept;
+  bool is_capturing() const noexcept { return capturing_; }
+  /// What enqueued reductions use is the caller's to free.
+  std::vector<CUdeviceptr> take_scratch();
+
   /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
   Status check() const;
 
@@ -74,6 +89,9 @@ class NativeStream {
   const std::string device_;
   CUstream stream_ = nullptr;
   std::uint64_t id_ = 0;  // of a wrapped one
+  bool wrapped_ = false;
+  bool high_priority_ = false;
+  bool capturing_ = false;
   struct Scratch {
     CUdeviceptr address = 0;
     std::size_t bytes = 0;

@@ -9,6 +9,7 @@
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/own_queues.h"
+#include "backends/cuda/ranges.h"
 #include "sync/clock.h"
 #include "sync/signals.h"
 
@@ -30,15 +31,16 @@ ErrorContext on_device(const std::string& device, int stream = -1) {
 
 }  // namespace
 
-Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device, CUcontext context,
+Queues::Queues(const Options& options, CompletionSink& sink, std::string device, CUcontext context,
                const Memory& memory)
     : device_(std::move(device)),
+      nvtx_(options.nvtx),
       sink_(sink),
       context_(context),
       memory_(memory),
       failures_(device_),
-      tasks_(workers) {
-  for (int i = 0; i < queues; ++i) queues_.push_back(std::make_unique<Queue>(i, memory_, device_));
+      tasks_(options.workers) {
+  for (int i = 0; i < options.queues; ++i) queues_.push_back(std::make_unique<Queue>(i, memory_, device_));
 }
 
 Queues::~Queues() {
@@ -224,6 +226,7 @@ void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
   CUevent event = nullptr;
   Status failure;
   try {
+    const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
     failure = fill_stream(queue, item->submission, &event);
   } catch (const std::bad_alloc&) {  // while the failure was being described
     failure = failures_.no_memory;
@@ -237,6 +240,7 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   CUevent taken = nullptr;
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
+  if (result == CUDA_SUCCESS && queue.stream.is_capturing()) return capture(queue, submission);
   if (Status usable = queue.stream.check(); !usable.ok()) {
     queue.stream.finish();  // upholds C7
     return usable;
@@ -252,6 +256,7 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
     if (failure.ok()) failure = wait_on_device(queue, wait);
   }
   for (const Operation& operation : submission.operations) {
+    const Range range(nvtx_, operation.name);
     if (failure.ok()) failure = queue.stream.enqueue(operation);
   }
   // Also after a failure: what went before it may still be running.
@@ -493,6 +498,7 @@ void Queues::run(Queue& queue) noexcept {
 }
 
 Status Queues::run_operations(Queue& queue) {
+  const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
   for (const Operation& operation : queue.running->submission.operations) {
     if (Status over = verdict(); !over.ok()) return over;
     // Each with the context anew: a task may leave another one behind.
@@ -505,6 +511,7 @@ Status Queues::run_operations(Queue& queue) {
                     on_device(device_, queue.id));
     };
     try {
+      const Range own_range(nvtx_, operation.name);
       if (Status status = queue.stream.run(operation); !status.ok()) return status;
     } catch (const std::exception& error) {
       return failed(error.what());

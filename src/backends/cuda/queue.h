@@ -56,7 +56,12 @@ class Queues final : public sync::RefCounted {
  public:
   Queues* next = nullptr;  ///< among those kept forever
 
-  Queues(int queues, int workers, CompletionSink& sink, std::string device, CUcontext context,
+  struct Options {
+    int queues = 0;
+    int workers = 0;
+    bool nvtx = false;
+  };
+  Queues(const Options& options, CompletionSink& sink, std::string device, CUcontext context,
          const Memory& memory);
   ~Queues() override;
 
@@ -69,6 +74,11 @@ class Queues final : public sync::RefCounted {
   bool wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept;
   Status check_wrapped(QueueId id) noexcept;
   bool is_idle(QueueId id) noexcept;
+  void raise_priority(QueueId id) noexcept { at(id).stream.raise_priority(); }
+  // As those of Backend (capture.cc).
+  Status begin_capture(QueueId id) noexcept;
+  Status end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept;
+  Status check_capturable(const Operation& operation) const noexcept;
   bool assist(QueueId id) noexcept;
   void cancel() noexcept;
   /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
@@ -138,6 +148,8 @@ class Queues final : public sync::RefCounted {
   /// Puts the item on the stream.
   void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
+  /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
+  static Status capture(Queue& queue, const Submission& submission);
   Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
   CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
   static void put_event(Queue& queue, const Flight& flight) noexcept REQUIRES(queue.mutex);
@@ -175,6 +187,7 @@ class Queues final : public sync::RefCounted {
   void report_rest(sync::Clock::time_point deadline) noexcept;
 
   const std::string device_;
+  const bool nvtx_;
   CompletionSink& sink_;
   CUcontext context_;  // never changes
   const Memory& memory_;

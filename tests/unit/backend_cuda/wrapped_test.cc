@@ -346,7 +346,7 @@ TEST_F(Wrapped, ACapturedStreamIsToldByNameAndMemoryWaitsForItsEnd) {
   Stream stream = lease.stream();
   void* const block = device.allocate(stream, 48 * kMiB);
   stream.fill(block, 1, 64);
-  capture_fake_stream(owned.get(), true);
+  begin_fake_capture(owned.get());
   expect_rule("captured-stream", [&] { static_cast<void>(device.wrap(owned.get())); });
   expect_rule("captured-stream", [&] { stream.commit(); });
   expect_rule("captured-stream", [&] { stream.wait(); });
@@ -354,7 +354,7 @@ TEST_F(Wrapped, ACapturedStreamIsToldByNameAndMemoryWaitsForItsEnd) {
   stream.command_buffer().abandon();
   device.deallocate(block);
   EXPECT_FALSE(can_take(device, device.default_stream(), 48 * kMiB));
-  capture_fake_stream(owned.get(), false);
+  EXPECT_TRUE(end_fake_capture(owned.get()));
   EXPECT_TRUE(eventually([&] { return can_take(device, device.default_stream(), 48 * kMiB); }));
   stream.wait();
 }
