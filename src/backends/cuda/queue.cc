@@ -103,7 +103,8 @@ Status Queues::submit(Submission&& submission) noexcept {
   const bool native = submission.native;
   const QueueId queue = submission.queue;
   Status refused = try_submit(std::move(submission));
-  if (native && !refused.ok() && queue >= 0 && queue < size()) {
+  if (refused.ok() || queue < 0 || queue >= size()) return refused;
+  if (native || at(queue).stream.is_wrapped()) {  // upholds C7
     const ContextScope scope(context_);
     at(queue).stream.finish();
   }
@@ -222,7 +223,7 @@ void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
   }
 }
 
-void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
+void Queues::fill(Queue& queue, std::unique_ptr<Item> item, Status refused) noexcept {
   CUevent event = nullptr;
   Status failure;
   try {
@@ -232,7 +233,7 @@ void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
     failure = failures_.no_memory;
   }
   item.reset();
-  end(queue, event, std::move(failure));
+  end(queue, event, refused.ok() ? std::move(failure) : std::move(refused));
 }
 
 Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* event) {
@@ -450,7 +451,17 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   }
   {
     const OwnScope own(this);
-    item.reset();  // before anybody hears of it: what tasks captured is free by then
+    // Before anybody hears of it: what tasks captured is free by then.
+    if (queue.stream.is_wrapped()) {
+      item->submission.operations.clear();
+      item->submission.waits.clear();
+    } else {
+      item.reset();
+    }
+  }
+  if (item) {
+    fill(queue, std::move(item), std::move(refused));  // upholds C7
+    return true;
   }
   end(queue, nullptr, std::move(refused));
   (void)report(queue, plain_only);
@@ -499,6 +510,13 @@ void Queues::run(Queue& queue) noexcept {
 
 Status Queues::run_operations(Queue& queue) {
   const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
+  if (queue.stream.is_wrapped()) {
+    // What its owner has put on it comes first (C7).
+    const ContextScope scope(context_);
+    Status usable = queue.stream.check();
+    queue.stream.finish();
+    if (!usable.ok()) return usable;
+  }
   for (const Operation& operation : queue.running->submission.operations) {
     if (Status over = verdict(); !over.ok()) return over;
     // Each with the context anew: a task may leave another one behind.

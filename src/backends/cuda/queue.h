@@ -145,8 +145,8 @@ class Queues final : public sync::RefCounted {
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
   /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
   void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
-  /// Puts the item on the stream.
-  void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
+  /// Puts the item on the stream; it completes with refused, if that is a failure.
+  void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
   /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
   static Status capture(Queue& queue, const Submission& submission);

@@ -180,6 +180,60 @@ TEST_F(Captures, BlocksOutliveTheirGraph) {
   device.check_accounting();
 }
 
+// A1: a graph that is gone does not end what other streams do with its blocks.
+TEST_F(Captures, UsesOfItsBlocksByOthersOutliveTheGraph) {
+  Device device = Device::create("cuda:0");
+  StreamLease user = device.lease();
+  Capture capture = device.capture();
+  void* const block = device.allocate(capture.stream(), 8 * kMiB);
+  std::promise<void> go;
+  {
+    const Graph graph = capture.end();
+    {
+      const NativeRecorder native = user.stream().record_native();
+      run_on_fake_stream(static_cast<CUstream>(native.stream()),
+                         [opened = go.get_future().share()] { opened.wait(); });
+    }
+    device.record_use(block, user.stream());
+    user.stream().commit();
+    device.deallocate(block);
+  }
+  EXPECT_EQ(device.trim(), 0U);
+  EXPECT_EQ(device.memory().pending, 8 * kMiB);
+  device.check_accounting();
+  go.set_value();
+  user.stream().wait();
+  device.trim();
+  EXPECT_EQ(device.memory().committed, 0U);
+}
+
+TEST_F(Captures, GraphsAreLaunchedOnWrappedStreams) {
+  Device device = Device::create("cuda:0");
+  const CUstream theirs = make_fake_stream();
+  {
+    StreamLease lease = device.wrap(theirs);
+    Capture capture = device.capture();
+    void* const block = device.allocate(capture.stream(), 8 * kMiB);
+    std::promise<void> go;
+    {
+      const NativeRecorder native = capture.stream().record_native();
+      run_on_fake_stream(static_cast<CUstream>(native.stream()),
+                         [opened = go.get_future().share()] { opened.wait(); });
+    }
+    device.deallocate(block);
+    {
+      Graph graph = capture.end();
+      graph.launch(lease.stream());
+      lease.stream().commit();
+    }
+    EXPECT_EQ(device.trim(), 0U);
+    go.set_value();
+    lease.stream().wait();
+    EXPECT_TRUE(eventually([&] { return device.trim(), device.memory().committed == 0; }));
+  }
+  destroy_fake_stream(theirs);
+}
+
 TEST_F(Captures, WhatCantBeCapturedIsRefusedByName) {
   Device device = Device::create("cuda:0");
   const Buffer buffer = device.buffer(64);

@@ -274,6 +274,31 @@ TEST_F(Wrapped, WaitsQueriesAndEventsSpeakOfTheOwnersWork) {
   opener.join();
 }
 
+// C7: what is the host's, and what was given up, takes its turn behind the owner's work as well.
+TEST_F(Wrapped, HostTasksAndAbandonedBuffersComeAfterTheOwnersWork) {
+  for (const bool abandon : {false, true}) {
+    Device device = small_device();
+    Owned owned;
+    StreamLease lease = device.wrap(owned.get());
+    void* const block = device.allocate(lease.stream(), 48 * kMiB);
+    owned.hold();
+    device.deallocate(block);
+    std::atomic<bool> ran = false;
+    lease.stream().run("after", [&] { ran = true; });
+    if (abandon) {
+      lease.stream().command_buffer().abandon();
+    } else {
+      lease.stream().commit();
+    }
+    EXPECT_TRUE(remains([&] { return !ran; }));
+    EXPECT_FALSE(can_take(device, device.default_stream(), 48 * kMiB));
+    owned.open();
+    EXPECT_TRUE(eventually([&] { return can_take(device, device.default_stream(), 48 * kMiB); }));
+    lease.stream().wait();
+    EXPECT_EQ(ran, !abandon);
+  }
+}
+
 TEST_F(Wrapped, SynchronizeAndCloseWaitForTheOwnersWork) {
   for (const bool close : {false, true}) {
     Device device = Device::create("cuda:0");

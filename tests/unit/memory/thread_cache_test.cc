@@ -116,7 +116,7 @@ TEST_F(ThreadCacheTest, SendsBlocksOfOtherArenasInBatches) {
 TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
   std::vector<std::unique_ptr<Arena>> arenas;
   for (int i = 0; i < 8; ++i)
-    arenas.push_back(std::make_unique<Arena>(i % 4, geometry_, source_, map_, streams_));
+    arenas.push_back(std::make_unique<Arena>(i % 4, false, geometry_, source_, map_, streams_));
   std::size_t cached = 0;
   for (int round = 0; round < 3; ++round) {
     for (const auto& arena : arenas) free(allocate(*arena, 4 * kKiB));
