@@ -19,7 +19,8 @@ class GpuCapture : public GpuTest {
  protected:
   void SetUp() override {
     GpuTest::SetUp();
-    if (!IsSkipped()) ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+    if (IsSkipped()) return;
+    ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
   }
 };
 
