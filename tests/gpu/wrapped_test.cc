@@ -13,7 +13,6 @@ namespace millrace::test {
 namespace {
 
 constexpr std::size_t kWords = 1 << 16;
-constexpr long long kSlow = 20'000'000;  // clock ticks, some 10 ms
 
 /// A stream of the caller's.
 class Owned {
@@ -69,36 +68,22 @@ TEST_F(GpuWrapped, OurWorkAndTheOwnersAreOneOrder) {
   expect_rule("per-thread-default-stream", [&] { static_cast<void>(device.wrap(cudaStreamPerThread)); });
 }
 
+// A lease that outlives its stream is known by the number, where the handle is another stream's by then.
+// (Where it is nobody's, the driver may crash on it.)
 TEST_F(GpuWrapped, HandlesAreReusedAndNumbersAreNot) {
   Device device = Device::create("cuda:0");
-  std::vector<StreamLease> leases;
-  int reused = 0;
-  std::vector<cudaStream_t> seen;
-  for (int i = 0; i < 20; ++i) {
-    Owned owned;
-    for (cudaStream_t handle : seen) reused += handle == owned.get() ? 1 : 0;
-    seen.push_back(owned.get());
-    leases.push_back(device.wrap(owned.get()));
-    for (std::size_t j = 0; j + 1 < leases.size(); ++j)
-      ASSERT_NE(leases[j].stream().id(), leases.back().stream().id());
-    leases.back().stream().wait();
-    // Ended while the stream is there.
-    if (i % 2 == 0) leases.pop_back();
-  }
-  RecordProperty("handles_reused", reused);
-}
-
-TEST_F(GpuWrapped, ADestroyedStreamIsToldByName) {
-  Device device = Device::create("cuda:0");
-  Owned owned;
-  StreamLease lease = device.wrap(owned.get());
-  const Buffer buffer = device.buffer(lease.stream(), kWords * 4);
-  ASSERT_EQ(launch_set(owned.get(), buffer.as<std::uint32_t>(), kWords, 1, kSlow), cudaSuccess);
-  owned.destroy();
+  Owned first;
+  const cudaStream_t handle = first.get();
+  StreamLease lease = device.wrap(handle);
+  lease.stream().wait();
+  first.destroy();
+  Owned second;
+  if (second.get() != handle) GTEST_SKIP() << "the driver did not reuse the handle";
+  StreamLease other = device.wrap(second.get());
+  EXPECT_NE(other.stream().id(), lease.stream().id());
   expect_rule("destroyed-stream", [&] { lease.stream().wait(); });
-  expect_rule("destroyed-stream", [&] { device.event().record(lease.stream()); });
-  lease.reset();  // waits for the device
-  device.synchronize();
+  other.stream().wait();
+  lease.reset();
 }
 
 TEST_F(GpuWrapped, AStreamThatIsCapturedIsToldByName) {
