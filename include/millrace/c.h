@@ -80,6 +80,36 @@ MILLRACE_API millrace_status millrace_deallocate(millrace_device* device, void* 
 MILLRACE_API millrace_status millrace_record_use(millrace_device* device, const void* address,
                                                  millrace_stream stream);
 
+/* millrace::DType, in its order. */
+typedef enum millrace_dtype {
+  MILLRACE_F64 = 0,
+  MILLRACE_F32,
+  MILLRACE_F16,
+  MILLRACE_BF16,
+  MILLRACE_I64,
+  MILLRACE_I32,
+  MILLRACE_I16,
+  MILLRACE_I8,
+  MILLRACE_U8,
+  MILLRACE_BOOLEAN
+} millrace_dtype;
+
+/* DLPack's own; <dlpack/dlpack.h> says what is in them. */
+struct DLManagedTensor;
+struct DLManagedTensorVersioned;
+
+/* A DLPack tensor over an allocation, which its deleter frees; millrace/dlpack.h says who orders what. The
+ * first element is at the address. shape and strides have so many (dims) numbers, strides in elements; null
+ * strides: row-major. read_only: 1 or 0. On a failure the allocation is the caller's still. */
+MILLRACE_API millrace_status millrace_to_dlpack(millrace_device* device, void* address, millrace_dtype dtype,
+                                                int32_t dims, const int64_t* shape, const int64_t* strides,
+                                                int32_t read_only, struct DLManagedTensorVersioned** tensor);
+/* The same in the struct from before DLPack 1.0. */
+MILLRACE_API millrace_status millrace_to_dlpack_unversioned(millrace_device* device, void* address,
+                                                            millrace_dtype dtype, int32_t dims,
+                                                            const int64_t* shape, const int64_t* strides,
+                                                            struct DLManagedTensor** tensor);
+
 /* Recorded; runs once the stream is committed. Host memory must stay valid until then. */
 MILLRACE_API millrace_status millrace_stream_copy(millrace_stream stream, void* to, const void* from,
                                                   size_t bytes);

@@ -142,6 +142,7 @@ class MILLRACE_API Buffer {
 
  private:
   friend class Device;
+  friend struct detail::Access;
   Buffer(std::uint64_t device, void* data, std::size_t size) : device_(device), data_(data), size_(size) {}
   std::uint64_t device_ = 0;
   void* data_ = nullptr;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <millrace/device.h>
+#include <millrace/dlpack.h>
 #include <millrace/dtype.h>
 #include <millrace/error.h>
 #include <millrace/event.h>

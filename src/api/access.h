@@ -59,6 +59,12 @@ struct Access {
   static std::uint64_t device_of(const Stream& stream) noexcept { return stream.device_; }
   static StreamId id_of(const Stream& stream) noexcept { return {stream.slot_, stream.generation_}; }
 
+  /// Takes over an allocation of the device.
+  static Buffer make_buffer(const Core& core, void* data, std::size_t size) noexcept {
+    return {core.id(), data, size};
+  }
+  static std::uint64_t device_of(const Buffer& buffer) noexcept { return buffer.device_; }
+
   static Event make_event(const Core& core, std::uint32_t slot, std::uint32_t lease) {
     return {core.id(), slot, lease};
   }
