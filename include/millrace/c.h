@@ -40,6 +40,7 @@ MILLRACE_API const char* millrace_last_rule(void);
 typedef struct millrace_device millrace_device;
 typedef struct millrace_event millrace_event;
 typedef struct millrace_lease millrace_lease;
+typedef struct millrace_native millrace_native;
 
 /* A value: copy it freely. Make it with one of the calls below. */
 typedef struct millrace_stream {
@@ -123,6 +124,11 @@ MILLRACE_API millrace_status millrace_stream_run(millrace_stream stream, const c
 MILLRACE_API millrace_status millrace_stream_on_completed(millrace_stream stream,
                                                           void (*handler)(void*, millrace_status),
                                                           void* argument);
+/* The driver's own stream (a cudaStream_t) for work of the caller's, until millrace_native_end. */
+MILLRACE_API millrace_status millrace_stream_record_native(millrace_stream stream, millrace_native** recorder,
+                                                           void** native);
+/* Other work can be recorded from here on. Null is ignored. */
+MILLRACE_API void millrace_native_end(millrace_native* recorder);
 MILLRACE_API millrace_status millrace_stream_commit(millrace_stream stream);
 /* Commits and waits. */
 MILLRACE_API millrace_status millrace_stream_wait(millrace_stream stream);
@@ -137,6 +143,8 @@ MILLRACE_API millrace_status millrace_event_record(millrace_event* event, millra
 MILLRACE_API millrace_status millrace_event_wait(millrace_event* event);
 /* done: 1 or 0. Does not block. */
 MILLRACE_API millrace_status millrace_event_query(millrace_event* event, int32_t* done);
+/* The driver's event for what is marked now (a cudaEvent_t), until it is recorded again or released. */
+MILLRACE_API millrace_status millrace_event_native(millrace_event* event, void** native);
 /* What is recorded in the stream from here on runs after what the event marks. */
 MILLRACE_API millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event);
 

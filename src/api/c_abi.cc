@@ -25,6 +25,10 @@ struct millrace_lease {
   millrace::StreamLease lease;
 };
 
+struct millrace_native {
+  millrace::NativeRecorder recorder;
+};
+
 namespace {
 
 using millrace::Device;
@@ -278,6 +282,21 @@ millrace_status millrace_stream_on_completed(millrace_stream stream, void (*hand
   });
 }
 
+millrace_status millrace_stream_record_native(millrace_stream stream, millrace_native** recorder,
+                                              void** native) {
+  return guarded([&] {
+    auto& out = required(recorder, "recorder");
+    auto& out_native = required(native, "native");
+    auto made = std::make_unique<millrace_native>(millrace_native{cpp(stream).record_native()});
+    out_native = made->recorder.stream();
+    out = made.release();
+  });
+}
+
+void millrace_native_end(millrace_native* recorder) {
+  delete recorder;
+}
+
 millrace_status millrace_stream_commit(millrace_stream stream) {
   return guarded([&] { cpp(stream).commit(); });
 }
@@ -307,6 +326,13 @@ millrace_status millrace_event_wait(millrace_event* event) {
 
 millrace_status millrace_event_query(millrace_event* event, int32_t* done) {
   return guarded([&] { required(done, "done") = required(event, "event").event.query() ? 1 : 0; });
+}
+
+millrace_status millrace_event_native(millrace_event* event, void** native) {
+  return guarded([&] {
+    auto& out = required(native, "native");
+    out = required(event, "event").event.native();
+  });
 }
 
 millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event) {

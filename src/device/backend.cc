@@ -27,6 +27,15 @@ bool Backend::is_idle(QueueId /*queue*/) noexcept {
   return true;
 }
 
+Status Backend::lend_native_event(TimelinePoint /*point*/, void** event) noexcept {
+  *event = nullptr;
+  return Status(
+      ErrorCode::Unsupported,
+      "the device has no events of a driver's; wait for the event itself, on a stream or on the host");
+}
+
+void Backend::return_native_event(QueueId /*queue*/, void* /*event*/) noexcept {}
+
 Status Backend::grant_access(const std::string& other_device) {
   if (other_device == info().name) return {};
   return Status(ErrorCode::Unsupported, other_device + " has no way to the memory of " + info().name +

@@ -109,6 +109,11 @@ class Backend {
   /// submission that follows it. Null while something that was submitted is not on it yet; the caller sees to
   /// it that nothing is submitted meanwhile. Unsupported where there is no such stream.
   virtual Status native_stream(QueueId queue, void** stream) noexcept;
+  /// An event of the driver's that stands for the point, and for nothing else until it is returned. Null
+  /// while the point is neither done nor on the driver's stream. Unsupported where the driver has no events.
+  virtual Status lend_native_event(TimelinePoint point, void** event) noexcept;
+  /// Also after stop.
+  virtual void return_native_event(QueueId queue, void* event) noexcept;
 
   // Streams of the driver's that somebody else made, and puts work on without telling. Unsupported, or not
   // called, where info().driver_streams is false.

@@ -135,6 +135,15 @@ class CudaBackend final : public Backend {
   }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
+  Status lend_native_event(TimelinePoint point, void** event) noexcept override {
+    CUevent native = nullptr;
+    Status status = queues_->lend_event(point, &native);
+    *event = native;
+    return status;
+  }
+  void return_native_event(QueueId queue, void* event) noexcept override {
+    queues_->return_event(queue, static_cast<CUevent>(event));
+  }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
   void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}
