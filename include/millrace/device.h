@@ -180,6 +180,8 @@ class MILLRACE_API Device {
   /// "close-in-handler" on one of the device's own threads.
   void close();
   bool is_open() const noexcept;
+  /// The same device, and not another of the same name?
+  bool operator==(const Device& other) const noexcept { return core_ == other.core_; }
   const DeviceInfo& info() const;
 
   /// Memory for use on the calling thread's current stream; usable there at once. Zero bytes give a

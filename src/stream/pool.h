@@ -90,6 +90,8 @@ class StreamPool final : public Layer, public CompletionSink {
     if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
       check_handle(stream, call);
   }
+  /// Does its lease last? The handle is one that this pool gave.
+  bool lasts(StreamId stream) const noexcept { return state(stream.slot).generation() == stream.generation; }
 
   // Recording. Rules as in millrace/stream.h.
   void record(StreamId stream, Operation&& operation, const char* call);

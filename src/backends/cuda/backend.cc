@@ -127,12 +127,16 @@ class CudaBackend final : public Backend {
     return status;
   }
   Status identify(void* stream, std::uint64_t* id) noexcept override {
-    // null is the legacy default stream, whatever the caller was compiled to take it for.
-    return queues_->identify(stream == nullptr ? CU_STREAM_LEGACY : stream, id);
+    return queues_->identify(handle(stream), id);
   }
   bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept override {
-    return queues_->wrap(queue, stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream), id);
+    return queues_->wrap(queue, handle(stream), id);
   }
+  bool number_of(void* stream, std::uint64_t* id) noexcept override {
+    return queues_->number_of(handle(stream), id);
+  }
+  bool is_captured(void* stream) noexcept override { return queues_->is_captured(handle(stream)); }
+  void finish(void* stream) noexcept override { queues_->finish(handle(stream)); }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
   Status lend_native_event(TimelinePoint point, void** event) noexcept override {
@@ -151,6 +155,11 @@ class CudaBackend final : public Backend {
   bool on_own_thread() const noexcept override { return queues_ && queues_->on_own_thread(); }
 
  private:
+  /// null is the legacy default stream, whatever the caller was compiled to take it for.
+  static CUstream handle(void* stream) noexcept {
+    return stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream);
+  }
+
   const Properties properties_;
   const DeviceInfo info_;
   CUcontext context_ = nullptr;

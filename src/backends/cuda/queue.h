@@ -66,7 +66,10 @@ class Queues final : public sync::RefCounted {
   /// As Backend::native_stream.
   Status native_stream(QueueId id, CUstream* stream) noexcept;
   // As those of Backend (wrapped.cc).
-  Status identify(void* stream, std::uint64_t* id) const noexcept;
+  Status identify(CUstream asked, std::uint64_t* id) const noexcept;
+  bool number_of(CUstream stream, std::uint64_t* id) const noexcept;
+  bool is_captured(CUstream stream) const noexcept;
+  void finish(CUstream stream) const noexcept;
   bool wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept;
   Status check_wrapped(QueueId id) noexcept;
   bool is_idle(QueueId id) noexcept;
