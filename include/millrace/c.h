@@ -69,6 +69,10 @@ MILLRACE_API millrace_status millrace_device_stream(millrace_device* device, mil
 /* One that lasts until millrace_lease_end. */
 MILLRACE_API millrace_status millrace_device_lease(millrace_device* device, millrace_lease** lease,
                                                    millrace_stream* stream);
+/* A stream that the caller has made with the driver (a cudaStream_t; null is the legacy default stream)
+ * becomes one of the device's until millrace_lease_end; see millrace::Device::wrap. */
+MILLRACE_API millrace_status millrace_device_wrap(millrace_device* device, void* native,
+                                                  millrace_lease** lease, millrace_stream* stream);
 /* What was recorded and not committed is abandoned; committed work goes on. Null is ignored. */
 MILLRACE_API void millrace_lease_end(millrace_lease* lease);
 
@@ -80,6 +84,9 @@ MILLRACE_API millrace_status millrace_allocate_on(millrace_device* device, millr
 MILLRACE_API millrace_status millrace_deallocate(millrace_device* device, void* address);
 MILLRACE_API millrace_status millrace_record_use(millrace_device* device, const void* address,
                                                  millrace_stream stream);
+/* The same for whatever is on the stream when the allocation is freed. */
+MILLRACE_API millrace_status millrace_record_stream(millrace_device* device, const void* address,
+                                                    millrace_stream stream);
 
 /* millrace::DType, in its order. */
 typedef enum millrace_dtype {

@@ -6,6 +6,7 @@
 #include <millrace/dtype.h>
 #include <millrace/error.h>
 #include <millrace/event.h>
+#include <millrace/native_allocator.h>
 #include <millrace/reduce.h>
 #include <millrace/reduction.h>
 #include <millrace/stream.h>

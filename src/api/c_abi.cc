@@ -204,6 +204,18 @@ millrace_status millrace_device_lease(millrace_device* device, millrace_lease** 
   });
 }
 
+millrace_status millrace_device_wrap(millrace_device* device, void* native, millrace_lease** lease,
+                                     millrace_stream* stream) {
+  return guarded([&] {
+    auto& out = required(lease, "lease");
+    auto& out_stream = required(stream, "stream");
+    auto made =
+        std::make_unique<millrace_lease>(millrace_lease{required(device, "device").device.wrap(native)});
+    out_stream = c(made->lease.stream());
+    out = made.release();
+  });
+}
+
 void millrace_lease_end(millrace_lease* lease) {
   delete lease;
 }
@@ -229,6 +241,10 @@ millrace_status millrace_deallocate(millrace_device* device, void* address) {
 
 millrace_status millrace_record_use(millrace_device* device, const void* address, millrace_stream stream) {
   return guarded([&] { required(device, "device").device.record_use(address, cpp(stream)); });
+}
+
+millrace_status millrace_record_stream(millrace_device* device, const void* address, millrace_stream stream) {
+  return guarded([&] { required(device, "device").device.record_stream(address, cpp(stream)); });
 }
 
 millrace_status millrace_to_dlpack(millrace_device* device, void* address, millrace_dtype dtype, int32_t dims,

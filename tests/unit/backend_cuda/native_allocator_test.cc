@@ -2,6 +2,7 @@
 #include <millrace/cuda/resource.h>
 
 #include <gtest/gtest.h>
+#include <millrace/c.h>
 #include <millrace/millrace.h>
 
 #include <atomic>
@@ -294,6 +295,34 @@ TEST_F(NativeMemory, AFreeThatBreaksARuleEndsTheProgram) {
     memory_->deallocate_sync(block);
   };
   EXPECT_DEATH(free_twice(), "double-free");
+}
+
+// What a program in another language does with a DLPack consumer's stream.
+TEST_F(NativeMemory, WrappedFromC) {
+  Owned stream;
+  millrace_device* device = nullptr;
+  ASSERT_EQ(millrace_device_open("cuda:0", 64 * kMiB, &device), MILLRACE_OK);
+  millrace_lease* lease = nullptr;
+  millrace_stream wrapped{};
+  ASSERT_EQ(millrace_device_wrap(device, stream.get(), &lease, &wrapped), MILLRACE_OK)
+      << millrace_last_error();
+  void* address = nullptr;
+  ASSERT_EQ(millrace_allocate(device, 48 * kMiB, 0, &address), MILLRACE_OK);
+  ASSERT_EQ(millrace_record_stream(device, address, wrapped), MILLRACE_OK) << millrace_last_error();
+  stream.hold();
+  ASSERT_EQ(millrace_deallocate(device, address), MILLRACE_OK);
+  millrace_memory_stats stats{};
+  ASSERT_EQ(millrace_device_memory(device, &stats), MILLRACE_OK);
+  EXPECT_GE(stats.pending, 48 * kMiB);
+  stream.open();
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(millrace_device_trim(device, nullptr), MILLRACE_OK);
+    return millrace_device_memory(device, &stats) == MILLRACE_OK && stats.pending == 0;
+  }));
+  EXPECT_EQ(millrace_device_wrap(device, CU_STREAM_PER_THREAD, &lease, &wrapped), MILLRACE_INVALID_STATE);
+  EXPECT_STREQ(millrace_last_rule(), "per-thread-default-stream");
+  millrace_lease_end(lease);
+  millrace_device_release(device);
 }
 
 // The adapter. Its concepts are asserted in its header.
