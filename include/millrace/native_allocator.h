@@ -39,7 +39,8 @@ class MILLRACE_API NativeAllocator {
   /// everything once the device has closed. What is no allocation of the device, or is free already, ends the
   /// program with the error, which nobody could be thrown.
   void deallocate(void* native_stream, void* address) noexcept;
-  /// Memory for all streams and for none in particular, at once: waits until nothing else uses it.
+  /// Memory for all streams and for none in particular, at once: waits until nothing else uses it. The first
+  /// call leases a stream of the device's for that.
   void* allocate_sync(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   /// Nothing uses it any more. Otherwise as deallocate.
   void deallocate_sync(void* address) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <iterator>
 #include <new>
 #include <utility>
@@ -154,6 +155,8 @@ void NativeAllocator::State::free(void* address, Stream used_on) {
     memory.deallocate(context, address, Allocator::OnMisuse::forgive);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Closed && error.code() != ErrorCode::ForkedProcess) throw;
+  } catch (const std::bad_alloc&) {
+    // No memory for a context or a use: the block stays allocated, as the stats show.
   }
 }
 
@@ -185,8 +188,8 @@ void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {
   Stream used_on;
   try {
     used_on = state_->find(native_stream);
-  } catch (const Error&) {
-    // Nothing can be ordered after it any more, so what is on it is waited for.
+  } catch (const std::exception&) {
+    // Nothing can be ordered after it, so what is on it is waited for.
     state_->core.backend().finish(native_stream);
   }
   state_->free(address, used_on);
