@@ -72,6 +72,8 @@ struct NativeAllocator::State {
   };
 
   Stream find(void* native_stream);
+  /// Where nothing can be ordered after the stream, what is on it is waited for.
+  Stream find_or_finish(void* native_stream) noexcept;
   Stream take(void* native_stream, std::uint64_t number);
   StreamLease wrap(void* native_stream);
   void free(void* address, Stream used_on);
@@ -104,6 +106,15 @@ Stream NativeAllocator::State::find(void* native_stream) {
   return found;
 }
 
+Stream NativeAllocator::State::find_or_finish(void* native_stream) noexcept {
+  try {
+    return find(native_stream);
+  } catch (const std::exception&) {
+    core.backend().finish(native_stream);
+    return {};
+  }
+}
+
 Stream NativeAllocator::State::take(void* native_stream, std::uint64_t number) {
   Held taken{number, wrap(native_stream)};  // ends, if it is one too many, after the lock
   const Stream stream = taken.lease.stream();
@@ -115,18 +126,18 @@ Stream NativeAllocator::State::take(void* native_stream, std::uint64_t number) {
 
 StreamLease NativeAllocator::State::wrap(void* native_stream) {
   const sync::Deadline deadline = sync::deadline_after(core.options().exhaustion_timeout);
-  for (bool made_room = false;;) {
+  for (;;) {
     try {
       return device.wrap(native_stream);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::PoolExhausted) throw;
       // Whose owner has destroyed it makes room, once what was on the device is done.
-      made_room = !take_out([&](const Held& held) {
-                     const Status usable = core.backend().check_wrapped(held.lease.stream().id());
-                     return !usable.ok() && usable.error().rule() == "destroyed-stream";
-                   }).empty() ||
-                  made_room;
-      if (!made_room || sync::now() >= deadline) throw;
+      take_out([&](const Held& held) {
+        const Status usable = core.backend().check_wrapped(held.lease.stream().id());
+        return !usable.ok() && usable.error().rule() == "destroyed-stream";
+      });
+      const StreamStats streams = device.streams();
+      if (streams.wrapped == streams.most_wrapped || sync::now() >= deadline) throw;
     }
     sync::sleep_for(kPause);
   }
@@ -185,14 +196,7 @@ void* NativeAllocator::allocate(void* native_stream, std::size_t bytes, std::siz
 
 void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {
   if (address == nullptr || forked() || !state_->device.is_open()) return;
-  Stream used_on;
-  try {
-    used_on = state_->find(native_stream);
-  } catch (const std::exception&) {
-    // Nothing can be ordered after it, so what is on it is waited for.
-    state_->core.backend().finish(native_stream);
-  }
-  state_->free(address, used_on);
+  state_->free(address, state_->find_or_finish(native_stream));
 }
 
 void* NativeAllocator::allocate_sync(std::size_t bytes, std::size_t alignment) {
