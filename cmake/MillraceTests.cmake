@@ -10,7 +10,9 @@
 find_package(GTest REQUIRED)
 if(MILLRACE_HAS_CUDA)
   add_library(millrace_cccl INTERFACE)
-  target_include_directories(millrace_cccl SYSTEM INTERFACE ${MILLRACE_CCCL})
+  if(MILLRACE_CCCL)
+    target_include_directories(millrace_cccl SYSTEM INTERFACE ${MILLRACE_CCCL})
+  endif()
 endif()
 include(GoogleTest)
 

@@ -10,7 +10,7 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <functional>
+#include <stdexcept>
 
 #include <millrace/millrace.h>
 
@@ -18,40 +18,47 @@ namespace {
 
 constexpr std::size_t kCount = 1 << 20;
 
-int run() {
+using Numbers = thrust::device_vector<std::uint64_t, millrace::cuda::thrust_allocator<std::uint64_t>>;
+
+void check(cudaError_t result) {
+  if (result != cudaSuccess) throw std::runtime_error(cudaGetErrorString(result));
+}
+
+/// CUB says how much it needs for itself, and gets it from the same place as everything else.
+std::uint64_t sum_of(const Numbers& numbers, millrace::cuda::resource memory, cudaStream_t stream) {
+  constexpr std::size_t kAlignment = millrace::kDefaultAlignment;
+  auto* const sum = static_cast<std::uint64_t*>(memory.allocate(stream, sizeof(std::uint64_t), kAlignment));
+  std::size_t bytes = 0;
+  check(cub::DeviceReduce::Sum(nullptr, bytes, numbers.begin(), sum, numbers.size(), stream));
+  void* const storage = memory.allocate(stream, bytes, kAlignment);
+  check(cub::DeviceReduce::Sum(storage, bytes, numbers.begin(), sum, numbers.size(), stream));
+  memory.deallocate(stream, storage, bytes, kAlignment);  // while CUB uses it: it is reused after that
+  std::uint64_t total = 0;
+  check(cudaMemcpyAsync(&total, sum, sizeof total, cudaMemcpyDefault, stream));
+  memory.deallocate(stream, sum, sizeof total, kAlignment);
+  check(cudaStreamSynchronize(stream));
+  return total;
+}
+
+bool run() {
   millrace::cuda::resource memory(millrace::Device::open("cuda"));
-  cudaStream_t stream = nullptr;  // a stream that waits for the default one, on which Thrust's vectors work
-  if (cudaStreamCreate(&stream) != cudaSuccess) return 1;
+  cudaStream_t stream = nullptr;  // one that waits for the default stream, on which Thrust's vectors work
+  check(cudaStreamCreate(&stream));
 
   // A vector, and what sorting it needs.
-  using Numbers = thrust::device_vector<std::uint64_t, millrace::cuda::thrust_allocator<std::uint64_t>>;
   Numbers numbers(kCount, millrace::cuda::thrust_allocator<std::uint64_t>(memory));
   millrace::cuda::thrust_allocator<char> scratch(memory, stream);
   thrust::sequence(thrust::cuda::par(scratch).on(stream), numbers.begin(), numbers.end());
   thrust::sort(thrust::cuda::par(scratch).on(stream), numbers.begin(), numbers.end(),
                thrust::greater<std::uint64_t>());
+  const std::uint64_t largest = numbers[0], sum = sum_of(numbers, memory, stream);
 
-  // CUB says how much it needs, and gets it from the same place.
-  auto* const sum =
-      static_cast<std::uint64_t*>(memory.allocate(stream, sizeof(std::uint64_t), alignof(std::uint64_t)));
-  std::size_t bytes = 0;
-  cub::DeviceReduce::Sum(nullptr, bytes, numbers.begin(), sum, kCount, stream);
-  void* const storage = memory.allocate(stream, bytes, millrace::kDefaultAlignment);
-  cub::DeviceReduce::Sum(storage, bytes, numbers.begin(), sum, kCount, stream);
-  memory.deallocate(stream, storage, bytes, millrace::kDefaultAlignment);
-
-  std::uint64_t total = 0;
-  cudaMemcpyAsync(&total, sum, sizeof total, cudaMemcpyDefault, stream);
-  memory.deallocate(stream, sum, sizeof total, alignof(std::uint64_t));
-  const cudaError_t done = cudaStreamSynchronize(stream);
-  const millrace::MemoryStats stats = memory.device().memory();
-  std::printf("largest %llu, sum %llu, %llu allocations, %s\n", static_cast<unsigned long long>(numbers[0]),
-              static_cast<unsigned long long>(total), static_cast<unsigned long long>(stats.allocations),
-              cudaGetErrorString(done));
-  const bool right = done == cudaSuccess && numbers[0] == kCount - 1 && total == kCount * (kCount - 1) / 2;
-  memory.forget(stream);
-  cudaStreamDestroy(stream);
-  return right ? 0 : 1;
+  std::printf("largest %llu, sum %llu, %llu allocations\n", static_cast<unsigned long long>(largest),
+              static_cast<unsigned long long>(sum),
+              static_cast<unsigned long long>(memory.device().memory().allocations));
+  memory.forget(stream);  // before it is destroyed
+  check(cudaStreamDestroy(stream));
+  return largest == kCount - 1 && sum == kCount * (kCount - 1) / 2;
 }
 
 }  // namespace
@@ -61,5 +68,5 @@ int main() {
     std::printf("skipped: %s: %s\n", absent.name.c_str(), absent.reason.c_str());
     return 77;
   }
-  return run();
+  return run() ? 0 : 1;
 }

@@ -53,7 +53,6 @@ class thrust_allocator {
   friend bool operator==(const thrust_allocator& a, const thrust_allocator& b) noexcept {
     return a.memory_ == b.memory_ && a.stream_ == b.stream_;
   }
-  friend bool operator!=(const thrust_allocator& a, const thrust_allocator& b) noexcept { return !(a == b); }
 
  private:
   resource memory_;
