@@ -8,9 +8,9 @@ namespace millrace {
 namespace {
 
 // A space for large blocks may have a sixteenth more than was ever taken of it at once, but for what is given
-// back before it grows beyond that: twice of what was taken at once, and an eighth of all that ever was.
+// back before it grows beyond that: twice of what was taken at once, and a quarter of all that ever was.
 constexpr std::size_t kPartSpare = 16;
-constexpr std::uint64_t kPartGivenBack = 8;
+constexpr std::uint64_t kPartGivenBack = 4;
 
 std::size_t padding(const Block& block, std::size_t alignment) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(block.data());
