@@ -37,6 +37,14 @@ class FreeRanges {
     }
     return nullptr;
   }
+  /// The largest for which accepts(const Block&) is true; null if there is none.
+  template <typename Accepts>
+  Block* find_largest(Accepts&& accepts) noexcept {
+    for (auto found = ranges_.rbegin(); found != ranges_.rend(); ++found) {
+      if (accepts(*found)) return &*found;
+    }
+    return nullptr;
+  }
   std::size_t largest() const noexcept { return ranges_.empty() ? 0 : ranges_.rbegin()->size; }
   std::size_t bytes() const noexcept { return bytes_; }  ///< of all of them
   template <typename Visit>

@@ -11,6 +11,7 @@ namespace {
 // back before it grows beyond that: twice of what was taken at once, and a quarter of all that ever was.
 constexpr std::size_t kPartSpare = 16;
 constexpr std::uint64_t kPartGivenBack = 4;
+constexpr int kLooks = 32;  // at the largest free ranges, for one that can be given back
 
 std::size_t padding(const Block& block, std::size_t alignment) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(block.data());
@@ -162,6 +163,11 @@ bool Space::give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint6
     return &block != hole.left && block.free_value <= done &&
            !source_.backend.decommittable(block.data(), block.size).empty();
   };
+  // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
+  int looks = 0;
+  const Block* const one =
+      free_.find_largest([&](const Block& block) { return ++looks > kLooks || can_go(block); });
+  if (one == nullptr || looks > kLooks) return false;
   // The smallest first: they are the least likely to serve anybody.
   for (std::size_t least = geometry_.granule; given_back < bytes;) {
     Block* const block = free_.find(least, can_go);

@@ -61,6 +61,13 @@ TEST(FreeRanges, FindsTheSmallestThatFitsAndOfEqualOnesTheLowest) {
     const Block* const found =
         ranges.find(size, [&](const Block& block) { return block.free_value <= done; });
     ASSERT_EQ(found, expected(in, size, done)) << "step " << step;
+    const Block* const last =
+        ranges.find_largest([&](const Block& block) { return block.free_value <= done; });
+    std::size_t largest_done = 0;
+    for (const Block* block : in) {
+      if (block->free_value <= done) largest_done = std::max(largest_done, block->size);
+    }
+    ASSERT_EQ(last == nullptr ? 0 : last->size, largest_done);
     std::size_t largest = 0, bytes = 0, seen = 0;
     for (const Block* block : in) largest = std::max(largest, block->size), bytes += block->size;
     ASSERT_EQ(ranges.largest(), largest);
