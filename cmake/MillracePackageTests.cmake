@@ -21,6 +21,7 @@ add_test(NAME package.find_package
     -DCMAKE_PREFIX_PATH=${millrace_package_work}/prefix
     -DCONSUMER_EXPECTS_VERSION=${PROJECT_VERSION}
     -DCONSUMER_EXPECTS_SHARED=${MILLRACE_SHARED}
+    -DCONSUMER_HAS_CCCL=${MILLRACE_CCCL}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
 set_tests_properties(package.find_package PROPERTIES FIXTURES_REQUIRED millrace_installed)
 
@@ -43,6 +44,19 @@ foreach(header ${millrace_public_headers})
       -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -include millrace/${name}.h -x c++ /dev/null)
   set_tests_properties(package.header.${name} PROPERTIES LABELS package TIMEOUT 60)
 endforeach()
+
+# Those for CUDA, where that is: with the toolkit's CCCL, whose newer headers tests/interop looks at.
+if(MILLRACE_HAS_CUDA AND MILLRACE_CCCL)
+  add_test(NAME package.header.cuda.resource
+    COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
+      -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -isystem ${MILLRACE_CCCL} -isystem ${CUDAToolkit_INCLUDE_DIRS}
+      -include millrace/cuda/resource.h -x c++ /dev/null)
+  file(CONFIGURE OUTPUT ${millrace_package_work}/thrust_alone.cu CONTENT "#include <millrace/cuda/thrust.h>\n")
+  add_test(NAME package.header.cuda.thrust
+    COMMAND ${CMAKE_CUDA_COMPILER} -std=c++20 -Xcompiler=-Wall -Werror=all-warnings -I ${PROJECT_SOURCE_DIR}/include
+      -c ${millrace_package_work}/thrust_alone.cu -o ${millrace_package_work}/thrust_alone.o)
+  set_tests_properties(package.header.cuda.resource package.header.cuda.thrust PROPERTIES LABELS package TIMEOUT 300)
+endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/include/millrace/c.h)
   add_test(NAME package.header.c_in_c

@@ -156,6 +156,7 @@ class MILLRACE_API Buffer {
 
  private:
   friend class Device;
+  friend struct detail::Access;
   Buffer(std::uint64_t device, void* data, std::size_t size) : device_(device), data_(data), size_(size) {}
   std::uint64_t device_ = 0;
   void* data_ = nullptr;
@@ -193,6 +194,8 @@ class MILLRACE_API Device {
   /// "close-in-handler" on one of the device's own threads.
   void close();
   bool is_open() const noexcept;
+  /// The same device, and not another of the same name?
+  bool operator==(const Device& other) const noexcept { return core_ == other.core_; }
   const DeviceInfo& info() const;
 
   /// Memory for use on the calling thread's current stream; usable there at once. Zero bytes give a

@@ -67,6 +67,12 @@ struct Access {
   static Capture make_capture(Stream stream) { return Capture(stream); }
   static Graph make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory);
 
+  /// Takes over an allocation of the device.
+  static Buffer make_buffer(const Core& core, void* data, std::size_t size) noexcept {
+    return {core.id(), data, size};
+  }
+  static std::uint64_t device_of(const Buffer& buffer) noexcept { return buffer.device_; }
+
   static Event make_event(const Core& core, std::uint32_t slot, std::uint32_t lease) {
     return {core.id(), slot, lease};
   }

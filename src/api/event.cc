@@ -53,7 +53,10 @@ void Event::reset() noexcept {
 void Event::record(Stream stream) {
   Core& core = Access::context_of(device_, "Event::record").core();
   check_same_device(device_, Access::device_of(stream), "Event::record");
-  StreamPool::of(core).set_mark(Access::id_of(stream), EventPool::of(core).slot(slot_), "Event::record");
+  EventPool& events = EventPool::of(core);
+  EventSlot& marked = events.slot(slot_);
+  StreamPool::of(core).set_mark(Access::id_of(stream), marked, "Event::record");
+  events.return_old_native(marked);
 }
 
 void Stream::wait_event(const Event& event) {
@@ -81,6 +84,11 @@ void Event::wait(std::chrono::nanoseconds limit) const {
   const sync::Deadline deadline = sync::deadline_after(limit);
   Core& core = Access::open_core_of(device_, "Event::wait");
   StreamPool::of(core).wait(EventPool::of(core).slot(slot_).point(), deadline, "Event::wait");
+}
+
+void* Event::native() const {
+  Core& core = Access::open_core_of(device_, "Event::native");
+  return EventPool::of(core).native(slot_, "Event::native");
 }
 
 std::uint64_t Event::generation() const {

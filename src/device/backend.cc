@@ -23,6 +23,16 @@ Status Backend::check_wrapped(QueueId /*queue*/) noexcept {
   return {};
 }
 
+bool Backend::number_of(void* /*stream*/, std::uint64_t* /*id*/) noexcept {
+  return false;
+}
+
+bool Backend::is_captured(void* /*stream*/) noexcept {
+  return false;
+}
+
+void Backend::finish(void* /*stream*/) noexcept {}
+
 bool Backend::is_idle(QueueId /*queue*/) noexcept {
   return true;
 }
@@ -41,6 +51,15 @@ Status Backend::end_capture(QueueId /*queue*/, sync::Ref<DeviceGraph>* /*graph*/
 Status Backend::check_capturable(const Operation& /*operation*/) const noexcept {
   return {};
 }
+
+Status Backend::lend_native_event(TimelinePoint /*point*/, void** event) noexcept {
+  *event = nullptr;
+  return Status(
+      ErrorCode::Unsupported,
+      "the device has no events of a driver's; wait for the event itself, on a stream or on the host");
+}
+
+void Backend::return_native_event(QueueId /*queue*/, void* /*event*/) noexcept {}
 
 Status Backend::grant_access(const std::string& other_device) {
   if (other_device == info().name) return {};

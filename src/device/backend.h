@@ -113,6 +113,11 @@ class Backend {
   /// submission that follows it. Null while something that was submitted is not on it yet; the caller sees to
   /// it that nothing is submitted meanwhile. Unsupported where there is no such stream.
   virtual Status native_stream(QueueId queue, void** stream) noexcept;
+  /// An event of the driver's that stands for the point, and for nothing else until it is returned. Null
+  /// while the point is neither done nor on the driver's stream. Unsupported where the driver has no events.
+  virtual Status lend_native_event(TimelinePoint point, void** event) noexcept;
+  /// Also after stop.
+  virtual void return_native_event(QueueId queue, void* event) noexcept;
 
   // Streams of the driver's that somebody else made, and puts work on without telling. Unsupported, or not
   // called, where info().driver_streams is false.
@@ -125,6 +130,11 @@ class Backend {
   virtual bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept;
   /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
   virtual Status check_wrapped(QueueId queue) noexcept;
+  /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell.
+  virtual bool number_of(void* stream, std::uint64_t* id) noexcept;
+  virtual bool is_captured(void* stream) noexcept;
+  /// Waits until all is done that is on a stream which can't be wrapped, unless it is being captured.
+  virtual void finish(void* stream) noexcept;
   /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.
   virtual bool is_idle(QueueId queue) noexcept;
 

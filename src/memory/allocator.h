@@ -47,6 +47,10 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   enum class OnMisuse : std::uint8_t { raise, forgive };
   void deallocate(Context& context, void* address, OnMisuse on_misuse);
 
+  /// What the live allocation at the address has, which is what was asked for or a little more.
+  std::size_t size_of(const void* address, const char* call) const;
+  /// The slot of the stream that the live allocation at the address is for.
+  int slot_of(const void* address, const char* call) const;
   /// slot's stream uses the allocation: up to now, or until the allocation is freed.
   void record_use(const void* address, int slot, bool until_free, const char* call);
   void make_discardable(void* address);

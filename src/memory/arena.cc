@@ -65,7 +65,7 @@ Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
 Status Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  return space(request.large).grow(request.size, request.alignment);
+  return space(request.large).grow(request.size, request.alignment, timeline_.completed());
 }
 
 void Arena::give(BlockList blocks) {

@@ -7,6 +7,12 @@
 namespace millrace {
 namespace {
 
+// A space for large blocks may have a sixteenth more than was ever taken of it at once, but for what is given
+// back before it grows beyond that: twice of what was taken at once, and a quarter of all that ever was.
+constexpr std::size_t kPartSpare = 16;
+constexpr std::uint64_t kPartGivenBack = 4;
+constexpr int kLooks = 32;  // at the largest free ranges, for one that can be given back
+
 std::size_t padding(const Block& block, std::size_t alignment) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(block.data());
   return static_cast<std::size_t>(round_up(start, alignment) - start);
@@ -20,8 +26,7 @@ Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& 
       geometry_(geometry),
       source_(source),
       map_(map),
-      pool_(pool),
-      free_(large ? FreeRanges::Fit::first : FreeRanges::Fit::best) {}
+      pool_(pool) {}
 
 Space::~Space() {
   free_.clear();
@@ -59,10 +64,14 @@ Block* Space::take(std::size_t size, std::size_t alignment, std::uint64_t done) 
   }
   if (block->size > size) insert(split(*block, size), BlockState::free);
   map_.set_block(*block);
+  taken_ += size;
+  most_taken_ = std::max(most_taken_, taken_);
+  all_taken_ += size;
   return block;
 }
 
 void Space::give(Block& block) noexcept {
+  taken_ -= block.size;
   insert(block, BlockState::free);
 }
 
@@ -111,7 +120,7 @@ Block& Space::insert(Block& block, BlockState state) noexcept {
   return *merged;
 }
 
-Status Space::grow(std::size_t size, std::size_t alignment) {
+Status Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) {
   pool_.reserve(4);
   // The free end before a hole counts towards what is needed: growth in place. Padding for the
   // alignment is what the worst start would take, less where the start is known.
@@ -138,7 +147,38 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
     best = heaps_.back()->first;
     best_need = round_up(padding(*best, alignment) + size, geometry_.granule);
   }
+  // What has been given back may have made another hole the better one.
+  if (give_back_elsewhere(*best, best_need, done)) return grow(size, alignment, done);
   return fill_hole(*best, best_need);
+}
+
+bool Space::give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint64_t done) noexcept {
+  if (!large_) return false;
+  const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
+  const std::size_t committed = taken_ + free_.bytes();
+  if (committed + bytes <= most_taken_ + spare) return false;
+  if (given_back_ > 2 * std::uint64_t{most_taken_} + all_taken_ / kPartGivenBack) return false;
+  std::size_t given_back = 0;
+  const auto can_go = [&](const Block& block) {
+    return &block != hole.left && block.free_value <= done &&
+           !source_.backend.decommittable(block.data(), block.size).empty();
+  };
+  // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
+  int looks = 0;
+  const Block* const one =
+      free_.find_largest([&](const Block& block) { return ++looks > kLooks || can_go(block); });
+  if (one == nullptr || looks > kLooks) return false;
+  // The smallest first: they are the least likely to serve anybody.
+  for (std::size_t least = geometry_.granule; given_back < bytes;) {
+    Block* const block = free_.find(least, can_go);
+    if (block == nullptr) break;
+    least = block->size;
+    std::size_t part = 0;
+    if (decommit(*block, part) == nullptr) break;
+    given_back += part;
+  }
+  given_back_ += given_back;
+  return given_back != 0;
 }
 
 Status Space::no_room(std::size_t bytes) const {
@@ -205,30 +245,38 @@ void Space::release_heap(std::size_t index) noexcept {
   heaps_.erase(heaps_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
+Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
+  const std::span<std::byte> range = source_.backend.decommittable(block.data(), block.size);
+  if (range.empty()) return nullptr;
+  try {
+    pool_.reserve(2);
+  } catch (const std::bad_alloc&) {
+    return nullptr;  // no host memory for the pieces: keep it whole
+  }
+  const auto head = static_cast<std::size_t>(range.data() - block.data());
+  bytes = range.size();
+  remove(block);
+  Block* empty = &block;
+  if (head != 0) {
+    empty = &split(block, head);
+    insert(block, BlockState::free);
+  }
+  if (empty->size > bytes) insert(split(*empty, bytes), BlockState::free);
+  source_.backend.decommit(range.data(), bytes);
+  source_.limit.give_back(bytes);
+  return &insert(*empty, BlockState::hole);
+}
+
 std::size_t Space::release_empty(std::uint64_t done) noexcept {
   std::size_t released = 0;
   for (std::size_t i = heaps_.size(); i-- > 0;) {
     for (Block* block = heaps_[i]->first; block != nullptr; block = block->right) {
       if (block->state() != BlockState::free || block->free_value > done) continue;
-      const std::span<std::byte> range = source_.backend.decommittable(block->data(), block->size);
-      if (range.empty()) continue;
-      const auto head = static_cast<std::size_t>(range.data() - block->data());
-      try {
-        pool_.reserve(2);
-      } catch (const std::bad_alloc&) {
-        return released;  // no host memory for the pieces: keep it whole
-      }
-      remove(*block);
-      Block* empty = block;
-      if (head != 0) {
-        empty = &split(*block, head);
-        insert(*block, BlockState::free);
-      }
-      if (empty->size > range.size()) insert(split(*empty, range.size()), BlockState::free);
-      source_.backend.decommit(range.data(), range.size());
-      source_.limit.give_back(range.size());
-      released += range.size();
-      block = &insert(*empty, BlockState::hole);
+      std::size_t bytes = 0;
+      Block* const hole = decommit(*block, bytes);
+      if (hole == nullptr) continue;
+      released += bytes;
+      block = hole;
     }
     if (heaps_[i]->first->state() == BlockState::hole && heaps_[i]->first->right == nullptr) release_heap(i);
   }

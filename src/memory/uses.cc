@@ -7,6 +7,16 @@
 
 namespace millrace {
 
+std::size_t Allocator::size_of(const void* address, const char* call) const {
+  std::uint64_t word = 0;
+  return live_block(address, call, word).size;
+}
+
+int Allocator::slot_of(const void* address, const char* call) const {
+  std::uint64_t word = 0;
+  return live_block(address, call, word).arena->slot();
+}
+
 void Allocator::record_use(const void* address, int slot, bool until_free, const char* call) {
   std::uint64_t word = 0;
   Block& block = live_block(address, call, word);

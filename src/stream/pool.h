@@ -101,6 +101,8 @@ class StreamPool final : public Layer, public CompletionSink {
     if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
       check_handle(stream, call);
   }
+  /// Does its lease last? The handle is one that this pool gave.
+  bool lasts(StreamId stream) const noexcept { return state(stream.slot).generation() == stream.generation; }
 
   // Captures (capture.cc). The slot is the caller's from begin_capture until free_capture.
   StreamId begin_capture(const char* call);

@@ -14,6 +14,12 @@
 
 namespace {
 
+constexpr const char* kCounting = "counting";
+constexpr const char* kGrowing = "growing";
+constexpr const char* kStingyName = "stingy";
+constexpr const char* kSetting = "setting";
+constexpr const char* kFaulty = "faulty";
+
 constexpr int kStingy = 5000;  // allocations before there are no more
 
 struct Block {
@@ -139,22 +145,22 @@ uint64_t peak_committed(void* self) {
   return of(self).peak;
 }
 
-constexpr const char* kCounting = "counting";
-constexpr const char* kGrowing = "growing";
-constexpr const char* kStingyName = "stingy";
-constexpr const char* kSetting = "setting";
+const char* fault(void* self) {
+  return of(self).name == kFaulty && of(self).releases > 0 ? "it lost a block" : nullptr;
+}
 
 constexpr millrace_peer peer(const char* name, millrace_peer_role role,
                              void* (*make)(int, uint64_t, char*, size_t)) {
-  return {name,        "7.1",        "host",   role,    make, destroy,    enter,
-          open_stream, close_stream, allocate, release, fill, record_use, peak_committed};
+  return {name,         "7.1",    "host",  role, make,       destroy,        enter, open_stream,
+          close_stream, allocate, release, fill, record_use, peak_committed, fault};
 }
 
 constexpr millrace_peer kPeers[] = {peer(kCounting, MILLRACE_PEER_ALLOCATOR, create<kCounting, -1>),
                                     peer(kGrowing, MILLRACE_PEER_PLAIN, create<kGrowing, -1>),
                                     peer(kStingyName, MILLRACE_PEER_ALLOCATOR, create<kStingyName, kStingy>),
                                     peer("choosy", MILLRACE_PEER_ALLOCATOR, create_none),
-                                    peer(kSetting, MILLRACE_PEER_SETTING, create<kSetting, -1>)};
+                                    peer(kSetting, MILLRACE_PEER_SETTING, create<kSetting, -1>),
+                                    peer(kFaulty, MILLRACE_PEER_SETTING, create<kFaulty, -1>)};
 
 }  // namespace
 
@@ -163,7 +169,7 @@ uint32_t millrace_peer_interface(void) {
 }
 
 const millrace_peer* const* millrace_peers(void) {
-  static const millrace_peer* const all[] = {&kPeers[0], &kPeers[1], &kPeers[2],
-                                             &kPeers[3], &kPeers[4], nullptr};
+  static const millrace_peer* const all[] = {&kPeers[0], &kPeers[1], &kPeers[2], &kPeers[3],
+                                             &kPeers[4], &kPeers[5], nullptr};
   return all;
 }

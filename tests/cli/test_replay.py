@@ -229,7 +229,7 @@ def test_peers_replay_the_same_log():
         (report,) = document["replay"]
         assert report["out_of_memory"] == 0 and len(report["runs"]) == 2, report
         found = {peer["impl"]: peer for peer in report["peers"]}
-        assert list(found) == ["counting", "growing", "stingy", "choosy", "setting"], found
+        assert list(found) == ["counting", "growing", "stingy", "choosy", "setting", "faulty"], found
         for name in ("counting", "growing", "setting"):
             peer = found[name]
             assert len(peer["runs"]) == 2 and peer["out_of_memory"] == 0 and peer["first_failure"] is None, peer
@@ -242,6 +242,7 @@ def test_peers_replay_the_same_log():
         assert [run["out_of_memory"] for run in stingy["runs"]] == [report["allocations"] - 5000] * 2, stingy
         assert stingy["first_failure"]["message"] == "stingy could not allocate them", stingy
         assert found["choosy"] == {"impl": "choosy", "failure": "device 0 is not to its taste"}, found["choosy"]
+        assert found["faulty"] == {"impl": "faulty", "failure": "it lost a block"}, found["faulty"]
         for line in map(json.loads, log.read_text().splitlines()):
             assert line["faults"] == 0 and line["live"] == 0 and line["allocations"] == line["releases"], line
 

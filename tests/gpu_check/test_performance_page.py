@@ -46,6 +46,7 @@ class PerformancePage(unittest.TestCase):
         self.assertIn("**Failed: stress.**", page)
         self.assertIn("aaaaaaaaaaaa", page)
         self.assertIn("bbbbbbbbbbbb", page)
+        self.assertNotIn("peak live, GiB", page, "there was no replay")
 
     def test_cases_of_one_thread_stand_side_by_side(self):
         rows = [{"case": case, "impl": impl, "threads": 1, "value": value, "unit": "ms"}

@@ -52,6 +52,7 @@ class MemoryLedger {
       if (!ranges_.emplace(address + done, granule).second) ADD_FAILURE() << "a granule was committed twice";
     }
     bytes_ += bytes;
+    all_bytes_ += bytes;
     peak_ = std::max(peak_, bytes_);
     EXPECT_LE(bytes_, limit_) << "more was committed than the limit allows";
   }
@@ -71,6 +72,7 @@ class MemoryLedger {
   }
   std::size_t bytes() const { return get(bytes_); }
   std::size_t peak() const { return get(peak_); }
+  std::size_t all_bytes() const { return get(all_bytes_); }  ///< that were ever committed
   std::size_t commits() const { return get(commits_); }
   std::size_t heaps() const {
     const std::lock_guard lock(mutex_);
@@ -86,7 +88,7 @@ class MemoryLedger {
   mutable std::mutex mutex_;
   std::map<void*, std::size_t> heaps_;
   std::map<void*, std::size_t> ranges_;  // committed granules
-  std::size_t bytes_ = 0, peak_ = 0, commits_ = 0;
+  std::size_t bytes_ = 0, all_bytes_ = 0, peak_ = 0, commits_ = 0;
   std::size_t limit_ = ~std::size_t{0};
 };
 

@@ -38,6 +38,7 @@ struct Mapping {
 struct Machine {
   std::atomic<std::size_t> calls{0};
   std::atomic<CUresult> answer{CUDA_SUCCESS};
+  std::atomic<std::size_t> events{0};
   int devices = 1;
   std::size_t memory_bytes = 0;
   FakeStreams streams;
@@ -343,10 +344,12 @@ cuda::Driver make_driver() {
   d.event_create = [](CUevent* event, unsigned) {
     if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     *event = reinterpret_cast<CUevent>(new FakeEvent);
+    machine().events.fetch_add(1);
     return CUDA_SUCCESS;
   };
   d.event_destroy = [](CUevent event) {
     delete &event_of(event);
+    machine().events.fetch_sub(1);
     return CUDA_SUCCESS;
   };
   d.event_record = [](CUevent event, CUstream stream) {
@@ -549,6 +552,10 @@ CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::si
 
 std::size_t fake_cuda_calls() {
   return machine().calls.load();
+}
+
+std::size_t fake_cuda_events() {
+  return machine().events.load();
 }
 
 std::size_t fake_cuda_memory() {

@@ -40,6 +40,9 @@ CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::si
 /// How often the backend has asked the driver for anything.
 std::size_t fake_cuda_calls();
 
+/// Events that were made and not destroyed.
+std::size_t fake_cuda_events();
+
 /// Bytes of physical memory that are there.
 std::size_t fake_cuda_memory();
 

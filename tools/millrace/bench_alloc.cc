@@ -155,7 +155,11 @@ class Run {
             status_.show(fmt::format("{}, {} threads, {}", c.name, count, contestant.impl));
             const auto start = std::chrono::steady_clock::now();
             try {
-              values[key].push_back(contestant.measure(c, count));
+              const double value = contestant.measure(c, count);
+              for (const auto& peer : participants.peers) {
+                if (peer->name() == contestant.impl) peer->check();
+              }
+              values[key].push_back(value);
             } catch (const CaseFailure& failure) {
               through.insert(key);
               note_failure(mode, contestant.impl, fmt::format("{}: {}", c.name, failure.what()));

@@ -1,4 +1,5 @@
 // millrace replay: what a program allocated and freed, repeated on a device.
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -49,6 +50,8 @@ std::vector<ReplayResult> read_logs(const ReplayRequest& request) {
 
 /// What takes longer than this is replayed once.
 constexpr double kLongSeconds = 2;
+/// And a peer that takes longer than this is left out.
+constexpr std::chrono::seconds kPeerLimit{10};
 
 bool is_through(const ReplayContestant& contestant) {
   return !contestant.failure.empty() ||
@@ -81,7 +84,10 @@ class Field {
       if (is_through(contestant)) continue;
       try {
         PeerReplayAllocator allocator(*peers_[i], number_, result.plan.streams);
-        contestant.runs.push_back(run_replay(result.plan, allocator));
+        ReplayRun run = run_replay(result.plan, allocator, kPeerLimit);
+        allocator.check();
+        if (run.late) throw PeerFailure(fmt::format("not done within {} s", kPeerLimit.count()));
+        contestant.runs.push_back(std::move(run));
       } catch (const PeerFailure& failure) {
         contestant.failure = failure.what();
       }
@@ -155,8 +161,8 @@ Command replay_command(CLI::App& parent) {
                   "Also through the peers of this folder, which scripts/build-peers has made, taking turns")
       ->excludes(limit);
   app->add_option("--repeat", request->repeat,
-                  "Replays of each log, each on a fresh device, fewer where one takes longer than 2 s; the "
-                  "median is shown")
+                  "Replays of each log, each on a fresh device, fewer where one takes longer than 2 s, "
+                  "none of a peer's that takes longer than 10 s; the median is shown")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app->add_option("--json", request->json, "Write JSON to a file, or to standard output for -");

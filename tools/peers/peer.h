@@ -63,6 +63,10 @@ typedef struct millrace_peer {
   /* The most bytes that it had taken from the device at any time since its creation, by its own books. While
    * no other thread is in a call. */
   uint64_t (*peak_committed)(void* self);
+
+  /* What went wrong in a call that has no other way to say so: what it measured since is worth nothing. Null:
+   * nothing did. */
+  const char* (*fault)(void* self);
 } millrace_peer;
 
 /* MILLRACE_PEER_INTERFACE as the peer was built with it; nothing else is called where it is another. */

@@ -5,6 +5,9 @@
 #include <c10/cuda/CUDAStream.h>
 #include <torch/headeronly/version.h>
 
+#include <cstdint>
+#include <cstdio>
+#include <exception>
 #include <mutex>
 
 #include "cuda_peer.h"
@@ -32,7 +35,13 @@ struct Torch {
     caching::setAllocatorSettings(setting);
     caching::resetPeakStats(device);
   }
-  ~Torch() { caching::emptyCache(); }
+  ~Torch() {
+    try {
+      caching::emptyCache();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "torch did not give back what it cached: %s\n", error.what());
+    }
+  }
 
   void* allocate(cudaStream_t stream, std::size_t bytes) const {
     return caching::raw_alloc_with_stream(bytes, stream);
@@ -41,25 +50,6 @@ struct Torch {
   std::uint64_t peak_committed() const {
     constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
     return static_cast<std::uint64_t>(caching::getDeviceStats(device).reserved_bytes[kAll].peak);
-  }
-
-  static void enter(void* self) {
-    CudaPeer<Torch>::enter(self);
-    c10::cuda::set_device(static_cast<Torch*>(self)->device);
-  }
-
-  /// What is cached is given back first: an expandable segment asks its stream then.
-  static void close_stream(void* self, void* stream) {
-    caching::emptyCache();
-    CudaPeer<Torch>::close_stream(self, stream);
-  }
-
-  static void record_use(void* self, void*, void* used_on, void* address) {
-    const c10::DeviceIndex index = static_cast<Torch*>(self)->device;
-    // It asks for a DataPtr with its own deleter; the address is taken out again, so that this frees nothing.
-    c10::DataPtr block(address, address, caching::get()->raw_deleter(), {c10::DeviceType::CUDA, index});
-    caching::recordStream(block, c10::cuda::getStreamFromExternal(static_cast<cudaStream_t>(used_on), index));
-    static_cast<void>(block.release_context());
   }
 
   c10::DeviceIndex device;
@@ -73,22 +63,43 @@ struct ExpandableSegments : Torch {
 };
 
 template <typename Self>
-millrace_peer table(const char* name, millrace_peer_role role) {
-  millrace_peer made = CudaPeer<Self>::table(name, TORCH_VERSION, role);
-  made.enter = Torch::enter;
-  made.close_stream = Torch::close_stream;
-  made.record_use = Torch::record_use;
-  return made;
-}
+struct TorchPeer : CudaPeer<Self> {
+  static void enter(void* self) {
+    CudaPeer<Self>::enter(self);
+    CudaPeer<Self>::guard(self, [&] { c10::cuda::set_device(static_cast<Self*>(self)->device); });
+  }
+
+  /// What is cached is given back first: an expandable segment asks its stream then.
+  static void close_stream(void* self, void* stream) {
+    CudaPeer<Self>::guard(self, [] { caching::emptyCache(); });
+    CudaPeer<Self>::close_stream(self, stream);
+  }
+
+  static void record_use(void* self, void*, void* used_on, void* address) {
+    const c10::DeviceIndex index = static_cast<Self*>(self)->device;
+    // It asks for a DataPtr with its own deleter; the address is taken out again, so that this frees nothing.
+    c10::DataPtr block(address, address, caching::get()->raw_deleter(), {c10::DeviceType::CUDA, index});
+    caching::recordStream(block, c10::cuda::getStreamFromExternal(static_cast<cudaStream_t>(used_on), index));
+    static_cast<void>(block.release_context());
+  }
+
+  static millrace_peer table(const char* name, millrace_peer_role role) {
+    millrace_peer made = CudaPeer<Self>::table(name, TORCH_VERSION, role);
+    made.enter = enter;
+    made.close_stream = close_stream;
+    made.record_use = record_use;
+    return made;
+  }
+};
 
 }  // namespace
 }  // namespace millrace::peers
 
 extern "C" const millrace_peer* const* millrace_peers(void) {
   using namespace millrace::peers;
-  static const millrace_peer peer = table<Segments>("torch", MILLRACE_PEER_ALLOCATOR);
+  static const millrace_peer peer = TorchPeer<Segments>::table("torch", MILLRACE_PEER_ALLOCATOR);
   static const millrace_peer expandable =
-      table<ExpandableSegments>("torch expandable", MILLRACE_PEER_SETTING);
+      TorchPeer<ExpandableSegments>::table("torch expandable", MILLRACE_PEER_SETTING);
   static const millrace_peer* const all[] = {&peer, &expandable, nullptr};
   return all;
 }

@@ -130,12 +130,16 @@ class CudaBackend final : public Backend {
     return status;
   }
   Status identify(void* stream, std::uint64_t* id) noexcept override {
-    // null is the legacy default stream, whatever the caller was compiled to take it for.
-    return queues_->identify(stream == nullptr ? CU_STREAM_LEGACY : stream, id);
+    return queues_->identify(handle(stream), id);
   }
   bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept override {
-    return queues_->wrap(queue, stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream), id);
+    return queues_->wrap(queue, handle(stream), id);
   }
+  bool number_of(void* stream, std::uint64_t* id) noexcept override {
+    return queues_->number_of(handle(stream), id);
+  }
+  bool is_captured(void* stream) noexcept override { return queues_->is_captured(handle(stream)); }
+  void finish(void* stream) noexcept override { queues_->finish(handle(stream)); }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
   Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }
@@ -146,6 +150,15 @@ class CudaBackend final : public Backend {
     return queues_->check_capturable(operation);
   }
   bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
+  Status lend_native_event(TimelinePoint point, void** event) noexcept override {
+    CUevent native = nullptr;
+    Status status = queues_->lend_event(point, &native);
+    *event = native;
+    return status;
+  }
+  void return_native_event(QueueId queue, void* event) noexcept override {
+    queues_->return_event(queue, static_cast<CUevent>(event));
+  }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
   void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}
@@ -153,6 +166,11 @@ class CudaBackend final : public Backend {
   bool on_own_thread() const noexcept override { return queues_ && queues_->on_own_thread(); }
 
  private:
+  /// null is the legacy default stream, whatever the caller was compiled to take it for.
+  static CUstream handle(void* stream) noexcept {
+    return stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream);
+  }
+
   const Properties properties_;
   const DeviceInfo info_;
   const bool nvtx_;

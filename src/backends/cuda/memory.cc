@@ -13,9 +13,10 @@
 namespace millrace::cuda {
 namespace {
 
-/// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte.
-constexpr std::size_t kChunksOfLimit = 64;
-constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
+/// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte. And it
+/// is at most so much of what is committed already, but for the first few.
+constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 512;
+constexpr std::size_t kLargestChunk = std::size_t{1} << 30, kFirstChunks = std::size_t{16} << 20;
 
 CUmemAllocationProp physical_memory_of(const Properties& properties) {
   CUmemAllocationProp physical{};
@@ -120,8 +121,11 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
                   "address and size must be multiples of " + std::to_string(kGranule));
   }
+  std::size_t largest = 0;  // of the new chunks
   {
     sync::LockGuard lock(mutex_);
+    largest = std::min(largest_chunk_,
+                       std::max(kFirstChunks, committed_ / kChunksOfCommitted / kGranule * kGranule));
     if (!is_reserved(start, bytes))
       return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
     const auto next = chunks_.lower_bound(start);
@@ -134,7 +138,7 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
   const ContextScope scope(context_);
   Chunks made;
   try {
-    CUresult result = map(start, bytes, made);
+    CUresult result = map(start, bytes, largest, made);
     for (std::size_t granted = 0; result == CUDA_SUCCESS;) {
       std::vector<CUmemAccessDesc> wanted;
       {
@@ -189,9 +193,9 @@ Status Memory::grant_access(CUdevice peer) noexcept {
   }
 }
 
-CUresult Memory::map(std::uintptr_t address, std::size_t bytes, Chunks& chunks) const {
+CUresult Memory::map(std::uintptr_t address, std::size_t bytes, std::size_t largest, Chunks& chunks) const {
   for (std::size_t done = 0; done < bytes;) {
-    const std::size_t size = std::min(bytes - done, largest_chunk_);
+    const std::size_t size = std::min(bytes - done, largest);
     Chunk& chunk = chunks[address + done];
     CUresult result = driver().memory_create(&chunk.handle, size, &physical_, 0);
     if (result == CUDA_SUCCESS) {

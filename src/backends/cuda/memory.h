@@ -20,7 +20,7 @@ namespace millrace::cuda {
 
 /// A commit makes few chunks of physical memory, since each is dear (2 MiB costs half of what a gigabyte
 /// does). But the driver unmaps whole chunks only, and one live block keeps all of its chunk: none is larger
-/// than a part of the memory limit.
+/// than a part of the memory limit, or than a smaller part of what is committed.
 ///
 /// Physical memory is made shareable and fit for RDMA where the device allows it, since neither can be added
 /// to memory that is there.
@@ -75,8 +75,9 @@ class Memory {
   std::vector<CUmemAccessDesc> accesses() const REQUIRES(mutex_);
   bool is_reserved(std::uintptr_t address, std::size_t bytes) const REQUIRES(mutex_);
   void give_back(std::uintptr_t address, const Chunk& chunk) const noexcept;
-  /// Maps new memory to the range, chunk by chunk; on failure what was mapped is still in chunks.
-  CUresult map(std::uintptr_t address, std::size_t bytes, Chunks& chunks) const;
+  /// Maps new memory to the range, in chunks of at most largest bytes; on failure what was mapped is still in
+  /// chunks.
+  CUresult map(std::uintptr_t address, std::size_t bytes, std::size_t largest, Chunks& chunks) const;
 
   const std::string device_;
   const std::size_t largest_chunk_;

@@ -49,6 +49,7 @@ Queues::~Queues() {
     for (const auto* events : {&queue->events, &queue->timed_events}) {
       for (CUevent event : *events) (void)driver().event_destroy(event);
     }
+    for (const Loan& loan : queue->loans) (void)driver().event_destroy(loan.event);
     queue->stream.close();
   }
   clock_.close();
@@ -216,10 +217,19 @@ CUresult Queues::take_event(Queue& queue, bool timed, CUevent* event) noexcept {
 
 void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
   if (flight.event == nullptr) return;
+  for (Loan& loan : queue.loans) {
+    if (loan.event != flight.event) continue;
+    loan.in_flight = false;  // upholds C8
+    return;
+  }
+  put_event(queue, flight.event, flight.timed);
+}
+
+void Queues::put_event(Queue& queue, CUevent event, bool timed) noexcept {
   try {
-    (flight.timed ? queue.timed_events : queue.events).push_back(flight.event);
+    (timed ? queue.timed_events : queue.events).push_back(event);
   } catch (const std::bad_alloc&) {
-    (void)driver().event_destroy(flight.event);
+    (void)driver().event_destroy(event);
   }
 }
 

@@ -7,13 +7,12 @@
 
 namespace millrace::cuda {
 
-Status Queues::identify(void* stream, std::uint64_t* id) const noexcept {
+Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
   *id = 0;
   try {
     const auto refuse = [&](ErrorCode code, std::string why, const char* rule = "") {
       return Status(code, std::move(why), {.call = {}, .device = device_, .stream = -1, .rule = rule});
     };
-    auto* const asked = static_cast<CUstream>(stream);
     if (asked == CU_STREAM_PER_THREAD) {
       return refuse(
           ErrorCode::InvalidState,
@@ -45,6 +44,35 @@ Status Queues::identify(void* stream, std::uint64_t* id) const noexcept {
   } catch (const std::bad_alloc&) {  // while the failure was being described
     return failures_.no_memory;
   }
+}
+
+bool Queues::number_of(CUstream stream, std::uint64_t* id) const noexcept {
+  unsigned long long number = 0;
+  if (stream == CU_STREAM_LEGACY) {
+    // Every device has one: this is ours, whatever the calling thread has made current.
+    const ContextScope scope(context_);
+    if (driver().stream_id(stream, &number) != CUDA_SUCCESS) return false;
+  } else if (driver().stream_id(stream, &number) != CUDA_SUCCESS) {
+    return false;
+  }
+  *id = number;
+  return true;
+}
+
+bool Queues::is_captured(CUstream stream) const noexcept {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  if (stream == CU_STREAM_LEGACY) {
+    const ContextScope scope(context_);
+    return driver().stream_capturing(stream, &capture) == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+  }
+  return driver().stream_capturing(stream, &capture) == CUDA_SUCCESS &&
+         capture != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+void Queues::finish(CUstream stream) const noexcept {
+  if (is_lost() || is_captured(stream)) return;
+  const ContextScope scope(context_);
+  (void)driver().stream_synchronize(stream);
 }
 
 bool Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept {

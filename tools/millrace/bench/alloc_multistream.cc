@@ -1,5 +1,6 @@
 // bench alloc, mode multistream: RMM's multi_stream_allocations benchmark, which shows where an allocator
 // makes streams wait for each other.
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <vector>
@@ -17,8 +18,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kKernels = 4;
 constexpr std::size_t kBytes = 8;
-/// At least this many times: RMM's, too, is the mean of many, the first of which finds nothing allocated.
-constexpr int kRounds = 400;
+/// Rounds go on for so long: RMM's, too, is the mean of many, the first of which finds nothing allocated.
+constexpr std::chrono::milliseconds kRounds{200};
 
 /// About as long as the kernel, where a stream runs on a thread.
 void spin_on_host() {
@@ -113,13 +114,14 @@ double measure(Streams&& streams, const AllocCase& c, const AllocField& field) {
     for (std::size_t i = 0; i < c.count; ++i) streams.launch(i);
     streams.wait();
   }
+  const auto duration = field.on_host ? field.duration : std::max(field.duration, kRounds);
   const auto start = Clock::now();
   int rounds = 0;
   do {
     for (std::size_t i = 0; i < kKernels; ++i) streams.launch(i % c.count);
     streams.wait();
     ++rounds;
-  } while ((rounds < kRounds && !field.on_host) || Clock::now() - start < field.duration);
+  } while (Clock::now() - start < duration);
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count() / rounds;
 }
 

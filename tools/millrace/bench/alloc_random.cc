@@ -111,7 +111,9 @@ AllocMeasurement random_measurement(AllocField& field) {
            PeerAllocator fresh(*peer, field.number, kInitialBytes);
            fresh.open_streams(1);
            try {
-             return measure(PeerBlocks{fresh, fresh.stream(0)}, draw_steps(c, memory_cap));
+             const double value = measure(PeerBlocks{fresh, fresh.stream(0)}, draw_steps(c, memory_cap));
+             fresh.check();
+             return value;
            } catch (const PeerFailure& failure) {
              throw CaseFailure(failure.what());
            }

@@ -80,6 +80,10 @@ class PeerAllocator {
   void record_use(void* stream, void* used_on, void* address) const {
     peer_.record_use(self_, stream, used_on, address);
   }
+  /// Throws PeerFailure if a call has failed that could not say so.
+  void check() const {
+    if (const char* const fault = peer_.fault(self_)) throw PeerFailure(fault);
+  }
   /// Bytes; while no other thread is in a call.
   std::uint64_t peak_committed() const { return peer_.peak_committed(self_); }
 

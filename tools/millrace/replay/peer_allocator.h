@@ -16,6 +16,7 @@ class PeerReplayAllocator final : public ReplayAllocator {
   void enter() override { peer_.enter(); }
   void* allocate(std::size_t stream, std::size_t bytes) override;
   void release(std::size_t stream, void* address, std::size_t bytes) override;
+  void check() const { peer_.check(); }  ///< throws PeerFailure
   std::uint64_t peak_committed() const override { return peer_.peak_committed(); }
 
  private:
