@@ -88,6 +88,7 @@ void* EventPool::native(std::uint32_t index, const char* call) {
     EventSlot::Native native{nullptr, point.queue};
     {
       const sync::Gate::Pass pass = core_.enter(call);
+      streams.refuse_captured(point, call);
       streams.status_of(point).throw_if_failed();
       core_.throw_if_failed(core_.backend().lend_native_event(point, &native.event), call, point.queue);
       if (native.event == nullptr && streams.timeline(point.queue).committed() < point.value) {

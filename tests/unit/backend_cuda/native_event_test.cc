@@ -261,6 +261,17 @@ TEST_F(NativeEvents, AStreamWaitsForAForeignEvent) {
   static_cast<void>(cuda::driver().event_destroy(theirs));
 }
 
+TEST_F(NativeEvents, CapturedWorkHasNone) {
+  Capture capture = device_.capture();
+  Stream captured = capture.stream();
+  const Buffer buffer = device_.buffer(captured, 64);
+  captured.fill(buffer.data(), 1, 64);
+  event_.record(captured);
+  captured.commit();
+  expect_rule("captured-event", [&] { event_.native(); });
+  capture.abort();
+}
+
 TEST_F(NativeEvents, AfterTheClose) {
   event_.native();
   device_.close();
