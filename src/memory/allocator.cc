@@ -180,7 +180,7 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
   const std::size_t size = block.size;
   const Timeline& timeline = arena.timeline();
   const std::uint64_t covering = timeline.covering();
-  // A3: the host that gets it next is ordered by nothing but the end of the stream's work.
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
   const bool host_waits = block.kind == MemoryKind::pinned;
   const bool own_use = protect_ || timeline.trails() || (host_waits && timeline.completed() < covering);
   if ((word & BlockWord::kMarks) != 0 || own_use) {

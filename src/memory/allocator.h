@@ -32,7 +32,7 @@ namespace millrace {
 ///   M1  At quiet points committed = live + cached + unsent + remote + pending + free, re-added from
 ///       the heaps by check_accounting.
 ///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
-///   A3  Pinned memory is free only once all that was recorded on its stream before its free is done, since
+///   A4  Pinned memory is free only once all that was recorded on its stream before its free is done, since
 ///       the host may write to it the moment it is handed out again.
 ///   O1  Out of memory, nobody waits for another thread's context while holding a lock or their own.
 ///

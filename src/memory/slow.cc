@@ -43,7 +43,7 @@ Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const Bl
 }
 
 bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
-  // Memory is hidden between uses, or the host's next (A3): that takes the uses' end.
+  // Memory is hidden between uses, or the host's next (A4): that takes the uses' end.
   if (protect_ || kind_ == MemoryKind::pinned) return false;
   Block* block = arena.claim_pending(request);
   if (block == nullptr) return false;

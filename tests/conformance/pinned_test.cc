@@ -89,7 +89,7 @@ TEST_F(PinnedTest, TrimGivesItBackToo) {
   EXPECT_EQ(device_.memory().committed, 0U);
 }
 
-// A3: the copy that was queued sees what was written before the free, whatever the host writes to what it is
+// A4: the copy that was queued sees what was written before the free, whatever the host writes to what it is
 // given after it.
 TEST_F(PinnedTest, IsNotHandedOutAgainBeforeTheStreamsWorkIsDone) {
   for (const bool by_another_thread : {false, true}) {
@@ -243,7 +243,7 @@ TEST_F(PinnedTest, OutlivesNothingOfAClosedDevice) {
   EXPECT_NO_THROW(buffer.reset());
 }
 
-// A3 under threads that stage, copy and free without waiting: what the device got must be what was staged.
+// A4 under threads that stage, copy and free without waiting: what the device got must be what was staged.
 TEST(PinnedStress, WhatWasStagedIsWhatArrives) {
   const std::uint64_t seed = seed_of_run();
   Device device = create_test_device(

@@ -118,7 +118,7 @@ TEST_F(GpuPinned, CopiesRunAtTheSpeedOfTheLink) {
   EXPECT_GT(fast, slow);
 }
 
-// A3 with real copies: sixteen threads stage, copy and free without waiting.
+// A4 with real copies: sixteen threads stage, copy and free without waiting.
 TEST_F(GpuPinned, WhatWasStagedIsWhatArrives) {
   const std::uint64_t seed = seed_of_run();
   Device device = Device::create("cuda:0", {.pinned_limit = 512 * kMiB});
