@@ -34,9 +34,8 @@ inline Device create_test_device(const DeviceOptions& options = {}) {
   return Device::create(test_device_name(), options);
 }
 
-/// Does the device take any granule back that nothing uses, or (MILLRACE_CUDA_VIRTUAL_MEMORY=off) whole
-/// heaps?
-inline bool takes_back_granules() {
+/// Do heaps grow in place, granule by granule, or (MILLRACE_CUDA_VIRTUAL_MEMORY=off) come and go as wholes?
+inline bool heaps_grow_in_place() {
   const char* const virtual_memory = std::getenv("MILLRACE_CUDA_VIRTUAL_MEMORY");
   return on_host_backend() || virtual_memory == nullptr || std::string_view(virtual_memory) != "off";
 }
