@@ -109,6 +109,12 @@ if(MILLRACE_HAS_CUDA)
     COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
   set_tests_properties(conformance.fake_cuda PROPERTIES
     LABELS conformance TIMEOUT 1200 ENVIRONMENT "MILLRACE_TEST_FAKE_CUDA=1;MILLRACE_TEST_DEVICE=cuda:0")
+  # And as on a device that maps no memory into reserved addresses.
+  add_test(NAME conformance.fake_cuda_segments
+    COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
+  set_tests_properties(conformance.fake_cuda_segments PROPERTIES
+    LABELS conformance TIMEOUT 1200
+    ENVIRONMENT "MILLRACE_TEST_FAKE_CUDA=1;MILLRACE_TEST_DEVICE=cuda:0;MILLRACE_CUDA_VIRTUAL_MEMORY=off")
 endif()
 
 # Programs that fork, exit or unload: each ends in its own way, with status 0 if all went well.

@@ -13,6 +13,7 @@
 #include <millrace/event.h>
 #include <millrace/export.h>
 #include <millrace/graph.h>
+#include <millrace/memory_kind.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -40,6 +41,10 @@ enum class StreamPriority : std::uint8_t {
 struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
   std::size_t memory_limit = 0;
+  /// And never more than this part of what the device has, from more than 0 to 1.
+  double memory_fraction = 1;
+  /// The same for pinned memory. 0: half of the host's memory.
+  std::size_t pinned_limit = 0;
   int streams = 32;  ///< 1 to 1024, the default stream included
   /// Beside those, for Device::lease(StreamPriority::high): 0 to 1024; with 0 such leases are ordinary ones.
   int high_priority_streams = 8;
@@ -50,7 +55,7 @@ struct DeviceOptions {
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
-  /// What one thread may keep in its cache of free blocks, and all of them together.
+  /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
   /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
@@ -69,12 +74,13 @@ struct DeviceOptions {
   std::chrono::milliseconds out_of_memory_wait{1000};
 };
 
-/// All sizes in bytes. Exact sums of what each thread did; never negative, also while they change.
+/// Of one kind of memory, all sizes in bytes. Exact sums of what each thread did; never negative, also while
+/// they change.
 struct MemoryStats {
   std::size_t live = 0;       ///< in blocks that callers hold
   std::size_t cached = 0;     ///< free, in thread caches
-  std::size_t pending = 0;    ///< freed, other streams' work may still use it
-  std::size_t committed = 0;  ///< taken from the device
+  std::size_t pending = 0;    ///< freed, other streams' work may still use it; pinned: any work
+  std::size_t committed = 0;  ///< taken from the device, or from the host and pinned
   std::size_t limit = 0;
   std::size_t peak_live = 0;  ///< exact while one thread uses the device, else within peak_error
   std::size_t peak_error = 0;
@@ -210,6 +216,16 @@ class MILLRACE_API Device {
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
 
+  /// Memory of the host's that copies of the device reach at full speed and without holding up a thread, and
+  /// its kernels in place; host code reads and writes it like any other. Freed by deallocate too, but what
+  /// the stream had recorded by then is done before anybody gets it again, since the next to write may be the
+  /// host. It is reused, never waited for, where other memory is free. Throws OutOfMemoryError, Unsupported.
+  void* allocate_pinned(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  void* allocate_pinned(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  /// allocate_pinned, owned.
+  Buffer pinned_buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  Buffer pinned_buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+
   /// The allocation is used by what is recorded on the stream up to now: it is not reused before.
   void record_use(const void* address, Stream stream);
   /// The same for whatever is queued on the stream when the allocation is freed.
@@ -257,14 +273,17 @@ class MILLRACE_API Device {
   Capture capture();
   Event event();
 
-  MemoryStats memory() const;
+  MemoryStats memory(MemoryKind kind = MemoryKind::device) const;
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;
-  /// Gives every empty granule back to the device; returns the bytes.
+  /// Gives every empty granule back, of all kinds of memory; returns the bytes.
   std::size_t trim();
   /// At least what is live, else OutOfMemoryError; trims if it must.
-  void set_memory_limit(std::size_t bytes);
+  void set_memory_limit(std::size_t bytes, MemoryKind kind = MemoryKind::device);
+  /// The same as a part of what the device has (DeviceInfo::memory_bytes), from more than 0 to 1, in whole
+  /// granules.
+  void set_memory_fraction(double fraction);
   void reset_peaks();
   /// Re-adds every block of every heap and cache and throws InvalidState, rule "accounting", if they
   /// do not sum to what was committed. Exact only while no other thread allocates or frees.

@@ -7,6 +7,7 @@
 #include <millrace/error.h>
 #include <millrace/event.h>
 #include <millrace/graph.h>
+#include <millrace/memory_kind.h>
 #include <millrace/native_allocator.h>
 #include <millrace/reduce.h>
 #include <millrace/reduction.h>

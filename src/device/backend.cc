@@ -1,5 +1,7 @@
 #include "device/backend.h"
 
+#include <algorithm>
+
 namespace millrace {
 
 Status Backend::native_stream(QueueId /*queue*/, void** stream) noexcept {
@@ -65,6 +67,33 @@ Status Backend::grant_access(const std::string& other_device) {
   if (other_device == info().name) return {};
   return Status(ErrorCode::Unsupported, other_device + " has no way to the memory of " + info().name +
                                             "; copy through a stream of the device");
+}
+
+std::size_t memory_part(const DeviceInfo& info, std::size_t granule, double fraction, const char* what) {
+  if (!(fraction > 0 && fraction <= 1)) {  // nor for a NaN
+    throw Error(ErrorCode::InvalidArgument,
+                std::string(what) + ": a fraction of " + std::to_string(fraction) +
+                    " was given; it must be more than 0 and at most 1, a part of the device's memory",
+                {.call = {}, .device = info.name, .stream = -1, .rule = {}});
+  }
+  if (fraction == 1) return info.memory_bytes;
+  const auto bytes = static_cast<std::size_t>(fraction * static_cast<double>(info.memory_bytes));
+  if (bytes < granule) {
+    throw Error(ErrorCode::InvalidArgument,
+                std::string(what) + ": a fraction of " + std::to_string(fraction) + " was given, which of " +
+                    std::to_string(info.memory_bytes) + " bytes is less than a granule of " +
+                    std::to_string(granule),
+                {.call = {}, .device = info.name, .stream = -1, .rule = {}});
+  }
+  return bytes / granule * granule;
+}
+
+std::size_t memory_limit_of(const DeviceOptions& options, const DeviceInfo& info, std::size_t granule,
+                            std::size_t usual) {
+  const std::size_t most =
+      memory_part(info, granule, options.memory_fraction, "DeviceOptions::memory_fraction");
+  const std::size_t limit = options.memory_limit != 0 ? options.memory_limit : usual;
+  return options.memory_fraction == 1 ? limit : std::min(limit, most);
 }
 
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,17 +66,51 @@ class CompletionSink {
   ~CompletionSink() = default;
 };
 
-/// One device, as a driver presents it.
+/// What a device says of its memory, other processes counted.
+struct MemoryRoom {
+  std::size_t free = 0;
+  std::size_t total = 0;
+};
+
+/// Memory of one kind, as a device presents it: addresses first, memory behind them later.
+///
+/// Thread safety: all members from any thread; calls for the same range one at a time.
+class MemorySource {
+ public:
+  /// The unit of commit: a power of two.
+  virtual std::size_t granule() const noexcept = 0;
+  /// Is a reservation committed as a whole or not at all? Then reserve may take its memory already, which
+  /// release gives back, and what was decommitted is only released. Otherwise parts are committed as they are
+  /// needed.
+  virtual bool commits_whole() const noexcept { return false; }
+
+  /// Address space without memory; a multiple of granule, aligned to it.
+  virtual Status reserve(std::size_t bytes, void** base) noexcept = 0;
+  virtual void release(void* base, std::size_t bytes) noexcept = 0;
+  /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
+  virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
+  /// The part of a committed range that decommit can give back by itself; empty if there is none. A device
+  /// may take memory back only in the chunks in which it was committed.
+  virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
+  /// A range that decommittable named, or neighbours of them.
+  virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
+
+  /// Nothing where the device does not say. For reports, so it may take a while.
+  virtual std::optional<MemoryRoom> room() const noexcept { return std::nullopt; }
+
+ protected:
+  ~MemorySource() = default;
+};
+
+/// One device, as a driver presents it. As a source of memory it gives the device's own.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
 /// last. Submissions to one queue come one at a time.
-class Backend {
+class Backend : public MemorySource {
  public:
   virtual ~Backend() = default;
 
   virtual const DeviceInfo& info() const noexcept = 0;
-  /// The unit of commit: a power of two.
-  virtual std::size_t granule() const noexcept = 0;
   /// What DeviceOptions::memory_limit 0 stands for.
   virtual std::size_t default_memory_limit() const noexcept = 0;
 
@@ -89,20 +124,16 @@ class Backend {
   /// left completes with Closed. stop follows. Called at most once, on any thread, also one of ours.
   virtual void cancel() noexcept = 0;
 
-  /// Address space without memory; a multiple of granule, aligned to it.
-  virtual Status reserve(std::size_t bytes, void** base) noexcept = 0;
-  virtual void release(void* base, std::size_t bytes) noexcept = 0;
-  /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
-  virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
-  /// The part of a committed range that decommit can give back by itself; empty if there is none. A device
-  /// may take memory back only in the chunks in which it was committed.
-  virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
-  /// A range that decommittable named, or neighbours of them.
-  virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
+  /// Memory of the host's that the device's work reaches as fast as it can. A device that works in the host's
+  /// memory has no other.
+  virtual MemorySource& pinned() noexcept { return *this; }
 
   /// The work of another device may touch this one's memory from here on, what is committed and what will be.
   /// Unsupported where the two have no way to each other; fine for its own name.
   virtual Status grant_access(const std::string& other_device);
+
+  /// What a reduction needs of the device's memory besides its tensors.
+  virtual std::size_t scratch_bytes(const ReduceWork& /*work*/) const noexcept { return 0; }
 
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure
   /// means that it was not taken and is not reported: it is as it was, so that the caller destroys a user's
@@ -162,5 +193,14 @@ class Backend {
   /// Is the caller one of the backend's own threads?
   virtual bool on_own_thread() const noexcept = 0;
 };
+
+/// A part of a device's memory, in whole granules. Throws InvalidArgument for what is no part; what: whose
+/// value it is.
+std::size_t memory_part(const DeviceInfo& info, std::size_t granule, double fraction, const char* what);
+
+/// The limit that the options set: of memory_limit, or usual where that is 0, and memory_fraction the
+/// smaller.
+std::size_t memory_limit_of(const DeviceOptions& options, const DeviceInfo& info, std::size_t granule,
+                            std::size_t usual);
 
 }  // namespace millrace

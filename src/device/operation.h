@@ -51,6 +51,8 @@ struct ReduceWork {
   void* output = nullptr;
   void* values =
       nullptr;  ///< argmin and argmax: the elements found, with the output's strides; null: not wanted
+  /// Backend::scratch_bytes of the device's memory, the work's alone until it is done; null where that is 0.
+  void* scratch = nullptr;
   Dims kept, kept_strides, output_strides;
   Dims reduced, reduced_strides;
   std::int64_t kept_count = 1;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "device/status.h"
 #include "sync/prefetch.h"
@@ -22,16 +23,17 @@ std::string hex(const void* address) {
 
 }  // namespace
 
-Allocator::Allocator(Core& core, const Geometry& geometry, std::size_t limit)
+Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
     : core_(core),
       streams_(StreamPool::of(core)),
-      geometry_(geometry),
+      kind_(kind.kind),
+      geometry_(kind.geometry),
       protect_(core.options().protect),
-      limit_(limit),
-      peak_(core.options().exact_peaks ? 0 : geometry.peak_quantum),
+      limit_(kind.limit),
+      peak_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
       budget_(core.options().all_caches_bytes),
-      source_{core.backend(), limit_},
-      map_(geometry_),
+      source_{kind.memory, limit_, kind_},
+      map_(std::move(map)),
       cached_slots_(static_cast<unsigned>(streams_.first_captured())),
       arenas_(static_cast<std::size_t>(streams_.size())) {}
 
@@ -48,7 +50,7 @@ Arena& Allocator::arena_of(int slot) {
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
     return *arena;  // relaxed: written under the mutex
-  owned_.push_back(std::make_unique<Arena>(slot, false, geometry_, source_, map_, *this));
+  owned_.push_back(std::make_unique<Arena>(slot, false, geometry_, source_, *map_, *this));
   // release: pairs with the acquires above and in for_each_arena.
   entry.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
@@ -80,7 +82,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
     throw Error(ErrorCode::InvalidArgument,
                 "an alignment of " + std::to_string(alignment) +
                     " was asked for; it must be a power of two up to 1 GiB",
-                core_.error_context("Device::allocate"));
+                core_.error_context(allocate_call()));
   }
   BlockRequest request;
   request.large = bytes > geometry_.small_limit;
@@ -99,7 +101,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
 void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::size_t alignment) {
   {
     Context::Hold hold = context.hold();
-    if (!hold) core_.throw_closed("Device::allocate");
+    if (!hold) core_.throw_closed(allocate_call());
     if (slot == kCurrentSlot) slot = StreamPool::current_if_leased(context).slot;
     // kCurrentSlot is none of them, and neither are those of captures.
     if (static_cast<unsigned>(slot) < cached_slots_ && bytes <= geometry_.small_limit &&
@@ -113,7 +115,13 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
     }
   }
   const BlockRequest request = request_for(bytes, alignment);
-  if (slot == kCurrentSlot) slot = StreamPool::current(context, "Device::allocate").slot;
+  if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
+  if (kind_ == MemoryKind::pinned && static_cast<unsigned>(slot) >= cached_slots_) {
+    throw Error(
+        ErrorCode::Unsupported,
+        "pinned memory was asked for within a capture; allocate it before, and keep it as long as the graph",
+        core_.error_context(allocate_call(), slot));
+  }
   return allocate_slow(context, slot, bytes, request);
 }
 
@@ -123,7 +131,7 @@ void* Allocator::give_out(Block& block) noexcept {
 }
 
 Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
-  Block* block = map_.find(reinterpret_cast<std::uintptr_t>(address));
+  Block* block = map_->find(reinterpret_cast<std::uintptr_t>(address));
   // What follows reads the line and then writes it, and another thread may have written it last.
   sync::prefetch_for_write(block);
   // relaxed: the look-up ordered it; a descriptor that became something else has another address.
@@ -150,7 +158,7 @@ void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) 
   std::uint64_t word = 0;
   Block& block = live_block(address, kCall, word);
   const std::uint64_t meant = BlockWord::generation(word);
-  while (!try_free(cache_of(context), block, word, on_misuse, to_cover)) {
+  while (!try_free(cache_of(context, block.kind), block, word, on_misuse, to_cover)) {
     // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
     static_cast<void>(live_block(address, kCall, word));
     if (BlockWord::generation(word) != meant) {
@@ -170,11 +178,15 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
-  const bool own_use = protect_ || arena.timeline().trails();
+  const Timeline& timeline = arena.timeline();
+  const std::uint64_t covering = timeline.covering();
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
+  const bool host_waits = block.kind == MemoryKind::pinned;
+  const bool own_use = protect_ || timeline.trails() || (host_waits && timeline.completed() < covering);
   if ((word & BlockWord::kMarks) != 0 || own_use) {
-    const BlockUse own{{arena.slot(), arena.timeline().last_used()}};
+    const BlockUse own{.point = {arena.slot(), timeline.last_used()}, .until_free = host_waits};
     if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                         own_use ? &own : nullptr, &to_cover)) {
+                         own_use || host_waits ? &own : nullptr, &to_cover)) {
       return false;
     }
     cache.count_free(size);
@@ -187,7 +199,7 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
     return false;
   }
-  block.free_value = arena.timeline().covering();
+  block.free_value = covering;
   cache.count_free(size);
   if (own != nullptr) {
     cache.push(*own, block);

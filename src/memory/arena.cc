@@ -14,7 +14,7 @@ Arena::Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
-      blocks_(*this),
+      blocks_(*this, source.kind),
       small_(false, geometry, source, map, blocks_),
       large_(true, geometry, source, map, blocks_) {}
 
@@ -62,7 +62,7 @@ Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
   return block;
 }
 
-Status Arena::grow(const BlockRequest& request) {
+Growth Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
   return space(request.large).grow(request.size, request.alignment, timeline_.completed());
@@ -150,9 +150,12 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
   // These throw while nothing has changed.
   if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);
   if (to_cover != nullptr) {
-    to_cover->reserve(static_cast<std::size_t>(std::ranges::count_if(block.uses, [&](const BlockUse& use) {
+    const auto ends_with_wrapped = [&](const BlockUse& use) {
       return use.until_free && host_.timeline(use.point.queue).is_wrapped();
-    })));
+    };
+    const auto count = std::ranges::count_if(block.uses, ends_with_wrapped);
+    to_cover->reserve(static_cast<std::size_t>(count) +
+                      (extra != nullptr && ends_with_wrapped(*extra) ? 1 : 0));
   }
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),

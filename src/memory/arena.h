@@ -67,7 +67,7 @@ class Arena {
   /// One block in state moving; null if there is none without growing. With idle_only set, one that a
   /// stream which this arena does not order may use at once.
   Block* take(const BlockRequest& request, bool idle_only) EXCLUDES(mutex_);
-  Status grow(const BlockRequest& request) EXCLUDES(mutex_);
+  Growth grow(const BlockRequest& request) EXCLUDES(mutex_);
 
   /// Takes back blocks that the arena's own stream orders, and only that.
   void give(BlockList blocks) EXCLUDES(mutex_);
@@ -77,7 +77,8 @@ class Arena {
 
   /// A use of a live block by another stream; false when the block is not that of the generation.
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
-  /// A free of a block with uses, or with an extra one: false when another free was first. Throws
+  /// A free of a block with uses, or with an extra one that may be its own stream's: false when another free
+  /// was first. Throws
   /// InvalidState, rule "freed-while-in-use", if recorded work uses it that no record_use covers,
   /// unless forgiving. to_cover: points on wrapped streams that the caller has to have covered.
   bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,

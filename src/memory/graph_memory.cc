@@ -14,7 +14,7 @@ void Allocator::begin_capture(int slot) {
     return memory->stage == GraphMemory::Stage::idle && memory->arena.slot() == slot;
   });
   if (found == graphs_.end()) {
-    graphs_.push_back(std::make_unique<GraphMemory>(slot, geometry_, source_, map_, *this));
+    graphs_.push_back(std::make_unique<GraphMemory>(slot, geometry_, source_, *map_, *this));
     found = graphs_.end() - 1;
   }
   (*found)->stage = GraphMemory::Stage::capturing;

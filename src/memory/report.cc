@@ -72,15 +72,23 @@ void Allocator::reset_peaks() {
   peak_.reset();
 }
 
-OutOfMemoryReport Allocator::report(std::size_t bytes) {
+OutOfMemoryReport Allocator::report(std::size_t bytes, const Growth& refusal) {
   const MemoryStats now = stats();
   OutOfMemoryReport report;
+  report.kind = kind_;
   report.requested = bytes;
   report.live = now.live;
   report.cached = now.cached;
   report.pending = now.pending;
   report.committed = now.committed;
   report.limit = now.limit;
+  if (!refusal.at_limit && !refusal.ok()) {
+    report.refusal = refusal.status.error().message();
+    if (const std::optional<MemoryRoom> room = source_.memory.room()) {
+      report.device_free = room->free;
+      report.device_total = room->total;
+    }
+  }
   std::map<std::pair<int, std::uint64_t>, std::size_t> held;
   const auto add_held = [&](Arena& arena) {
     arena.for_each_block([&](const Block& block) {
@@ -100,9 +108,9 @@ OutOfMemoryReport Allocator::report(std::size_t bytes) {
   return report;
 }
 
-void Allocator::throw_out_of_memory(std::size_t bytes, int slot) {
+void Allocator::throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal) {
   out_of_memory_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-  throw OutOfMemoryError(report(bytes), core_.error_context("Device::allocate", slot));
+  throw OutOfMemoryError(report(bytes, refusal), core_.error_context(allocate_call(), slot));
 }
 
 void Allocator::check_accounting() {

@@ -38,8 +38,8 @@ void Allocator::record_use(const void* address, int slot, bool until_free, const
 void Allocator::check(const Use& use, TimelinePoint at) {
   constexpr const char* kCall = "recording";
   const auto address = reinterpret_cast<std::uintptr_t>(use.address);
-  Block* block = map_.find_containing(address);
-  if (block == nullptr && !map_.covers(address)) return;  // memory of somebody else's
+  Block* block = map_->find_containing(address);
+  if (block == nullptr && !map_->covers(address)) return;  // memory of somebody else's
   // acquire: pairs with the release in ThreadCache::hand_out.
   const std::uint64_t word = block == nullptr ? 0 : block->word.load(std::memory_order_acquire);
   if (block != nullptr && BlockWord::state(word) == BlockState::live) {

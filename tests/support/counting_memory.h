@@ -78,6 +78,12 @@ class MemoryLedger {
     const std::lock_guard lock(mutex_);
     return heaps_.size();
   }
+  /// Is the range the whole of a reservation?
+  bool is_heap(void* base, std::size_t bytes) const {
+    const std::lock_guard lock(mutex_);
+    const auto heap = heaps_.find(base);
+    return heap != heaps_.end() && heap->second == bytes;
+  }
 
  private:
   std::size_t get(const std::size_t& figure) const {
@@ -131,6 +137,13 @@ class CountedBackend final : public Backend {
     inner_->decommit(address, bytes);
     ledger_->decommitted(address, bytes, granule());
   }
+  bool commits_whole() const noexcept override { return inner_->commits_whole(); }
+  std::size_t scratch_bytes(const ReduceWork& work) const noexcept override {
+    return inner_->scratch_bytes(work);
+  }
+  std::optional<MemoryRoom> room() const noexcept override { return inner_->room(); }
+  /// Not counted.
+  MemorySource& pinned() noexcept override { return inner_->pinned(); }
   Status submit(Submission&& submission) noexcept override { return inner_->submit(std::move(submission)); }
   bool assist(QueueId queue) noexcept override { return inner_->assist(queue); }
   void host_knows(TimelinePoint point) noexcept override { inner_->host_knows(point); }
@@ -157,6 +170,7 @@ class AddressesOnly final : public Backend {
   MemoryLedger ledger;
   bool refuse_reserve = false;
   bool refuse_commit = false;
+  bool whole = false;  ///< reservations are committed as wholes
 
   const DeviceInfo& info() const noexcept override { return info_; }
   std::size_t granule() const noexcept override { return granule_; }
@@ -164,6 +178,7 @@ class AddressesOnly final : public Backend {
   Status start(int, CompletionSink&) override { return {}; }
   void stop() noexcept override {}
   void cancel() noexcept override {}
+  bool commits_whole() const noexcept override { return whole; }
   Status reserve(std::size_t bytes, void** base) noexcept override {
     if (refuse_reserve) return refused();
     *base = reinterpret_cast<void*>(next_.fetch_add(bytes + granule_));
@@ -173,10 +188,12 @@ class AddressesOnly final : public Backend {
   void release(void* base, std::size_t bytes) noexcept override { ledger.released(base, bytes); }
   Status commit(void* address, std::size_t bytes) noexcept override {
     if (refuse_commit) return refused();
+    if (whole && !ledger.is_heap(address, bytes)) ADD_FAILURE() << "a part of a heap was committed";
     ledger.committed(address, bytes, granule_);
     return {};
   }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
+    if (whole && !ledger.is_heap(address, bytes)) return {};
     return granules_within(address, bytes, granule_);
   }
   void decommit(void* address, std::size_t bytes) noexcept override {

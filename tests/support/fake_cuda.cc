@@ -17,67 +17,16 @@
 #include <vector>
 
 #include "backends/cuda/driver.h"
+#include "device/reserved_pages.h"
+#include "support/fake_machine.h"
 #include "support/fake_stream.h"
 
 namespace millrace::test {
 namespace {
 
 constexpr std::size_t kUnit = std::size_t{2} << 20;
+constexpr std::size_t kAllocationUnit = std::size_t{64} << 10;
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
-
-struct Physical {
-  std::size_t bytes = 0;
-  CUdevice device = 0;
-};
-struct Mapping {
-  Physical memory;
-  std::set<CUdevice> accessible;  // to these
-};
-
-/// What all functions of the driver share.
-struct Machine {
-  std::atomic<std::size_t> calls{0};
-  std::atomic<CUresult> answer{CUDA_SUCCESS};
-  std::atomic<std::size_t> events{0};
-  int devices = 1;
-  std::size_t memory_bytes = 0;
-  FakeStreams streams;
-  std::map<std::uintptr_t, std::shared_ptr<FakeGraph>> graphs;  // by handle, those that can be launched too
-  std::uintptr_t next_graph = 1;
-
-  std::mutex mutex;
-  std::size_t used = 0;                             // physical memory
-  std::map<CUdeviceptr, std::size_t> reservations;  // bytes by base
-  std::map<unsigned long long, Physical> physical;  // by handle
-  std::map<CUdeviceptr, Mapping> mappings;          // by address
-  unsigned long long next_handle = 1;
-
-  bool is_device(CUdeviceptr address) {
-    const std::lock_guard lock(mutex);
-    auto found = reservations.upper_bound(address);
-    if (found == reservations.begin()) return false;
-    --found;
-    return address - found->first < found->second;
-  }
-  /// Null for memory that is not mapped; the mutex is held.
-  const Mapping* mapping_of(CUdeviceptr address) const {
-    auto found = mappings.upper_bound(address);
-    if (found == mappings.begin()) return nullptr;
-    --found;
-    return address - found->first < found->second.memory.bytes ? &found->second : nullptr;
-  }
-  bool may_touch(CUdevice device, CUdeviceptr address) {
-    const std::lock_guard lock(mutex);
-    const Mapping* const mapping = mapping_of(address);
-    return mapping == nullptr || mapping->accessible.contains(device);
-  }
-};
-
-// Never destroyed: devices may be closed by static destructors.
-Machine& machine() {
-  static Machine* const once = new Machine;
-  return *once;
-}
 
 /// Counts a call. Work that was asked about after the device has failed is answered with that.
 CUresult asked() {
@@ -136,10 +85,17 @@ thread_local std::array<CUcontext, 8> outer_contexts{};
 thread_local std::size_t outer_count = 0;
 
 int attribute(CUdevice_attribute which) {
+  {
+    const std::lock_guard lock(machine().mutex);
+    if (const auto set = machine().attributes.find(which); set != machine().attributes.end())
+      return set->second;
+  }
   switch (which) {
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: return 4;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: return 9;
-    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED: return 1;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM: return 1;
     default: return 0;
   }
 }
@@ -162,7 +118,7 @@ FakeStream& stream_of(CUstream stream) {
 CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, CUdevice device) {
   Machine& all = machine();
   const std::lock_guard lock(all.mutex);
-  if (all.used + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (all.used + all.taken + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
   all.used += bytes;
   *handle = all.next_handle++;
   all.physical[*handle] = {bytes, device};
@@ -170,25 +126,37 @@ CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, 
 }
 
 CUresult reserve(CUdeviceptr* address, std::size_t bytes) {
-  // A unit more, so that an aligned range lies within; what sticks out on both sides goes back.
-  void* const map =
-      mmap(nullptr, bytes + kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (map == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  const auto start = reinterpret_cast<std::uintptr_t>(map);
-  const std::uintptr_t aligned = (start + kUnit - 1) / kUnit * kUnit;
-  if (aligned > start) munmap(map, aligned - start);
-  const std::size_t behind = start + kUnit - aligned;
-  if (behind > 0) munmap(reinterpret_cast<void*>(aligned + bytes), behind);
-  *address = aligned;
+  void* const pages = reserve_pages(bytes, kUnit);
+  if (pages == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  *address = reinterpret_cast<CUdeviceptr>(pages);
   Machine& all = machine();
   const std::lock_guard lock(all.mutex);
-  all.reservations[aligned] = bytes;
+  all.reservations[*address] = bytes;
+  return CUDA_SUCCESS;
+}
+
+CUresult allocate(CUdeviceptr* address, std::size_t bytes) {
+  Machine& all = machine();
+  const std::lock_guard lock(all.mutex);
+  if (all.used + all.taken + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  void* const pages = reserve_pages(bytes, kAllocationUnit);
+  if (pages == nullptr || mprotect(pages, bytes, PROT_READ | PROT_WRITE) != 0)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  *address = reinterpret_cast<CUdeviceptr>(pages);
+  all.used += bytes;
+  all.allocations[*address] = {bytes, device_of(current_context)};
   return CUDA_SUCCESS;
 }
 
 CUresult copy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  const bool to_host = !machine().is_device(to);
-  const bool from_host = !machine().is_device(from);
+  using Registered = Machine::Registered;
+  const Registered to_registered = machine().registered_part(to, bytes);
+  const Registered from_registered = machine().registered_part(from, bytes);
+  // Neither from one registration into the next, nor beyond the last.
+  if (to_registered == Registered::part || from_registered == Registered::part)
+    return CUDA_ERROR_INVALID_VALUE;
+  const bool to_host = !machine().is_device(to) && to_registered == Registered::none;
+  const bool from_host = !machine().is_device(from) && from_registered == Registered::none;
   if (from_host && bytes <= kTakenAlong) {
     const auto* const first = static_cast<const std::byte*>(pointer(from));
     std::vector<std::byte> taken(first, first + bytes);
@@ -405,17 +373,21 @@ cuda::Driver make_driver() {
   };
   d.pointer_attributes = [](unsigned count, CUpointer_attribute* wanted, void** answers,
                             CUdeviceptr address) {
+    machine().questions.fetch_add(1);
     const bool is_device = machine().is_device(address);
+    const bool is_registered = machine().registered_part(address, 1) == Machine::Registered::whole;
+    const unsigned type = is_device       ? unsigned{CU_MEMORYTYPE_DEVICE}
+                          : is_registered ? unsigned{CU_MEMORYTYPE_HOST}
+                                          : 0U;
     const std::lock_guard lock(machine().mutex);
-    const Mapping* const mapping = machine().mapping_of(address);
     for (unsigned i = 0; i < count; ++i) {
       if (wanted[i] == CU_POINTER_ATTRIBUTE_ACCESS_FLAGS) {
-        const bool may = mapping == nullptr || mapping->accessible.contains(device_of(current_context));
+        const bool may = machine().may_touch_locked(device_of(current_context), address);
         *static_cast<unsigned*>(answers[i]) = may ? unsigned{CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE} : 0U;
       } else if (wanted[i] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE) {
-        *static_cast<unsigned*>(answers[i]) = is_device ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
+        *static_cast<unsigned*>(answers[i]) = type;
       } else {
-        *static_cast<int*>(answers[i]) = mapping != nullptr ? mapping->memory.device : -2;
+        *static_cast<int*>(answers[i]) = machine().owner_of(address);
       }
     }
     return CUDA_SUCCESS;
@@ -485,17 +457,48 @@ cuda::Driver make_driver() {
   d.memory_info = [](std::size_t* free, std::size_t* total) {
     const std::lock_guard lock(machine().mutex);
     *total = machine().memory_bytes;
-    *free = *total - machine().used;
+    *free = *total - machine().used - machine().taken;
     return CUDA_SUCCESS;
   };
   d.memory_allocate = [](CUdeviceptr* address, std::size_t bytes) {
     if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
-    *address = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
-    return CUDA_SUCCESS;
+    return allocate(address, bytes);
   };
   d.memory_free = [](CUdeviceptr address) {
-    std::free(pointer(address));
+    machine().calls.fetch_add(1);
+    std::size_t bytes = 0;
+    {
+      const std::lock_guard lock(machine().mutex);
+      const auto found = machine().allocations.find(address);
+      if (found == machine().allocations.end()) return CUDA_ERROR_INVALID_VALUE;
+      bytes = found->second.bytes;
+      machine().used -= bytes;
+      machine().allocations.erase(found);
+    }
+    munmap(pointer(address), bytes);
     return CUDA_SUCCESS;
+  };
+  d.peer_access = [](CUcontext owner, unsigned) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const std::lock_guard lock(machine().mutex);
+    const bool added = machine().peers.insert({device_of(owner), device_of(current_context)}).second;
+    return added ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  };
+  d.host_register = [](void* address, std::size_t bytes, unsigned) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const auto start = reinterpret_cast<CUdeviceptr>(address);
+    if (machine().registered_part(start, bytes) != Machine::Registered::none)
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    const std::lock_guard lock(machine().mutex);
+    machine().registered[start] = bytes;
+    return CUDA_SUCCESS;
+  };
+  d.host_unregister = [](void* address) {
+    machine().calls.fetch_add(1);
+    const std::lock_guard lock(machine().mutex);
+    return machine().registered.erase(reinterpret_cast<CUdeviceptr>(address)) == 1
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   };
   return d;
 }
@@ -505,6 +508,11 @@ cuda::Driver make_driver() {
 void install_fake_cuda(int devices, std::size_t memory_bytes) {
   machine().devices = devices;
   machine().memory_bytes = memory_bytes;
+  {
+    const std::lock_guard lock(machine().mutex);
+    machine().attributes.clear();
+    machine().taken = 0;
+  }
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
 }
@@ -550,12 +558,33 @@ CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::si
   return ordinary_copy(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream);
 }
 
+void take_fake_cuda_memory(std::size_t bytes) {
+  const std::lock_guard lock(machine().mutex);
+  machine().taken = bytes;
+}
+
+void set_fake_cuda_attribute(CUdevice_attribute which, int value) {
+  const std::lock_guard lock(machine().mutex);
+  machine().attributes[which] = value;
+}
+
+std::size_t fake_cuda_questions() {
+  return machine().questions.load();
+}
+
 std::size_t fake_cuda_calls() {
   return machine().calls.load();
 }
 
 std::size_t fake_cuda_events() {
   return machine().events.load();
+}
+
+std::size_t fake_cuda_registered() {
+  const std::lock_guard lock(machine().mutex);
+  std::size_t bytes = 0;
+  for (const auto& [base, size] : machine().registered) bytes += size;
+  return bytes;
 }
 
 std::size_t fake_cuda_memory() {

@@ -37,8 +37,18 @@ void run_on_fake_stream(CUstream stream, std::function<void()> work);
 /// What the driver says to a caller's own copy between memory of devices.
 CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes);
 
-/// How often the backend has asked the driver for anything.
+/// What devices answer about themselves, until install_fake_cuda is called again.
+void set_fake_cuda_attribute(CUdevice_attribute which, int value);
+
+/// How often the backend has asked the driver for anything; what an address is.
 std::size_t fake_cuda_calls();
+std::size_t fake_cuda_questions();
+
+/// Another process takes so much of each device's memory, in place of what it had.
+void take_fake_cuda_memory(std::size_t bytes);
+
+/// Bytes of host memory that are registered.
+std::size_t fake_cuda_registered();
 
 /// Events that were made and not destroyed.
 std::size_t fake_cuda_events();

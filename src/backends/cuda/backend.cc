@@ -1,6 +1,8 @@
 #include "backends/cuda/backend.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "backends/cuda/driver.h"
 #include "backends/cuda/memory.h"
 #include "backends/cuda/queue.h"
+#include "backends/cuda/reduce/reduce.h"
 #include "device/fork.h"
 #include "sync/thread.h"
 
@@ -36,6 +39,12 @@ void refuse_host_options(const DeviceOptions& options, const std::string& device
               {.call = "Device::open", .device = device, .stream = -1, .rule = {}});
 }
 
+/// MILLRACE_CUDA_VIRTUAL_MEMORY=off: as on a device that maps no memory, for tests.
+bool is_virtual_memory_off() {
+  const char* const given = std::getenv("MILLRACE_CUDA_VIRTUAL_MEMORY");
+  return given != nullptr && std::string_view(given) == "off";
+}
+
 /// Thread safety: as Backend says.
 class CudaBackend final : public Backend {
  public:
@@ -43,15 +52,10 @@ class CudaBackend final : public Backend {
       : properties_(properties),
         info_(info_of(properties, options)),
         nvtx_(options.nvtx),
-        memory_(std::make_unique<Memory>(
-            properties, options.memory_limit != 0 ? options.memory_limit : properties.memory_bytes,
-            info_.name)) {
+        memory_(make_memory(properties,
+                            memory_limit_of(options, info_, Memory::kLargestGranule, properties.memory_bytes),
+                            info_.name)) {
     refuse_host_options(options, info_.name);
-    if (!properties.virtual_memory) {
-      throw Error(ErrorCode::Unsupported,
-                  properties.name + " can't map memory into reserved addresses, which Millrace needs",
-                  {.call = "Device::open", .device = info_.name, .stream = -1, .rule = {}});
-    }
     const RelaxedCapture relaxed;
     status_of(hold_primary_context(properties.device, &context_),
               "asked for the context of " + properties.name, info_.name)
@@ -75,9 +79,10 @@ class CudaBackend final : public Backend {
   }
 
   const DeviceInfo& info() const noexcept override { return info_; }
-  std::size_t granule() const noexcept override { return Memory::kGranule; }
+  std::size_t granule() const noexcept override { return memory_->granule(); }
+  bool commits_whole() const noexcept override { return memory_->commits_whole(); }
   std::size_t default_memory_limit() const noexcept override {
-    return info_.memory_bytes / Memory::kGranule * Memory::kGranule;
+    return info_.memory_bytes / Memory::kLargestGranule * Memory::kLargestGranule;
   }
 
   Status start(int queues, CompletionSink& sink) override {
@@ -115,11 +120,18 @@ class CudaBackend final : public Backend {
     if (!forked()) memory_->decommit(address, bytes);
   }
 
+  std::optional<MemoryRoom> room() const noexcept override { return memory_->room(); }
+  MemorySource& pinned() noexcept override { return memory_->pinned(); }
+
   Status grant_access(const std::string& other_device) override {
     const std::vector<Properties> devices = list_devices();
     const int index = find_device(other_device, devices);
     if (index < 0) return Backend::grant_access(other_device);
     return memory_->grant_access(devices[static_cast<std::size_t>(index)].device);
+  }
+
+  std::size_t scratch_bytes(const ReduceWork& work) const noexcept override {
+    return reduce_scratch_bytes(work);
   }
 
   Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
@@ -210,7 +222,9 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const DeviceOptio
                     "\": " + (why.empty() ? std::to_string(devices.size()) + " are present" : why),
                 {.call = "Device::open", .device = {}, .stream = -1, .rule = {}});
   }
-  return std::make_unique<CudaBackend>(devices[static_cast<std::size_t>(index)], options);
+  Properties chosen = devices[static_cast<std::size_t>(index)];
+  chosen.virtual_memory &= !is_virtual_memory_off();
+  return std::make_unique<CudaBackend>(chosen, options);
 }
 
 }  // namespace millrace::cuda

@@ -2,7 +2,6 @@
 #include <new>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/queue.h"
@@ -15,14 +14,13 @@ namespace {
 class CudaGraph final : public DeviceGraph {
  public:
   /// Takes all of it over.
-  CudaGraph(CUcontext context, CUgraph graph, CUgraphExec executable, std::vector<CUdeviceptr> scratch)
-      : context_(context), graph_(graph), executable_(executable), scratch_(std::move(scratch)) {}
+  CudaGraph(CUcontext context, CUgraph graph, CUgraphExec executable)
+      : context_(context), graph_(graph), executable_(executable) {}
   ~CudaGraph() override {
     if (forked()) return;
     const ContextScope scope(context_);
     (void)driver().graph_exec_destroy(executable_);
     (void)driver().graph_destroy(graph_);
-    for (const CUdeviceptr address : scratch_) (void)driver().memory_free(address);
   }
 
   void* native() const noexcept override { return executable_; }
@@ -31,7 +29,6 @@ class CudaGraph final : public DeviceGraph {
   const CUcontext context_;
   const CUgraph graph_;
   const CUgraphExec executable_;
-  const std::vector<CUdeviceptr> scratch_;  // of reductions; each launch uses it
 };
 
 }  // namespace
@@ -66,8 +63,7 @@ Status Queues::end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept {
     result = driver().graph_instantiate(&executable, captured, 0);
   try {
     if (result == CUDA_SUCCESS && graph != nullptr) {
-      *graph = sync::Ref<DeviceGraph>::adopt(
-          new CudaGraph(context_, captured, executable, queue.stream.take_scratch()));
+      *graph = sync::Ref<DeviceGraph>::adopt(new CudaGraph(context_, captured, executable));
       return {};
     }
     if (captured != nullptr) (void)driver().graph_destroy(captured);

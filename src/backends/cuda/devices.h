@@ -26,6 +26,7 @@ struct Properties {
   bool virtual_memory = false;  ///< memory can be mapped into reserved addresses
   bool shareable = false;       ///< as a file descriptor
   bool rdma_capable = false;    ///< with memory that is mapped so
+  bool host_addresses = false;  ///< registered memory of the host's has one address for host and device
 };
 
 /// Empty where there is no driver.

@@ -64,7 +64,10 @@ namespace millrace::cuda {
   F(memory_set_access, cuMemSetAccess, 10020)                     \
   F(memory_info, cuMemGetInfo, 3020)                              \
   F(memory_allocate, cuMemAlloc, 3020)                            \
-  F(memory_free, cuMemFree, 3020)
+  F(memory_free, cuMemFree, 3020)                                 \
+  F(peer_access, cuCtxEnablePeerAccess, 4000)                     \
+  F(host_register, cuMemHostRegister, 6050)                       \
+  F(host_unregister, cuMemHostUnregister, 4000)
 
 /// The functions this backend calls. All are there, or the driver counts as absent.
 struct Driver {

@@ -1,9 +1,7 @@
 #include "backends/cuda/native_stream.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <variant>
 
 #include "backends/cuda/driver.h"
@@ -14,7 +12,6 @@ namespace {
 
 /// The driver takes so much of a copy to the device along with the command.
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
-constexpr std::size_t kLeastScratch = std::size_t{256} << 10;
 
 CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
@@ -48,6 +45,7 @@ Known ask_driver(const void* pointer, CUdevice device) noexcept {
 Where find_owner(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
   const CUdevice own = memory.peers().own();
   if (memory.contains(pointer, bytes)) return {Owner::device, own};
+  if (memory.pinned().contains(pointer, bytes)) return {Owner::registered, own};
   const Known first = ask_driver(pointer, own);
   const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
   if (first.type == CU_MEMORYTYPE_DEVICE) return {Owner::device, first.device};
@@ -114,19 +112,9 @@ CUresult NativeStream::end_capture(CUgraph* graph) noexcept {
   return driver().stream_end_capture(stream_, graph);
 }
 
-std::vector<CUdeviceptr> NativeStream::take_scratch() {
-  std::vector<CUdeviceptr> taken;
-  taken.reserve(scratch_.size());
-  for (const Scratch& scratch : scratch_) taken.push_back(scratch.address);
-  scratch_.clear();
-  return taken;
-}
-
 void NativeStream::close() noexcept {
   if (CUgraph graph = nullptr; capturing_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
     (void)driver().graph_destroy(graph);
-  for (const Scratch& scratch : scratch_) (void)driver().memory_free(scratch.address);
-  scratch_.clear();
   if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
 }
@@ -224,24 +212,6 @@ Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
 }
 
-void* NativeStream::scratch(std::size_t bytes, CUresult& result) noexcept {
-  if (!scratch_.empty() && scratch_.back().bytes >= bytes)
-    return reinterpret_cast<void*>(scratch_.back().address);
-  Scratch made;
-  made.bytes = std::max(kLeastScratch, scratch_.empty() ? 0 : 2 * scratch_.back().bytes);
-  made.bytes = std::max(made.bytes, bytes);
-  try {
-    scratch_.reserve(scratch_.size() + 1);
-  } catch (const std::bad_alloc&) {
-    result = CUDA_ERROR_OUT_OF_MEMORY;
-    return nullptr;
-  }
-  result = driver().memory_allocate(&made.address, made.bytes);
-  if (result != CUDA_SUCCESS) return nullptr;
-  scratch_.push_back(made);
-  return reinterpret_cast<void*>(made.address);
-}
-
 Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
   if (work.kept_count == 0) return {};
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
@@ -254,13 +224,7 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
                       "buffer of the device first",
                   {.call = {}, .device = device_, .stream = number_, .rule = {}});
   }
-  void* place = nullptr;
-  if (const std::size_t bytes = reduce_scratch_bytes(work); bytes != 0) {
-    CUresult result = CUDA_SUCCESS;
-    place = scratch(bytes, result);
-    if (place == nullptr) return failed(result, operation);
-  }
-  return launch_reduce(work, place, stream_);
+  return launch_reduce(work, work.scratch, stream_);
 }
 
 Status NativeStream::run(const Operation& operation) {

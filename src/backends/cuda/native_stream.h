@@ -3,10 +3,8 @@
 
 #include <cuda.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "backends/cuda/memory.h"
 #include "device/operation.h"
@@ -56,8 +54,6 @@ class NativeStream {
   CUresult begin_capture() noexcept;
   CUresult end_capture(CUgraph* graph) noexcept;
   bool is_capturing() const noexcept { return capturing_; }
-  /// What enqueued reductions use is the caller's to free.
-  std::vector<CUdeviceptr> take_scratch();
 
   /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
   Status check() const;
@@ -81,8 +77,6 @@ class NativeStream {
   Status refuse_unreachable(const Operation& operation, const void* pointer) const;
   Status fill(const Operation& operation, const FillWork& work);
   Status reduce(const Operation& operation, const ReduceWork& work);
-  /// Null, with the driver's answer in result, when there is none.
-  void* scratch(std::size_t bytes, CUresult& result) noexcept;
 
   const int number_;
   const Memory& memory_;
@@ -92,11 +86,6 @@ class NativeStream {
   bool wrapped_ = false;
   bool high_priority_ = false;
   bool capturing_ = false;
-  struct Scratch {
-    CUdeviceptr address = 0;
-    std::size_t bytes = 0;
-  };
-  std::vector<Scratch> scratch_;  // the last one is in use; work may still use the others
 };
 
 Status captured_failure(const std::string& device, int number);
