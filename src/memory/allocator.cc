@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kLargestRequest = std::size_t{1} << 46;
 constexpr std::size_t kLargestAlignment = std::size_t{1} << 30;
 constexpr std::size_t kPage = 4096;
+constexpr const char* kDeallocate = "Device::deallocate";
 
 std::string hex(const void* address) {
   char text[2 + 16 + 1];
@@ -151,47 +152,72 @@ Block& Allocator::live_block(const void* address, const char* call, std::uint64_
 }
 
 void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) {
-  std::vector<TimelinePoint> to_cover;
   Context::Hold hold = context.hold();
   if (!hold) return;  // closed: the memory is gone, and so is the need to free it
-  constexpr const char* kCall = "Device::deallocate";
   std::uint64_t word = 0;
-  Block& block = live_block(address, kCall, word);
+  Block& block = live_block(address, kDeallocate, word);
+  const std::uint64_t covering = block.arena->timeline().covering();
+  if (!needs_arena(block, word, covering) && try_free(cache_of(context, block.kind), block, word, covering))
+      [[likely]]
+    return;
+  deallocate_slow(hold, context, block, word, on_misuse);
+}
+
+void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
+                                OnMisuse on_misuse) {
+  const void* const address = block.data();
   const std::uint64_t meant = BlockWord::generation(word);
-  while (!try_free(cache_of(context, block.kind), block, word, on_misuse, to_cover)) {
+  std::vector<TimelinePoint> to_cover;
+  ThreadCache& cache = cache_of(context, block.kind);
+  const auto try_to = [&] {
+    const std::uint64_t covering = block.arena->timeline().covering();
+    return needs_arena(block, word, covering)
+               ? try_free_used(cache, block, word, covering, on_misuse, to_cover)
+               : try_free(cache, block, word, covering);
+  };
+  while (!try_to()) {
     // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
-    static_cast<void>(live_block(address, kCall, word));
+    static_cast<void>(live_block(address, kDeallocate, word));
     if (BlockWord::generation(word) != meant) {
       throw_rule("double-free",
                  hex(address) + " was freed by another thread during the call; free each allocation once",
-                 core_.error_context(kCall));
+                 core_.error_context(kDeallocate));
     }
   }
-  if (to_cover.empty()) [[likely]]
-    return;
+  if (to_cover.empty()) return;
   hold.leave();
   for (const TimelinePoint& point : to_cover) streams_.cover(point);
 }
 
-bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
-                         std::vector<TimelinePoint>& to_cover) {
+bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
+  const Timeline& timeline = block.arena->timeline();
+  if (protect_ || timeline.trails()) return true;
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
+  return block.kind == MemoryKind::pinned && timeline.completed() < covering;
+}
+
+bool Allocator::needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept {
+  return (word & BlockWord::kMarks) != 0 || needs_own_use(block, covering);
+}
+
+bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
+                              OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover) {
+  Arena& arena = *block.arena;
+  const std::size_t size = block.size;
+  const bool host_waits = block.kind == MemoryKind::pinned;
+  const BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
+                       host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
+    return false;
+  }
+  cache.count_free(size);
+  return true;
+}
+
+bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering) {
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
-  const Timeline& timeline = arena.timeline();
-  const std::uint64_t covering = timeline.covering();
-  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
-  const bool host_waits = block.kind == MemoryKind::pinned;
-  const bool own_use = protect_ || timeline.trails() || (host_waits && timeline.completed() < covering);
-  if ((word & BlockWord::kMarks) != 0 || own_use) {
-    const BlockUse own{.point = {arena.slot(), timeline.last_used()}, .until_free = host_waits};
-    if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                         own_use || host_waits ? &own : nullptr, &to_cover)) {
-      return false;
-    }
-    cache.count_free(size);
-    return true;
-  }
   ArenaCache* own = block.large ? nullptr : cache.find(&arena);
   const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
   // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.

@@ -110,9 +110,18 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   Arena& arena_of(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
-  /// to_cover: as Arena::free_used's.
-  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
-                std::vector<TimelinePoint>& to_cover);
+  // covering: what the arena's timeline had, read before the free.
+  /// Is the end of work a part of the free, so that the arena keeps the block until then?
+  bool needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept;
+  bool needs_own_use(const Block& block, std::uint64_t covering) const noexcept;
+  /// False if the word has changed.
+  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering);
+  /// The same of a block that needs its arena; to_cover: as Arena::free_used's.
+  bool try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
+                     OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover);
+  /// What a plain free could not do at once.
+  void deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
+                       OnMisuse on_misuse);
   void unhide(const Block& block) noexcept;
   /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;

@@ -57,13 +57,15 @@ TEST_F(GpuCccl, ThrustAndCubFromManyThreads) {
 TEST_F(GpuCccl, MoreStreamsThanCanBeWrapped) {
   Device device = Device::create("cuda:0", {.wrapped_streams = 4});
   cuda::resource memory(device);
-  for (int i = 0; i < 40; ++i) {
-    cudaStream_t stream = nullptr;
+  std::vector<cudaStream_t> streams(40);
+  for (cudaStream_t& stream : streams)
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-    EXPECT_EQ(cub_sum(memory, stream, {1, 2, 3}), 6u);
-    ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
-  }
+  for (const cudaStream_t stream : streams) EXPECT_EQ(cub_sum(memory, stream, {1, 2, 3}), 6u);
   EXPECT_LE(device.streams().wrapped, 4);
+  for (const cudaStream_t stream : streams) {
+    memory.forget(stream);
+    EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+  }
   EXPECT_EQ(device.memory().live, 0u);
 }
 

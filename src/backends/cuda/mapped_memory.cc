@@ -13,8 +13,8 @@ namespace millrace::cuda {
 namespace {
 
 /// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte. And it
-/// is at most so much of what is committed already, but for the first few.
-constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 512;
+/// is at most so much of what is committed already or of what is now, but for the first few.
+constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 512, kChunksOfCommit = 32;
 constexpr std::size_t kLargestChunk = std::size_t{1} << 30, kFirstChunks = std::size_t{16} << 20;
 
 CUmemAllocationProp physical_memory_of(const Properties& properties) {
@@ -111,8 +111,8 @@ Status MappedMemory::commit(void* address, std::size_t bytes) noexcept {
   std::size_t largest = 0;  // of the new chunks
   {
     sync::LockGuard lock(mutex_);
-    largest = std::min(largest_chunk_,
-                       std::max(kFirstChunks, committed_ / kChunksOfCommitted / kGranule * kGranule));
+    const std::size_t part = std::max(committed_ / kChunksOfCommitted, bytes / kChunksOfCommit);
+    largest = std::min(largest_chunk_, std::max(kFirstChunks, part / kGranule * kGranule));
     if (!is_reserved(start, bytes))
       return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
     const auto next = chunks_.lower_bound(start);

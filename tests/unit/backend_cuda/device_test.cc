@@ -62,7 +62,7 @@ TEST_F(CudaDevice, GrowthInSmallBlocksTakesFewCallsOfTheDriver) {
     std::vector<void*> blocks;
     const std::size_t before = fake_cuda_calls();
     for (int i = 0; i < 16 * 1024; ++i) blocks.push_back(device.allocate(kMiB));
-    EXPECT_LE(fake_cuda_calls() - before, 2'400U);
+    EXPECT_LE(fake_cuda_calls() - before, 3'600U);  // three for each 2 MiB would be 24,576
     EXPECT_LE(device.memory().committed, (std::size_t{16} << 30) / 128 * 129 + 4 * kMiB);
     for (void* block : blocks) device.deallocate(block);
   }
