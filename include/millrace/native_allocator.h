@@ -13,9 +13,9 @@ namespace millrace {
 /// (millrace/cuda/resource.h), frameworks with allocators to be plugged in.
 ///
 /// A stream is wrapped (Device::wrap) when it is first named here and stays so until it is forgotten, or this
-/// ends. Where one was destroyed before that its place is taken when it is needed, but until then all of the
-/// device is waited for where that stream would have been. Naming it again costs two calls of the driver's,
-/// and no lock and no line that other threads write, as long as the thread has not named eight others since.
+/// ends: forget it before its owner destroys it, since the driver may crash on a handle that is nobody's.
+/// Naming it again costs two calls of the driver's, and no lock and no line that other threads write, as long
+/// as the thread has not named eight others since.
 /// A stream that is being captured gets no memory, rule "captured-stream": the graph would use it after it
 /// was freed and allocated again.
 ///

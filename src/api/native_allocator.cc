@@ -131,11 +131,7 @@ StreamLease NativeAllocator::State::wrap(void* native_stream) {
       return device.wrap(native_stream);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::PoolExhausted) throw;
-      // Whose owner has destroyed it makes room, once what was on the device is done.
-      take_out([&](const Held& held) {
-        const Status usable = core.backend().check_wrapped(held.lease.stream().id());
-        return !usable.ok() && usable.error().rule() == "destroyed-stream";
-      });
+      // One that was forgotten makes room once what was on it is done.
       const StreamStats streams = device.streams();
       if (streams.wrapped == streams.most_wrapped || sync::now() >= deadline) throw;
     }

@@ -8,9 +8,10 @@ namespace millrace {
 namespace {
 
 // A space for large blocks may have a sixteenth more than was ever taken of it at once, but for what is given
-// back before it grows beyond that: twice of what was taken at once, and a quarter of all that ever was.
+// back before it grows beyond that: twice of what was taken at once, a quarter of the first 256 times that,
+// and then next to nothing. What goes on for longer than that pays for it in each round.
 constexpr std::size_t kPartSpare = 16;
-constexpr std::uint64_t kPartGivenBack = 4;
+constexpr std::uint64_t kPartGivenBack = 4, kRounds = 256, kPartGivenBackLater = 1024;
 constexpr int kLooks = 32;  // at the largest free ranges, for one that can be given back
 
 // Each commit takes calls of the driver's. Who allocates so often in a row and frees nothing gets a part of
@@ -173,7 +174,9 @@ bool Space::give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint6
   const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
   const std::size_t committed = taken_ + free_.bytes();
   if (committed + bytes <= most_taken_ + spare) return false;
-  if (given_back_ > 2 * std::uint64_t{most_taken_} + all_taken_ / kPartGivenBack) return false;
+  const std::uint64_t most = most_taken_;
+  const std::uint64_t allowed = 2 * most + std::min(all_taken_, kRounds * most) / kPartGivenBack;
+  if (given_back_ > allowed + all_taken_ / kPartGivenBackLater) return false;
   std::size_t given_back = 0;
   const auto can_go = [&](const Block& block) {
     return &block != hole.left && block.free_value <= done &&

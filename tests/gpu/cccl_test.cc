@@ -57,15 +57,14 @@ TEST_F(GpuCccl, ThrustAndCubFromManyThreads) {
 TEST_F(GpuCccl, MoreStreamsThanCanBeWrapped) {
   Device device = Device::create("cuda:0", {.wrapped_streams = 4});
   cuda::resource memory(device);
-  std::vector<cudaStream_t> streams(40);
-  for (cudaStream_t& stream : streams)
+  for (int i = 0; i < 40; ++i) {
+    cudaStream_t stream = nullptr;
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-  for (const cudaStream_t stream : streams) EXPECT_EQ(cub_sum(memory, stream, {1, 2, 3}), 6u);
-  EXPECT_LE(device.streams().wrapped, 4);
-  for (const cudaStream_t stream : streams) {
+    EXPECT_EQ(cub_sum(memory, stream, {1, 2, 3}), 6u);
     memory.forget(stream);
-    EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+    ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
   }
+  EXPECT_LE(device.streams().wrapped, 4);
   EXPECT_EQ(device.memory().live, 0u);
 }
 

@@ -137,24 +137,6 @@ TEST_F(NativeMemory, AHandleThatIsUsedAgainIsAnotherStream) {
   EXPECT_EQ(device_.streams().wrapped, 2);
 }
 
-TEST_F(NativeMemory, DestroyedStreamsMakeRoom) {
-  device_ = small_device(2);
-  memory_.emplace(device_);
-  for (int i = 0; i < 20; ++i) {
-    const Owned stream;
-    memory_->deallocate(stream.get(), memory_->allocate(stream.get(), kMiB));
-  }
-  const Owned a, b, c;
-  void* const block = memory_->allocate(a.get(), kMiB);
-  memory_->deallocate(b.get(), memory_->allocate(b.get(), kMiB));
-  expect_code(ErrorCode::PoolExhausted, [&] { memory_->allocate(c.get(), kMiB); });
-  // A free can't be refused: it waits for what is on the stream.
-  memory_->deallocate(c.get(), block);
-  EXPECT_EQ(device_.memory().live, 0u);
-  memory_->forget(a.get());
-  memory_->deallocate(c.get(), memory_->allocate(c.get(), kMiB));
-}
-
 TEST_F(NativeMemory, AFreeThatCantBeOrderedWaits) {
   device_ = small_device(1);
   memory_.emplace(device_);
