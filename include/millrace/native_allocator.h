@@ -46,7 +46,7 @@ class MILLRACE_API NativeAllocator {
   void deallocate_sync(void* address) noexcept;
 
   /// Lets go of a stream, after the last work on memory that was allocated for it and before its owner
-  /// destroys it. Nothing if it was not named here.
+  /// destroys it, not while it is being captured. Nothing if it was not named here.
   void forget(void* native_stream) noexcept;
 
  private:

@@ -91,6 +91,7 @@ struct NativeAllocator::State {
 
 Stream NativeAllocator::State::find(void* native_stream) {
   std::uint64_t number = 0;
+  // One that is being captured has none for now, and wrap says so by name.
   const bool numbered = core.backend().number_of(native_stream, &number);
   if (const Named* const named = NamedSlot::get(); named != nullptr && numbered) {
     for (const Named::Entry& entry : named->entries) {
@@ -184,10 +185,7 @@ const Device& NativeAllocator::device() const noexcept {
 
 void* NativeAllocator::allocate(void* native_stream, std::size_t bytes, std::size_t alignment) {
   refuse_in_forked_child("NativeAllocator::allocate");
-  const Stream stream = state_->find(native_stream);
-  if (state_->core.backend().is_captured(native_stream)) [[unlikely]]
-    static_cast<void>(state_->wrap(native_stream));  // which says so by name
-  return state_->device.allocate(stream, bytes, alignment);
+  return state_->device.allocate(state_->find(native_stream), bytes, alignment);
 }
 
 void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {

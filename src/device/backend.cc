@@ -29,10 +29,6 @@ bool Backend::number_of(void* /*stream*/, std::uint64_t* /*id*/) noexcept {
   return false;
 }
 
-bool Backend::is_captured(void* /*stream*/) noexcept {
-  return false;
-}
-
 void Backend::finish(void* /*stream*/) noexcept {}
 
 bool Backend::is_idle(QueueId /*queue*/) noexcept {

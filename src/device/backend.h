@@ -161,9 +161,9 @@ class Backend : public MemorySource {
   virtual bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept;
   /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
   virtual Status check_wrapped(QueueId queue) noexcept;
-  /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell.
+  /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell,
+  /// as of a stream that is being captured.
   virtual bool number_of(void* stream, std::uint64_t* id) noexcept;
-  virtual bool is_captured(void* stream) noexcept;
   /// Waits until all is done that is on a stream which can't be wrapped, unless it is being captured.
   virtual void finish(void* stream) noexcept;
   /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.

@@ -247,6 +247,7 @@ cuda::Driver make_driver() {
   d.stream_id = [](CUstream stream, unsigned long long* id) {
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    if (found->capture()) return spoil(*found, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     *id = found->id();
     return CUDA_SUCCESS;
   };

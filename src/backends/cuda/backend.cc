@@ -150,7 +150,6 @@ class CudaBackend final : public Backend {
   bool number_of(void* stream, std::uint64_t* id) noexcept override {
     return queues_->number_of(handle(stream), id);
   }
-  bool is_captured(void* stream) noexcept override { return queues_->is_captured(handle(stream)); }
   void finish(void* stream) noexcept override { queues_->finish(handle(stream)); }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }

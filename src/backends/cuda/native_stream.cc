@@ -137,11 +137,13 @@ bool NativeStream::is_still_there() const noexcept {
 }
 
 bool NativeStream::is_captured_by_owner() const noexcept {
-  return is_wrapped() && is_still_there() && is_captured(stream_);
+  return is_wrapped() && is_captured(stream_);
 }
 
 Status NativeStream::check() const {
   if (!is_wrapped()) return {};
+  // First: asking a stream that is being captured for its number spoils the capture.
+  if (Status captured = refuse_captured(stream_, device_, number_); !captured.ok()) return captured;
   if (!is_still_there()) {
     return Status(
         ErrorCode::InvalidState,
@@ -149,7 +151,7 @@ Status NativeStream::check() const {
         "is on it",
         {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
   }
-  return refuse_captured(stream_, device_, number_);
+  return {};
 }
 
 Status captured_failure(const std::string& device, int number) {

@@ -24,6 +24,8 @@ Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
     if (scope.result() != CUDA_SUCCESS) return status_of(scope.result(), "asked whose a stream is", device_);
     CUcontext owner = nullptr;
     unsigned long long number = 0;
+    // Before all else: asking a stream that is being captured for its number spoils the capture.
+    if (Status captured = refuse_captured(asked, device_, -1); !captured.ok()) return captured;
     CUresult result = driver().stream_context(asked, &owner);
     if (result == CUDA_SUCCESS) result = driver().stream_id(asked, &number);
     if (result != CUDA_SUCCESS) {
@@ -38,7 +40,6 @@ Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
           "the stream is of another context than the device's primary one: of another device, or of a "
           "context that was made with cuCtxCreate; make it after cudaSetDevice for this device");
     }
-    if (Status captured = refuse_captured(asked, device_, -1); !captured.ok()) return captured;
     *id = number;
     return {};
   } catch (const std::bad_alloc&) {  // while the failure was being described
@@ -47,6 +48,7 @@ Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
 }
 
 bool Queues::number_of(CUstream stream, std::uint64_t* id) const noexcept {
+  if (is_captured(stream)) return false;  // as in identify
   unsigned long long number = 0;
   if (stream == CU_STREAM_LEGACY) {
     // Every device has one: this is ours, whatever the calling thread has made current.
