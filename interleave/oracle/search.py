@@ -14,43 +14,109 @@ wrong is tested against paper.py, which draws none.
 from typing import NamedTuple
 
 from axioms import INIT, Event, Graph, bits
-from notation import ACQ, REL, RLX, Add, Cas, Exchange, Fence, If, Load, Store
+from notation import ACQ, REL, RLX, Add, Cas, Exchange, Fence, If, Store
+
+STORE = -1    # in place of the order of a failed read: nothing is read
+NEVER = 1 << 30  # the key of a thread that has ended
+BLOCKED = object()  # written: such a value does not let the thread go on
 
 
 class TooMany(Exception):
     """More executions, or more choices on the way to them, than the caller has patience for."""
 
 
-class Branch(NamedTuple):
-    register: int
-    relation: str
-    constant: int
-    otherwise: int  # the thread's instruction behind the body
+class Step(NamedTuple):
+    """What a thread does next."""
+    key: int           # grows along a thread; names the event as a source
+    location: object   # None: a fence
+    order: int
+    failure: int       # the order if a read writes nothing
+    written: object    # of a store its value; of a read what turns the value read into the one written; None: a load
 
 
-RELATIONS = {"==": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b}
+class Litmus:
+    """A thread in the notation. Its states are (position, registers)."""
 
+    RELATIONS = {"==": lambda a, b: a == b, "!=": lambda a, b: a != b,
+                 ">": lambda a, b: a > b, ">=": lambda a, b: a >= b}
+    start = (0, ())
 
-def flatten(operations, code: list):
-    for operation in operations:
-        if not isinstance(operation, If):
-            code.append(operation)
-            continue
-        at = len(code)
-        code.append(None)
-        flatten(operation.body, code)
-        code[at] = Branch(operation.register, operation.relation, operation.constant, len(code))
+    def __init__(self, operations):
+        self.code = []
+        self._flatten(operations)
+
+    def _flatten(self, operations):
+        for operation in operations:
+            if not isinstance(operation, If):
+                self.code.append((operation, self._written(operation)))
+                continue
+            at = len(self.code)
+            self.code.append(None)
+            self._flatten(operation.body)
+            self.code[at] = (operation, len(self.code))  # where it goes on if the condition is false
+
+    @staticmethod
+    def _written(operation):
+        if isinstance(operation, Add):
+            return lambda value: value + operation.operand
+        if isinstance(operation, Exchange):
+            return lambda value: operation.value
+        if isinstance(operation, Cas):
+            return lambda value: operation.desired if value == operation.expected else None
+        return None
+
+    def writers(self, location) -> list:
+        """The keys of the steps that may write it."""
+        return [key for key, (operation, _) in enumerate(self.code)
+                if isinstance(operation, (Store, Add, Exchange, Cas)) and operation.location == location]
+
+    def step(self, state: tuple):
+        """(the next step or None, the state at it)"""
+        position, registers = state
+        while position < len(self.code):
+            operation, rest = self.code[position]
+            if isinstance(operation, If):
+                value = self._value(registers, operation.register)
+                holds = self.RELATIONS[operation.relation](value, operation.constant)
+                position = position + 1 if holds else rest
+                continue
+            at = (position, registers)
+            if isinstance(operation, Fence):
+                return Step(position, None, operation.order, 0, None), at
+            if isinstance(operation, Store):
+                value = operation.constant
+                if operation.register is not None:
+                    value += self._value(registers, operation.register)
+                return Step(position, operation.location, operation.order, STORE, value), at
+            failure = operation.failure if isinstance(operation, Cas) else operation.order
+            return Step(position, operation.location, operation.order, failure, rest), at
+        return None, state
+
+    def after(self, state: tuple, value) -> tuple:
+        """The state behind the step; value is what it read, or None."""
+        position, registers = state
+        if value is not None:
+            registers += ((self.code[position][0].register, value),)
+        return position + 1, registers
+
+    @staticmethod
+    def _value(registers: tuple, register: int) -> int:
+        for number, value in registers:
+            if number == register:
+                return value
+        return 0
 
 
 class State:
     """Where the threads are, and the events so far with what of happens-before and modification order follows."""
 
     def __init__(self, threads: int):
-        self.at = [0] * threads
-        self.registers = [()] * threads
-        self.waiting = [None] * threads   # the store instruction whose event the thread's read is to take
+        self.at = [0] * threads           # the key of the next step
+        self.next = [None] * threads      # the next step
+        self.local = [None] * threads     # the thread's own state at it
+        self.waiting = [None] * threads   # (thread, key) of the write that the thread's read is to take
         self.events = []
-        self.executed = {}                # store instruction -> event
+        self.executed = {}                # (thread, key) -> event
         self.hb = []                      # event -> what happens before it
         self.carried = []                 # write -> what a read of it synchronises with
         self.thread_hb = [0] * threads    # what happens before the next event
@@ -61,7 +127,7 @@ class State:
 
     def copy(self) -> "State":
         other = State.__new__(State)
-        other.at, other.registers, other.waiting = self.at[:], self.registers[:], self.waiting[:]
+        other.at, other.next, other.local, other.waiting = self.at[:], self.next[:], self.local[:], self.waiting[:]
         other.events, other.executed = self.events[:], self.executed.copy()
         other.hb, other.carried = self.hb[:], self.carried[:]
         other.thread_hb, other.gathered, other.released = self.thread_hb[:], self.gathered[:], self.released[:]
@@ -83,117 +149,89 @@ class State:
 
 
 class Search:
-    def __init__(self, program: list, model: str = "rc11", limit: int = 0):
-        self.code = []
-        for thread in program:
-            code = []
-            flatten(thread, code)
-            self.code.append(code)
+    """Of threads as Litmus has them, or scenario.py."""
+
+    def __init__(self, threads: list, model: str = "rc11", limit: int = 0):
+        self.threads = threads
         self.model = model
         self.limit = limit
-        self.stores = {}  # location -> the instructions that may write it, as (thread, position)
-        for thread, code in enumerate(self.code):
-            for position, operation in enumerate(code):
-                if isinstance(operation, (Store, Add, Exchange, Cas)):
-                    self.stores.setdefault(operation.location, []).append((thread, position))
         self.choices = 0
         self.graphs = []
         self.race = False
 
     def run(self) -> list:
         """The canonical lines of all consistent executions (see README.md); sets race."""
-        self._explore(State(len(self.code)))
+        state = State(len(self.threads))
+        for thread, code in enumerate(self.threads):
+            self._advance(state, thread, code.start)
+        self._explore(state)
         return self.graphs
+
+    def _advance(self, state: State, thread: int, local):
+        step, state.local[thread] = self.threads[thread].step(local)
+        state.next[thread] = step
+        state.at[thread] = NEVER if step is None else step.key
 
     def _explore(self, state: State):
         while True:
-            for thread, code in enumerate(self.code):
-                if state.waiting[thread] is not None:
-                    if state.waiting[thread] in state.executed:
+            for thread, source in enumerate(state.waiting):
+                if source is not None:
+                    if source in state.executed:
                         break
                     if state.waits_in_vain(thread):
                         return
-                elif state.at[thread] < len(code):
+                elif state.next[thread] is not None:
                     break
             else:
                 if all(source is None for source in state.waiting):
                     self._complete(state)
                 return
-            if state.waiting[thread] is not None:
-                source = state.waiting[thread]
+            step = state.next[thread]
+            if source is not None:
                 state.waiting[thread] = None
                 if not self._read(state, thread, state.executed[source]):
                     return
-                continue
-            operation = code[state.at[thread]]
-            if isinstance(operation, Branch):
-                self._branch(state, thread, operation)
-            elif isinstance(operation, Store):
-                value = operation.constant
-                if operation.register is not None:
-                    value += self._register(state, thread, operation.register)
-                if not self._event(state, thread, operation.location, operation.order, None, 0, value):
+            elif step.location is None:
+                self._fence(state, thread, step.order)
+            elif step.failure == STORE:
+                if not self._event(state, thread, step.order, None, None, step.written):
                     return
-            elif isinstance(operation, Fence):
-                self._fence(state, thread, operation.order)
             else:
-                self._choose(state, thread, operation)
+                self._choose(state, thread, step)
                 return
 
-    def _register(self, state: State, thread: int, register: int) -> int:
-        for number, value in state.registers[thread]:
-            if number == register:
-                return value
-        return 0
-
-    def _branch(self, state: State, thread: int, branch: Branch):
-        value = self._register(state, thread, branch.register)
-        if RELATIONS[branch.relation](value, branch.constant):
-            state.at[thread] += 1
-        else:
-            state.at[thread] = branch.otherwise
-
-    def _choose(self, state: State, thread: int, operation):
+    def _choose(self, state: State, thread: int, step: Step):
         self.choices += 1
         if self.limit and self.choices > 10 * self.limit:
             raise TooMany()
         other = state.copy()
         if self._read(other, thread, INIT):
             self._explore(other)
-        for source in self.stores.get(operation.location, ()):
-            if source in state.executed:
-                other = state.copy()
-                if self._read(other, thread, state.executed[source]):
-                    self._explore(other)
-            elif source[0] != thread and source[1] >= state.at[source[0]]:
-                if source in state.waiting and self._modifies(operation) and any(
-                        waits == source and self._modifies(self.code[other][state.at[other]])
-                        for other, waits in enumerate(state.waiting)):
-                    continue  # two read-modify-writes of one write
-                state.waiting[thread] = source
-                if not state.waits_in_vain(thread):
-                    self._explore(state.copy())
-                state.waiting[thread] = None
-
-    @staticmethod
-    def _modifies(operation) -> bool:
-        return isinstance(operation, (Add, Exchange))
+        for writer, code in enumerate(self.threads):
+            for key in code.writers(step.location):
+                source = (writer, key)
+                if source in state.executed:
+                    other = state.copy()
+                    if self._read(other, thread, state.executed[source]):
+                        self._explore(other)
+                elif writer != thread and key >= state.at[writer]:
+                    state.waiting[thread] = source
+                    if not state.waits_in_vain(thread):
+                        self._explore(state.copy())
+                    state.waiting[thread] = None
 
     def _read(self, state: State, thread: int, source: int) -> bool:
-        operation = self.code[thread][state.at[thread]]
+        step = state.next[thread]
+        if source != INIT and (state.events[source].location != step.location or not state.events[source].writes):
+            return False
         value = 0 if source == INIT else state.events[source].written
-        order, written = operation.order, None
-        if isinstance(operation, Add):
-            written = value + operation.operand
-        elif isinstance(operation, Exchange):
-            written = operation.value
-        elif isinstance(operation, Cas):
-            if value == operation.expected:
-                written = operation.desired
-            else:
-                order = operation.failure
-        state.registers[thread] += ((operation.register, value),)
-        return self._event(state, thread, operation.location, order, source, value, written)
+        written = step.written
+        if callable(written):
+            written = written(value)
+            if written is BLOCKED:
+                return False
+        order = step.failure if written is None else step.order
+        return self._event(state, thread, order, source, value, written)
 
     def _fence(self, state: State, thread: int, order: int):
         if order & ACQ:
@@ -206,12 +244,12 @@ class Search:
         if order & REL:
             state.released[thread] = state.thread_hb[thread]
         state.count[thread] += 1
-        state.at[thread] += 1
+        self._advance(state, thread, self.threads[thread].after(state.local[thread], None))
 
-    def _event(self, state: State, thread: int, location: str, order: int, source, read: int, written) -> bool:
+    def _event(self, state: State, thread: int, order: int, source, read, written) -> bool:
         """Adds an access; false if no modification order can be right any more."""
         events = state.events
-        number = len(events)
+        number, location = len(events), state.next[thread].location
         reads, writes = source is not None, written is not None
         found = state.carried[source] if reads and source != INIT and order & RLX else 0
         state.gathered[thread] |= found
@@ -219,7 +257,7 @@ class Search:
             state.thread_hb[thread] |= found
         before = state.thread_hb[thread]
         events.append(Event(thread, state.count[thread], location, order, reads, writes,
-                            source if reads else INIT, read, written if writes else 0))
+                            source if reads else INIT, read if reads else 0, written if writes else 0))
         state.hb.append(before)
         carried = 0
         if writes and order & RLX:
@@ -231,10 +269,11 @@ class Search:
         state.carried.append(carried)
         state.thread_hb[thread] |= 1 << number
         state.count[thread] += 1
-        if writes:
-            state.executed[(thread, state.at[thread])] = number
-        state.at[thread] += 1
-        return self._force(state, number, before)
+        state.executed[(thread, state.at[thread])] = number
+        if not self._force(state, number, before):
+            return False
+        self._advance(state, thread, self.threads[thread].after(state.local[thread], read))
+        return True
 
     def _force(self, state: State, number: int, before: int) -> bool:
         """The order that the new event forces upon its location's writes; false if it is cyclic."""
@@ -297,7 +336,7 @@ class Search:
             if event.reads:
                 reads.append(f"{names[number]}={'init' if event.source == INIT else names[event.source]}")
         prefix = " ".join(["graph"] + reads)
-        locations = sorted(graph.writes)
+        locations = sorted(graph.writes, key=str)
         for orders in self._orders(state, locations):
             if not graph.consistent(orders, self.model):
                 continue
@@ -345,5 +384,5 @@ class Search:
 
 def executions(program: list, model: str = "rc11", limit: int = 0):
     """(canonical lines, race) of a parsed program; raises TooMany beyond limit, if it is not 0."""
-    search = Search(program, model, limit)
+    search = Search([Litmus(operations) for operations in program], model, limit)
     return search.run(), search.race
