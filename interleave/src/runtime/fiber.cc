@@ -1,0 +1,153 @@
+#include "runtime/fiber.h"
+
+#include <cxxabi.h>
+#include <sys/mman.h>
+
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define INTERLEAVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INTERLEAVE_ASAN 1
+#endif
+#endif
+#ifdef INTERLEAVE_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// interleave_switch(void** save, void* load): saves the registers that a call preserves on the stack, and the
+// stack pointer in *save; then the same backwards with load.
+#if defined(__x86_64__)
+asm(R"(
+.text
+.globl interleave_switch
+.hidden interleave_switch
+.type interleave_switch,@function
+interleave_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size interleave_switch,.-interleave_switch
+)");
+#elif defined(__aarch64__)
+asm(R"(
+.text
+.globl interleave_switch
+.hidden interleave_switch
+.type interleave_switch,%function
+interleave_switch:
+  sub sp, sp, #160
+  stp x19, x20, [sp, #0]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x9, sp
+  str x9, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp, #0]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+.size interleave_switch,.-interleave_switch
+)");
+#else
+#error "interleave switches stacks on x86-64 and aarch64 only"
+#endif
+
+extern "C" void interleave_switch(void** save, void* load) noexcept;
+
+namespace interleave {
+namespace {
+
+constexpr std::size_t kGuard = 4096;
+
+// The layout that the C++ ABI gives __cxa_eh_globals.
+struct ExceptionGlobals {
+  void* caught;
+  unsigned uncaught;
+};
+
+ExceptionGlobals& exception_globals() noexcept {
+  static auto* const globals = reinterpret_cast<ExceptionGlobals*>(__cxxabiv1::__cxa_get_globals());
+  return *globals;
+}
+
+}  // namespace
+
+Fiber::~Fiber() {
+  if (stack_ != nullptr) munmap(stack_ - kGuard, kStackBytes + kGuard);
+}
+
+void Fiber::prepare(void (*entry)()) {
+  if (stack_ == nullptr) {
+    void* range = mmap(nullptr, kStackBytes + kGuard, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) throw std::bad_alloc();
+    mprotect(range, kGuard, PROT_NONE);
+    stack_ = static_cast<std::byte*>(range) + kGuard;
+  }
+  caught_ = nullptr;
+  uncaught_ = 0;
+  fake_stack_ = nullptr;
+#if defined(__x86_64__)
+  // What the switch pops: six registers, then the address that it returns to; the stack is aligned as at a
+  // call.
+  auto** top = reinterpret_cast<void**>(stack_ + kStackBytes) - 1;
+  *top = nullptr;
+  *--top = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < 6; ++i) *--top = nullptr;
+  pointer_ = top;
+#else
+  auto** frame = reinterpret_cast<void**>(stack_ + kStackBytes) - 20;
+  for (int i = 0; i < 20; ++i) frame[i] = nullptr;
+  frame[11] = reinterpret_cast<void*>(entry);  // x30
+  pointer_ = frame;
+#endif
+}
+
+void Fiber::switch_to(Fiber& to) noexcept {
+  ExceptionGlobals& globals = exception_globals();
+  caught_ = globals.caught;
+  uncaught_ = globals.uncaught;
+  globals.caught = to.caught_;
+  globals.uncaught = to.uncaught_;
+#ifdef INTERLEAVE_ASAN
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+  // A fiber's first frame has no switch to come back from: the host's stack is told to the sanitizer then.
+  __sanitizer_start_switch_fiber(&fake_stack_, to.stack_, to.stack_ == nullptr ? 0 : kStackBytes);
+  interleave_switch(&pointer_, to.pointer_);
+  __sanitizer_finish_switch_fiber(fake_stack_, &bottom, &size);
+#else
+  interleave_switch(&pointer_, to.pointer_);
+#endif
+}
+
+}  // namespace interleave

@@ -1,0 +1,351 @@
+// Atomics, fences and plain data.
+#pragma once
+
+#include "runtime/runner.h"
+
+namespace interleave {
+
+namespace detail {
+// Cell::state, while Cell::run is the run's. Of an object made before the run it is not.
+constexpr std::uint8_t kMade = 1;   // location is how many were made there before it
+constexpr std::uint8_t kInUse = 2;  // location is known
+constexpr std::uint8_t kDestroyed = 3;
+constexpr std::uint8_t kNobody = 0xff;
+}  // namespace detail
+
+template <int W>
+void Runner<W>::construct(const Cell& cell, Where where) {
+  const Inside inside;
+  cell.run = run_;
+  cell.state = detail::kMade;
+  cell.location = addresses_.made(&cell, run_, where);
+  cell.maker = static_cast<std::uint8_t>(current_);
+  cell.made = self().front.count;
+}
+
+template <int W>
+void Runner<W>::destroy(const Cell& cell, Where where) {
+  if (cell.run != run_) {
+    cell.run = run_;  // made before the run, and gone for the rest of it
+    cell.state = detail::kDestroyed;
+    return;
+  }
+  if (cell.state == detail::kInUse) {
+    const auto& location = graph().at(cell.location);
+    const Mask unknown = ((location.reads | location.writes) & done_) - self().front.hb - self().events;
+    if (unknown.any()) {
+      int user = 0;
+      unknown.each([&](int e) { user = e; });
+      const Inside inside;
+      failure_.other_thread = graph()[user].thread;
+      fail(Verdict::use_after_free,
+           "destroyed while another thread may be using it: nothing makes that use happen before",
+           where.line != 0 ? where : self().where, wheres_[user]);
+    }
+  }
+  cell.state = detail::kDestroyed;
+}
+
+/// The operation's location, after checking that the object is there for this thread.
+template <int W>
+int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
+  ThreadState<W>& thread = self();
+  thread.where = where;
+  thread.doing = doing;
+  if (memory_.owns(&cell)) {
+    const Memory::Tag tag = memory_.tag(&cell);
+    if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
+      const Inside inside;
+      fail(Verdict::use_after_free, std::string(doing) + " of an object in memory that was freed", where, {});
+    }
+  }
+  if (cell.run != run_) {
+    cell.run = run_;
+    cell.state = detail::kMade;
+    cell.location = 0;
+    cell.maker = detail::kNobody;
+  }
+  if (cell.state == detail::kDestroyed) {
+    const Inside inside;
+    fail(Verdict::use_after_free, std::string(doing) + " of an object that was destroyed", where, {});
+  }
+  // What the body made before its first event is known to all threads.
+  const bool elsewhere =
+      cell.maker != current_ && cell.maker != detail::kNobody && (cell.maker != 0 || cell.made != 0);
+  if (elsewhere && !knows({cell.maker, cell.made})) {
+    const Inside inside;
+    failure_.other_thread = cell.maker;
+    fail(Verdict::race,
+         std::string(doing) + " of an object whose construction by thread " + std::to_string(cell.maker) +
+             " does not happen before it",
+         where, {});
+  }
+  if (cell.state == detail::kMade) {
+    const Inside inside;
+    const int location = addresses_.location(&cell, cell.location, Graph<W>::kLocations);
+    if (location < 0)
+      fail(Verdict::limit, "the test uses more than 4096 shared objects in its runs", where, {});
+    cell.location = static_cast<std::uint16_t>(location);
+    cell.state = detail::kInUse;
+  }
+  return cell.location;
+}
+
+template <int W>
+int Runner<W>::simple_event(Kind kind, Order order, int location) {
+  int e = take(kind, Access::load, location);
+  if (e == kNone) {
+    make_room();
+    e = explorer.add(kind, current_, self().front, order);
+    graph()[e].location = static_cast<std::uint16_t>(location);
+  }
+  did(e, 0);
+  self().spin.now.count = Spin::kLoads + 1;
+  return e;
+}
+
+/// Those who wait for a value of the location look at it again.
+template <int W>
+void Runner<W>::stored(int location) noexcept {
+  for (int t = 0; t < thread_count_; ++t) {
+    ThreadState<W>& thread = threads_[t];
+    if (thread.state == State::waiting && thread.wait == Wait::value && thread.awaited == location)
+      thread.look_again = true;
+  }
+}
+
+template <int W>
+void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
+  int e = take(Kind::store, Access::load, location);
+  if (e == kNone) {
+    make_room();
+    e = explorer.add_store(current_, self().front, location, value, order);
+  } else if (graph()[e].value != value) {
+    const Inside inside;
+    fail(Verdict::nondeterministic,
+         "the thread stores " + std::to_string(value) + " where it stored " +
+             std::to_string(graph()[e].value) + " when it was run the same way before",
+         self().where, {});
+  }
+  did(e, value);
+  self().spin.now.count = Spin::kLoads + 1;
+  stored(location);
+}
+
+/// Until the newest value ends the wait; or nobody else can go on and an older one does. While others can go
+/// on, what they store may be what it waits for.
+template <int W>
+void Runner<W>::wait_for_value(const Read& read) {
+  for (bool looked = false;; looked = true) {
+    const Prospect prospect = explorer.prospect(self().front, read);
+    if (prospect == Prospect::newest || (prospect == Prospect::older && looked)) return;
+    ThreadState<W>& thread = self();
+    thread.state = State::waiting;
+    thread.wait = Wait::value;
+    thread.awaited = static_cast<std::int16_t>(read.location);
+    thread.waits_by = read.access;
+    thread.look_again = prospect == Prospect::older;
+    dispatch();
+    thread.state = State::ready;
+    thread.look_again = false;
+  }
+}
+
+/// Adds or replays a reading event; a thread that it blocks does not come back.
+template <int W>
+int Runner<W>::read_event(const Read& read) {
+  int e = take(Kind::load, read.access, read.location);
+  if (e != kNone) {
+    if (graph()[e].unplaced) explorer.finish(e, read);
+  } else {
+    if (waits(read.access)) wait_for_value(read);
+    make_room();
+    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, self().front, read)
+                                        : explorer.add_read(current_, self().front, read);
+  }
+  did(e, explorer.value_read(e, read.initial));
+  if (explorer.abandoned()) end(Ending::blocked);
+  const Event<W>& event = graph()[e];
+  if (event.blocked) stay_stuck();
+  if (event.kind != Kind::load) {
+    stored(read.location);
+    self().spin.now.count = Spin::kLoads + 1;
+  } else {
+    watch_spinning(e, self().where);
+  }
+  return e;
+}
+
+/// A loop that has gone round and loaded the same as before, with the same on its stack, does nothing new.
+template <int W>
+void Runner<W>::watch_spinning(int e, Where /*where*/) {
+  Spin& spin = self().spin;
+  if (spin.now.count < Spin::kLoads) spin.now.events[spin.now.count] = static_cast<std::int16_t>(e);
+  if (spin.now.count <= Spin::kLoads) ++spin.now.count;
+}
+
+template <int W>
+void Runner<W>::thread_yield(Where where) {
+  ThreadState<W>& thread = self();
+  thread.where = where;
+  thread.doing = "yield";
+  Spin& spin = thread.spin;
+  const auto same = [&] {
+    if (spin.now.count == 0 || spin.now.count > Spin::kLoads || spin.now.count != spin.last.count ||
+        spin.last.where.line != where.line || spin.last.where.file != where.file) {
+      return false;
+    }
+    for (int i = 0; i < spin.now.count; ++i) {
+      const Event<W>& now = graph()[spin.now.events[i]];
+      const Event<W>& last = graph()[spin.last.events[i]];
+      if (now.location != last.location || now.source != last.source) return false;
+    }
+    return true;
+  };
+  if (same()) stay_stuck();
+  spin.last = spin.now;
+  spin.last.where = where;
+  spin.now.count = 0;
+}
+
+template <int W>
+std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
+                      Where where) {
+  store_event(begin(cell, where, "store"), value, to_order(order));
+}
+
+template <int W>
+std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
+                                std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
+  read.access = Access::modify;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.how = how;
+  return values_[read_event(read)];
+}
+
+template <int W>
+std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initial, std::uint64_t expected,
+                                          std::uint64_t desired, std::memory_order success,
+                                          std::memory_order failure, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "compare-exchange"));
+  read.access = Access::compare_exchange;
+  read.initial = initial;
+  read.success = to_order(success);
+  read.failure = to_order(failure);
+  read.argument = expected;
+  read.how = {detail::Rmw::exchange, 8, desired};
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::fence(std::memory_order order, Where where) {
+  if (order == std::memory_order_relaxed) return;
+  self().where = where;
+  self().doing = "fence";
+  simple_event(Kind::fence, to_order(order), 0);
+}
+
+template <int W>
+std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::Want want,
+                               std::uint64_t operand, detail::Predicate predicate, const void* context,
+                               std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "await"));
+  read.access = want == detail::Want::equal       ? Access::await_equal
+                : want == detail::Want::not_equal ? Access::await_different
+                                                  : Access::await_code;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.argument = operand;
+  read.holds = predicate;
+  read.context = context;
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::atomic_wait(const Cell& cell, std::uint64_t initial, std::uint64_t old,
+                            std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "wait"));
+  read.access = Access::atomic_wait;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.argument = old;
+  initials_[read.location] = initial;
+  read_event(read);
+}
+
+template <int W>
+void Runner<W>::atomic_notify(const Cell& cell, bool all, Where where) {
+  const int e =
+      simple_event(Kind::notify, Order::relaxed, begin(cell, where, all ? "notify_all" : "notify_one"));
+  graph()[e].value = all ? 1 : 0;
+}
+
+template <int W>
+std::uint64_t Runner<W>::plain_load(const Cell& cell, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "plain load"));
+  read.success = read.failure = Order::plain;
+  plain_events_ = true;
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::plain_store(const Cell& cell, std::uint64_t value, Where where) {
+  plain_events_ = true;
+  store_event(begin(cell, where, "plain store"), value, Order::plain);
+}
+
+template <int W>
+void Runner<W>::plain_access(const void* address, std::size_t bytes, bool write, Where where) {
+  ThreadState<W>& thread = self();
+  if (memory_.owns(address)) {
+    const Memory::Tag tag = memory_.tag(address);
+    if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
+      const Inside inside;
+      failure_.plain = true;
+      fail(Verdict::use_after_free, std::string(write ? "write to" : "read of") + " memory that was freed",
+           where, {});
+    }
+  }
+  const auto begin_address = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t end_address = begin_address + bytes;
+  for (std::uintptr_t at = begin_address; at < end_address;) {
+    const std::uintptr_t granule = at / 8;
+    const std::uintptr_t stop = std::min(end_address, (granule + 1) * 8);
+    const unsigned mask = ((1U << (stop - at)) - 1) << (at % 8);
+    const PlainAccess access{granule,
+                             {static_cast<std::uint8_t>(current_), thread.front.count},
+                             static_cast<std::uint8_t>(mask),
+                             write,
+                             where};
+    const Inside inside;
+    if (const PlainAccess* other = races_.access(access, *this)) {
+      failure_.plain = true;
+      failure_.other_thread = other->moment.thread;
+      thread.where = where;
+      fail(Verdict::race,
+           std::string("data race: thread ") + std::to_string(current_) + (write ? " writes" : " reads") +
+               " what thread " + std::to_string(other->moment.thread) +
+               (other->write ? " writes" : " reads") + ", and nothing makes one happen before the other",
+           where, other->where);
+    }
+    at = stop;
+  }
+}
+
+}  // namespace interleave
