@@ -1,0 +1,53 @@
+// The queue of Michael and Scott: orders too weak, and memory given back too early.
+#include "support/michael_scott.h"
+
+#include "support/wrong.h"
+
+namespace interleave::test {
+namespace {
+
+TEST(Wrong, MichaelScottLinkedRelaxed) {
+  expect_wrong(Verdict::race, [] {
+    QueueNode dummy, node;
+    MichaelScottQueue<memory_order_relaxed> queue(&dummy);
+    parallel(
+        [&] {
+          node.value.set(1);  // <-- MichaelScottLinkedRelaxed
+          queue.enqueue(&node);
+        },
+        [&] { queue.dequeue(); });
+  });
+}
+
+TEST(Wrong, MichaelScottFollowedRelaxed) {
+  expect_wrong(Verdict::race, [] {
+    QueueNode dummy, one, two;
+    MichaelScottQueue<memory_order_release, memory_order_relaxed> queue(&dummy);
+    parallel(
+        [&] {
+          one.value.set(1);  // <-- MichaelScottFollowedRelaxed
+          queue.enqueue(&one);
+          two.value.set(2);  // <-- MichaelScottFollowedRelaxed
+          queue.enqueue(&two);
+        },
+        [&] { queue.dequeue(); });
+  });
+}
+
+// A second dequeuer has read head and is about to look at its next.
+TEST(Wrong, MichaelScottFreesWhatItDequeues) {
+  expect_wrong(Verdict::use_after_free, [] {
+    auto* dummy = new QueueNode;
+    MichaelScottQueue<> queue(dummy);
+    queue.enqueue(new QueueNode(1));
+    parallel(
+        [&] {
+          queue.dequeue();
+          delete queue.retired;
+        },
+        [&] { queue.dequeue(); });
+  });
+}
+
+}  // namespace
+}  // namespace interleave::test
