@@ -72,7 +72,7 @@ void Explorer<W>::revisit(int w, int r, int place) {
   if (!may_revisit(w, r, kept)) return;
   const int location = graph[w].location;
   scratch_.copy_kept(graph, kept, r);
-  const int write = scratch_.size() - 1;
+  const int write = kept.rank(w);  // an rmw revisited before has an old number
   if (scratch_[r].writes()) scratch_.remove(location, scratch_[r].place);
   const Frontier<W> from = scratch_.base(r);
   const int seen = scratch_.floor(location, from.hb);
