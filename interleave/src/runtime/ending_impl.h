@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/runner.h"
+#include "runtime/symbols.h"
 
 namespace interleave {
 
@@ -99,7 +100,7 @@ Ending Runner<W>::judge_complete() {
   if (notification_missing()) return Ending::failed;
   if (options_.leaks && memory_.live() != 0) {
     const Memory::Block* block = memory_.any_live();
-    failure_.where = {};
+    failure_.where = place_of(block->allocated_by);
     return failed(Verdict::leak,
                   "leak: " + std::to_string(memory_.live()) +
                       " allocations are not freed at the end, one of " + std::to_string(block->bytes) +

@@ -8,6 +8,8 @@
 
 #include "runtime/blocking_impl.h"
 #include "runtime/ending_impl.h"
+#include "runtime/heap.h"
+#include "runtime/heap_impl.h"
 #include "runtime/operations_impl.h"
 #include "runtime/runner_impl.h"
 
@@ -110,8 +112,8 @@ class Exploration {
         const Failure& failure = runner_->failure();
         result.verdict = failure.verdict;
         result.message = failure.message;
-        result.where = failure.where;
-        result.other = failure.other;
+        result.where = resolved(failure.where);
+        result.other = resolved(failure.other);
         break;
       }
       if (options_.max_executions != 0 && result.executions >= options_.max_executions) break;
@@ -140,6 +142,7 @@ bool explore_with(const Options& options, const std::function<void()>& body, Obs
 
 Result explore(const Options& options, const std::function<void()>& body, Observer* observer,
                bool* plain_race) {
+  install_heap();
   Result result;
   bool race = false;
   if (!explore_with<1>(options, body, observer, result, race) &&

@@ -5,14 +5,9 @@
 
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define INTERLEAVE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define INTERLEAVE_ASAN 1
-#endif
-#endif
-#ifdef INTERLEAVE_ASAN
+#include "runtime/sanitizers.h"
+
+#if INTERLEAVE_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -138,7 +133,7 @@ void Fiber::switch_to(Fiber& to) noexcept {
   uncaught_ = globals.uncaught;
   globals.caught = to.caught_;
   globals.uncaught = to.uncaught_;
-#ifdef INTERLEAVE_ASAN
+#if INTERLEAVE_ASAN
   const void* bottom = nullptr;
   std::size_t size = 0;
   // A fiber's first frame has no switch to come back from: the host's stack is told to the sanitizer then.

@@ -9,6 +9,9 @@
 namespace interleave {
 namespace {
 
+// The range of the process; empty before the first check.
+std::uintptr_t range_begin = 0, range_end = 0;
+
 constexpr int kPattern = 0xdd;  // freed
 constexpr int kFresh = 0xcd;    // never written
 
@@ -21,17 +24,27 @@ void* reserve(std::size_t bytes) {
 
 }  // namespace
 
-Memory* run_memory = nullptr;
 
-Memory::Memory()
-    : begin_(reinterpret_cast<std::uintptr_t>(reserve(kArena * kArenas))),
-      tags_(static_cast<Tag*>(reserve(kArena * kArenas / kGranule))) {
+Memory::Memory() {
   static_assert(sizeof(Block) <= kHeader);
+  static const auto range = reinterpret_cast<std::uintptr_t>(reserve(kArena * kArenas));
+  static Tag* const tags = static_cast<Tag*>(reserve(kArena * kArenas / kGranule));
+  begin_ = range;
+  range_begin = range;
+  range_end = range + kArena * kArenas;
+  tags_ = tags;
+  for (std::size_t& used : used_) used = 0;
+  madvise(tags, kArena * kArenas / kGranule, MADV_DONTNEED);  // what the runs of an earlier check left
+  madvise(reinterpret_cast<void*>(range), kArena * kArenas, MADV_DONTNEED);
 }
 
-Memory::~Memory() {
-  munmap(reinterpret_cast<void*>(begin_), kArena * kArenas);
-  munmap(tags_, kArena * kArenas / kGranule);
+bool Memory::of_any_run(const void* address) noexcept {
+  const auto number = reinterpret_cast<std::uintptr_t>(address);
+  return number >= range_begin && number < range_end;
+}
+
+std::size_t Memory::size_of(const void* address) noexcept {
+  return reinterpret_cast<const Block*>(static_cast<const std::byte*>(address) - kHeader)->bytes;
 }
 
 void Memory::start_run() noexcept {

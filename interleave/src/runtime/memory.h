@@ -25,8 +25,8 @@ class Memory {
     bool live;
   };
 
+  /// Takes the one range of addresses that runs have in the process.
   Memory();
-  ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
@@ -44,9 +44,14 @@ class Memory {
   Tag tag(const void* address) const noexcept { return tags_[granule(address)]; }
   /// The block that holds an address of ours; null between blocks.
   Block* find(const void* address) const noexcept;
-  static void* data(Block& block) noexcept { return reinterpret_cast<std::byte*>(&block) + kHeader; }
+  static void* data(const Block& block) noexcept { return reinterpret_cast<std::byte*>(const_cast<Block*>(&block)) + kHeader; }
   /// The block whose data begins at the address.
   Block* starting_at(const void* address) const noexcept;
+
+  /// Whether it is memory of some run, over or not.
+  static bool of_any_run(const void* address) noexcept;
+  /// The bytes of the block that begins there.
+  static std::size_t size_of(const void* address) noexcept;
 
   std::size_t live() const noexcept { return live_; }
   /// A block that is live; null if there is none.
@@ -64,15 +69,12 @@ class Memory {
   }
   void mark(const void* data, std::size_t bytes, Tag begin, Tag rest) noexcept;
 
-  std::uintptr_t begin_ = 0;
+  std::uintptr_t begin_;
   Tag* tags_ = nullptr;
-  std::size_t used_[kArenas] = {};
+  std::size_t used_[kArenas];
   std::size_t live_ = 0;
   Block* freed_[kReusable] = {};
   int freed_count_ = 0;
 };
-
-/// The memory that the malloc family uses while a machine runs; set by the runner.
-extern Memory* run_memory;
 
 }  // namespace interleave

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/runner.h"
+#include "runtime/symbols.h"
 
 namespace interleave {
 
@@ -56,7 +57,8 @@ int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
     const Memory::Tag tag = memory_.tag(&cell);
     if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
       const Inside inside;
-      fail(Verdict::use_after_free, std::string(doing) + " of an object in memory that was freed", where, {});
+      fail(Verdict::use_after_free, std::string(doing) + " of an object in memory that was freed", where,
+           place_of(memory_.find(&cell)->freed_by));
     }
   }
   if (cell.run != run_) {

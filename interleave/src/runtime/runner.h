@@ -103,6 +103,8 @@ class Runner final : public Machine, private Knowledge {
   std::uint64_t plain_load(const Cell& cell, Where where) override;
   void plain_store(const Cell& cell, std::uint64_t value, Where where) override;
   void plain_access(const void* address, std::size_t bytes, bool write, Where where) override;
+  void* allocate(std::size_t bytes, std::size_t alignment, const void* by) override;
+  void release(void* address, const void* by) override;
   unsigned thread_start(void (*function)(void*), void* closure, Where where) override;
   void thread_join(unsigned thread, Where where) override;
   void thread_detach(unsigned thread, Where where) override;

@@ -32,11 +32,9 @@ Ending Runner<W>::run() {
   threads_[0] = ThreadState<W>();
   threads_[0].state = State::ready;
   fibers_[0].prepare(&entry);
-  run_memory = &memory_;
   running_machine = this;
   host_.switch_to(fibers_[0]);
   running_machine = nullptr;
-  run_memory = nullptr;
   return ending_ == Ending::complete ? judge() : ending_;
 }
 
