@@ -71,7 +71,7 @@ struct Options {
   int max_preemptions = -1;  // not negative: only executions with so many switches away from a thread that
                              // could go on, each taking the newest value of what it reads: bounded
 
-  std::string replay;       // runs only the execution that this string of an earlier report names
+  std::string replay = {};  // runs only the execution that this string of an earlier report names
   bool shrink = true;       // a failure is reported in the shortest execution found
   bool duplicates = false;  // fails (nondeterministic) when an execution is met twice: the checker's own test
   bool load_buffering_lint = false;  // notes in the report where C++20 allows what RC11 does not
@@ -93,7 +93,7 @@ struct Result {
   Where other;          // the other access of a race, the free of a use after free or of a double free
   std::string report;   // for people: events side by side, what was read from where, and why it is wrong
   std::string replay;   // for Options::replay; empty on pass
-  std::vector<std::string> notes;  // what the lint has to say
+  std::vector<std::string> notes = {};  // what the lint has to say
 
   bool passed() const noexcept { return verdict == Verdict::pass; }
   /// Passed, and nothing was left out.

@@ -20,7 +20,7 @@ class var {
     set(other.get());
     return *this;
   }
-  ~var() { written({}); }  // memory under it is not to be in use any more
+  ~var() { detail::plain_destroy(&value_, sizeof(T)); }
 
   const T& get(Where where = Where::current()) const {
     detail::plain_read(&value_, sizeof(T), where);

@@ -39,13 +39,16 @@ struct Alternative {
   std::int16_t place;  // of the source, -1 the initial value; of a store: its own
   std::uint8_t choice = 0;
   bool success = false;  // of try_lock
+  bool blocked = false;  // the thread stays where it is
 };
+
+enum class Adding : std::uint8_t { read, store, choice };
 
 /// Takes one of the alternatives; the others are forgotten.
 class Chooser {
  public:
   virtual ~Chooser() = default;
-  virtual int choose(const Alternative* alternatives, int count) = 0;
+  virtual int choose(const Alternative* alternatives, int count, Adding what) = 0;
 };
 
 /// Thread safety: one thread.
@@ -98,7 +101,9 @@ class Explorer {
   }
   bool consistent_with_write(Graph<W>& of, int e);
   void push(const Graph<W>& what);
-  int pick(int count) { return chooser_ == nullptr ? 0 : chooser_->choose(alternatives_.data(), count); }
+  int pick(int count, Adding what) {
+    return chooser_ == nullptr ? 0 : chooser_->choose(alternatives_.data(), count, what);
+  }
 
   Model model_;
   Stack& stack_;

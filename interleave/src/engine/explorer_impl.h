@@ -30,7 +30,7 @@ int Explorer<W>::add_choice(int thread, const Frontier<W>& from, int count) {
   const int e = graph.add(Kind::choice, thread, from, Order::relaxed);
   graph[e].choice = static_cast<std::uint8_t>(count);
   for (int i = 0; i < count; ++i) alternatives_[i] = {0, static_cast<std::uint8_t>(i), false};
-  const int chosen = pick(count);
+  const int chosen = pick(count, Adding::choice);
   if (chooser_ == nullptr) {
     for (int i = 1; i < count; ++i) {
       graph[e].value = static_cast<std::uint64_t>(i);
@@ -65,7 +65,7 @@ int Explorer<W>::add_store(int thread, const Frontier<W>& from, int location, st
     }
     alternatives_[count++] = {static_cast<std::int16_t>(place), 0, false};
   }
-  graph.insert(location, alternatives_[pick(count)].place, e);
+  graph.insert(location, alternatives_[pick(count, Adding::store)].place, e);
   return e;
 }
 
@@ -206,15 +206,13 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
                                 static_cast<std::uint8_t>(std::countr_zero(rest)), false};
     }
   }
-  if (blocked >= kNone && (count == 0 || chooser_ == nullptr)) {
-    alternatives_[count++] = {static_cast<std::int16_t>(blocked), 0, false};
-  }
+  if (blocked >= kNone) alternatives_[count++] = {static_cast<std::int16_t>(blocked), 0, false, true};
   const auto take = [&](const Alternative& alternative) {
     const int source = alternative.place < 0 ? kNone : location.order[alternative.place];
     event.choice = alternative.choice;
     settle(graph, e, source, source < 0 ? read.initial : graph[source].value, from, &read);
   };
-  const int chosen = pick(count);
+  const int chosen = pick(count, Adding::read);
   if (chooser_ == nullptr) {
     for (int i = 1; i < count; ++i) {
       take(alternatives_[i]);
@@ -262,7 +260,7 @@ int Explorer<W>::add_try_lock(int thread, const Frontier<W>& from, const Read& r
     settle_try(graph, e, alternative.place < 0 ? kNone : location.order[alternative.place],
                alternative.success, from);
   };
-  const int chosen = pick(count);
+  const int chosen = pick(count, Adding::read);
   if (chooser_ == nullptr) {
     for (int i = 1; i < count; ++i) {
       take(alternatives_[i]);

@@ -150,8 +150,7 @@ void Runner<W>::once_end(const Cell& cell, bool done, Where where) {
 
 template <int W>
 unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where where) {
-  self().where = where;
-  self().doing = "start of a thread";
+  at(where, "start of a thread");
   int e = take(Kind::create, Access::load, 0);
   if (e == kNone) {
     make_room();
@@ -178,7 +177,7 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
   made.state = State::ready;
   made.run = function;
   made.closure = closure;
-  made.where = where;
+  made.where = self().where;
   made.time = self().time;
   made.front = graph().after(e);
   made.front.pending = Mask();
@@ -191,8 +190,7 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
 
 template <int W>
 void Runner<W>::thread_join(unsigned thread, Where where) {
-  self().where = where;
-  self().doing = "join";
+  at(where, "join");
   if (thread >= static_cast<unsigned>(thread_count_) || threads_[thread].joined ||
       static_cast<int>(thread) == current_) {
     const Inside inside;
@@ -256,8 +254,7 @@ void Runner<W>::clock_reached(std::int64_t when) {
 
 template <int W>
 unsigned Runner<W>::choose(unsigned count, Where where) {
-  self().where = where;
-  self().doing = "choose";
+  at(where, "choose");
   if (count == 0 || count > 64) {
     const Inside inside;
     fail(Verdict::misuse, "choose takes 1 to 64 alternatives", where, {});

@@ -100,7 +100,7 @@ Ending Runner<W>::judge_complete() {
   if (notification_missing()) return Ending::failed;
   if (options_.leaks && memory_.live() != 0) {
     const Memory::Block* block = memory_.any_live();
-    failure_.where = place_of(block->allocated_by);
+    failure_.where = block->allocated_at;
     return failed(Verdict::leak,
                   "leak: " + std::to_string(memory_.live()) +
                       " allocations are not freed at the end, one of " + std::to_string(block->bytes) +

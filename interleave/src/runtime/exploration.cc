@@ -6,10 +6,13 @@
 #include <set>
 #include <stdexcept>
 
+#include "report/tell.h"
 #include "runtime/blocking_impl.h"
 #include "runtime/ending_impl.h"
+#include "runtime/guide.h"
 #include "runtime/heap.h"
 #include "runtime/heap_impl.h"
+#include "runtime/interposed.h"
 #include "runtime/operations_impl.h"
 #include "runtime/runner_impl.h"
 
@@ -70,6 +73,35 @@ std::string fingerprint(const Graph<W>& graph) {
   return all;
 }
 
+/// The script without what can be left out: from the end, steps that no step left refers to, as long as the
+/// run fails the same way with fewer events. size runs a script and gives its events, or -1 if it does not
+/// fail so.
+template <typename Size>
+Script shrunk(Script script, const Size& size) {
+  constexpr int kTries = 200;
+  int smallest = size(script);
+  int tries = 0;
+  for (std::size_t i = script.steps.size(); i-- > 0 && tries < kTries;) {
+    const int gone = static_cast<int>(i);
+    const bool needed = std::any_of(script.steps.begin() + gone, script.steps.end(), [&](const Step& step) {
+      return &step != &script.steps[i] &&
+             ((step.given && step.other == gone) || step.thread == script.steps[i].thread);
+    });
+    if (needed) continue;
+    Script shorter = script;
+    shorter.steps.erase(shorter.steps.begin() + gone);
+    for (Step& step : shorter.steps) {
+      if (step.other > gone) --step.other;
+    }
+    ++tries;
+    const int events = size(shorter);
+    if (events < 0 || events >= smallest) continue;
+    smallest = events;
+    script = std::move(shorter);
+  }
+  return script;
+}
+
 /// One check with an engine for 64 * W events. False when runs need more.
 template <int W>
 class Exploration {
@@ -109,11 +141,7 @@ class Exploration {
       } else if (ending == Ending::bounded) {
         ++result.bounded;
       } else {
-        const Failure& failure = runner_->failure();
-        result.verdict = failure.verdict;
-        result.message = failure.message;
-        result.where = resolved(failure.where);
-        result.other = resolved(failure.other);
+        report(result);
         break;
       }
       if (options_.max_executions != 0 && result.executions >= options_.max_executions) break;
@@ -122,7 +150,77 @@ class Exploration {
     return fits;
   }
 
+  /// The run that a replay string names.
+  bool replay(const std::string& text, Result& result) {
+    const Script script = parse_script(text);
+    const Clock::time_point begin = Clock::now();
+    const Ending ending = perform(script, true);
+    result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (ending == Ending::failed) {
+      fill(result, script);
+    } else {
+      result.executions = ending == Ending::complete ? 1 : 0;
+      result.blocked = ending == Ending::blocked ? 1 : 0;
+      result.bounded = ending == Ending::bounded ? 1 : 0;
+      result.coverage = Coverage::bounded;
+    }
+    return ending != Ending::too_long;
+  }
+
  private:
+  Ending perform(const Script& script, bool trace) {
+    Guide guide(script);
+    guide.follow(runner_->explorer.graph);
+    runner_->explorer.graph.clear();
+    runner_->steer(&guide);
+    runner_->trace(trace);
+    const Ending ending = runner_->run();
+    runner_->steer(nullptr);
+    runner_->trace(false);
+    return ending;
+  }
+
+  /// The result of the failed run that was just traced.
+  void fill(Result& result, const Script& script) {
+    Story story = Teller<W>(*runner_).story();
+    story.replay = to_string(script);
+    result.verdict = story.verdict;
+    result.message = story.message;
+    result.where = story.where;
+    result.other = story.other;
+    result.replay = story.replay;
+    result.report = format(story);
+  }
+
+  /// Runs the execution that has just failed again, the shortest way that still fails, and reports that.
+  void report(Result& result) {
+    const Failure failure = runner_->failure();
+    const Graph<W>& graph = runner_->explorer.graph;
+    const auto size = [&](const Script& script) {
+      const bool same =
+          perform(script, false) == Ending::failed && runner_->failure().verdict == failure.verdict;
+      return same ? graph.size() : -1;
+    };
+    Script script = script_of(graph, graph.all());
+    Script last = script;  // with the thread that failed going on
+    last.last = failure.thread;
+    if (size(last) >= 0) {
+      script = last;
+    }
+    if (size(script) >= 0) {
+      if (options_.shrink) script = shrunk(script, size);
+      if (perform(script, true) == Ending::failed) return fill(result, script);
+    }
+    const std::vector<Where> places = resolve({failure.where, failure.other});
+    result.verdict = failure.verdict;
+    result.message = failure.message;
+    result.where = places[0];
+    result.other = places[1];
+    result.report = std::string("interleave: ") + name(failure.verdict) + "\n  " + failure.message +
+                    "\n  (run the same way again, the test did something else: it depends on what the "
+                    "checker does not control)\n";
+  }
+
   const Options& options_;
   Observer* observer_;
   Stack stack_;
@@ -130,24 +228,25 @@ class Exploration {
   std::set<std::string> seen_;
 };
 
-template <int W>
-bool explore_with(const Options& options, const std::function<void()>& body, Observer* observer,
-                  Result& result, bool& race) {
-  result = Result();
-  race = false;
-  return Exploration<W>(options, body, observer).run(result, race);
-}
-
 }  // namespace
 
 Result explore(const Options& options, const std::function<void()>& body, Observer* observer,
                bool* plain_race) {
   install_heap();
+  const Interposed interposed;
   Result result;
   bool race = false;
-  if (!explore_with<1>(options, body, observer, result, race) &&
-      !explore_with<2>(options, body, observer, result, race)) {
-    explore_with<4>(options, body, observer, result, race);
+  const char* environment = std::getenv("INTERLEAVE_REPLAY");
+  const std::string replay = !options.replay.empty()  ? options.replay
+                             : environment != nullptr ? environment
+                                                      : "";
+  const auto with = [&](auto exploration) {
+    result = Result();
+    return replay.empty() ? exploration->run(result, race) : exploration->replay(replay, result);
+  };
+  if (!with(std::make_unique<Exploration<1>>(options, body, observer)) &&
+      !with(std::make_unique<Exploration<2>>(options, body, observer))) {
+    with(std::make_unique<Exploration<4>>(options, body, observer));
   }
   if (plain_race != nullptr) *plain_race = race;
   return result;

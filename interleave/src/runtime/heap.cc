@@ -50,13 +50,25 @@ int note_libc(dl_phdr_info* info, std::size_t, void* wanted) {
 }
 
 #if INTERLEAVE_ASAN
-void* real_malloc(std::size_t bytes) { return std::malloc(bytes); }
-void* real_aligned(std::size_t alignment, std::size_t bytes) { return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment); }
-void real_free(void* address) { std::free(address); }
+void* real_malloc(std::size_t bytes) {
+  return std::malloc(bytes);
+}
+void* real_aligned(std::size_t alignment, std::size_t bytes) {
+  return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+void real_free(void* address) {
+  std::free(address);
+}
 #else
-void* real_malloc(std::size_t bytes) { return __libc_malloc(bytes); }
-void* real_aligned(std::size_t alignment, std::size_t bytes) { return __libc_memalign(alignment, bytes); }
-void real_free(void* address) { __libc_free(address); }
+void* real_malloc(std::size_t bytes) {
+  return __libc_malloc(bytes);
+}
+void* real_aligned(std::size_t alignment, std::size_t bytes) {
+  return __libc_memalign(alignment, bytes);
+}
+void real_free(void* address) {
+  __libc_free(address);
+}
 #endif
 
 void* allocate(std::size_t bytes, std::size_t alignment, const void* caller) {
@@ -94,37 +106,65 @@ using interleave::allocate;
 using interleave::allocate_or_throw;
 using interleave::release;
 
-void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 16, INTERLEAVE_CALLER); }
-void* operator new[](std::size_t bytes) { return allocate_or_throw(bytes, 16, INTERLEAVE_CALLER); }
+void* operator new(std::size_t bytes) {
+  return allocate_or_throw(bytes, 16, INTERLEAVE_CALLER);
+}
+void* operator new[](std::size_t bytes) {
+  return allocate_or_throw(bytes, 16, INTERLEAVE_CALLER);
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return allocate_or_throw(bytes, static_cast<std::size_t>(alignment), INTERLEAVE_CALLER);
 }
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return allocate_or_throw(bytes, static_cast<std::size_t>(alignment), INTERLEAVE_CALLER);
 }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 16, INTERLEAVE_CALLER); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 16, INTERLEAVE_CALLER); }
-void operator delete(void* address) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete[](void* address) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete(void* address, std::size_t) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete[](void* address, std::size_t) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete(void* address, std::align_val_t) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete[](void* address, std::align_val_t) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete(void* address, std::size_t, std::align_val_t) noexcept { release(address, INTERLEAVE_CALLER); }
-void operator delete[](void* address, std::size_t, std::align_val_t) noexcept { release(address, INTERLEAVE_CALLER); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return allocate(bytes, 16, INTERLEAVE_CALLER);
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+  return allocate(bytes, 16, INTERLEAVE_CALLER);
+}
+void operator delete(void* address) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete[](void* address) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete(void* address, std::size_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete[](void* address, std::size_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete(void* address, std::align_val_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete[](void* address, std::align_val_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete(void* address, std::size_t, std::align_val_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
+void operator delete[](void* address, std::size_t, std::align_val_t) noexcept {
+  release(address, INTERLEAVE_CALLER);
+}
 
 #if !INTERLEAVE_ASAN
 extern "C" {
 
 void* malloc(std::size_t bytes) {
-  if (interleave::running_machine == nullptr || interleave::from_libc(INTERLEAVE_CALLER)) return __libc_malloc(bytes);
+  if (interleave::running_machine == nullptr || interleave::from_libc(INTERLEAVE_CALLER))
+    return __libc_malloc(bytes);
   return interleave::running_machine->allocate(bytes, 16, INTERLEAVE_CALLER);
 }
 
-void free(void* address) { release(address, INTERLEAVE_CALLER); }
+void free(void* address) {
+  release(address, INTERLEAVE_CALLER);
+}
 
 void* calloc(std::size_t count, std::size_t bytes) {
-  if (interleave::running_machine == nullptr || interleave::from_libc(INTERLEAVE_CALLER)) return __libc_calloc(count, bytes);
+  if (interleave::running_machine == nullptr || interleave::from_libc(INTERLEAVE_CALLER))
+    return __libc_calloc(count, bytes);
   std::size_t all = 0;
   if (__builtin_mul_overflow(count, bytes, &all)) return nullptr;
   void* address = interleave::running_machine->allocate(all, 16, INTERLEAVE_CALLER);
@@ -134,7 +174,8 @@ void* calloc(std::size_t count, std::size_t bytes) {
 
 void* realloc(void* address, std::size_t bytes) {
   const bool ours = address != nullptr && interleave::Memory::of_any_run(address);
-  if (!ours && (interleave::running_machine == nullptr || address != nullptr || interleave::from_libc(INTERLEAVE_CALLER))) {
+  if (!ours && (interleave::running_machine == nullptr || address != nullptr ||
+                interleave::from_libc(INTERLEAVE_CALLER))) {
     return __libc_realloc(address, bytes);
   }
   if (interleave::running_machine == nullptr) return nullptr;

@@ -55,9 +55,14 @@ class Machine {
 
   virtual void plain_access(const void* address, std::size_t bytes, bool write, Where where) = 0;
 
+  /// The end of what was there: nobody may be using it.
+  virtual void plain_destroy(const void* address, std::size_t bytes, Where where) = 0;
   /// Null when there is none. by: the address that the allocation returns to.
   virtual void* allocate(std::size_t bytes, std::size_t alignment, const void* by) = 0;
   virtual void release(void* address, const void* by) = 0;
+
+  /// An exception is thrown there.
+  virtual void thrown(const void* from) = 0;
 
   virtual unsigned thread_start(void (*run)(void*), void* closure, Where where) = 0;
   virtual void thread_join(unsigned thread, Where where) = 0;

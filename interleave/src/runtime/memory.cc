@@ -24,7 +24,6 @@ void* reserve(std::size_t bytes) {
 
 }  // namespace
 
-
 Memory::Memory() {
   static_assert(sizeof(Block) <= kHeader);
   static const auto range = reinterpret_cast<std::uintptr_t>(reserve(kArena * kArenas));
@@ -63,7 +62,7 @@ void Memory::mark(const void* data, std::size_t bytes, Tag begin, Tag rest) noex
   *tags = begin;
 }
 
-void* Memory::allocate(int thread, std::size_t bytes, std::size_t alignment, const void* by) noexcept {
+void* Memory::allocate(int thread, std::size_t bytes, std::size_t alignment, Where where) noexcept {
   std::size_t& used = used_[thread];
   alignment = std::max(alignment, kGranule);
   if (bytes > kArena / 2 || alignment > kArena / 2) return nullptr;
@@ -75,7 +74,7 @@ void* Memory::allocate(int thread, std::size_t bytes, std::size_t alignment, con
   used = end;
   auto* block = new (reinterpret_cast<void*>(data - kHeader)) Block{};
   block->bytes = bytes;
-  block->allocated_by = by;
+  block->allocated_at = where;
   block->live = true;
   block->maker = static_cast<std::uint8_t>(thread);
   mark(reinterpret_cast<void*>(data), bytes, Tag::live_begin, Tag::live);
@@ -89,14 +88,14 @@ int Memory::reusable(std::size_t bytes) const noexcept {
                                         [&](const Block* block) { return block->bytes == bytes; }));
 }
 
-void* Memory::reuse(std::size_t bytes, int index, int thread, const void* by) noexcept {
+void* Memory::reuse(std::size_t bytes, int index, int thread, Where where) noexcept {
   for (int i = 0; i < freed_count_; ++i) {
     Block* block = freed_[i];
     if (block->bytes != bytes || index-- != 0) continue;
     std::copy(freed_ + i + 1, freed_ + freed_count_, freed_ + i);
     --freed_count_;
     block->live = true;
-    block->allocated_by = by;
+    block->allocated_at = where;
     block->maker = static_cast<std::uint8_t>(thread);
     mark(data(*block), bytes, Tag::live_begin, Tag::live);
     std::memset(data(*block), kFresh, bytes);
@@ -106,9 +105,9 @@ void* Memory::reuse(std::size_t bytes, int index, int thread, const void* by) no
   return nullptr;
 }
 
-void Memory::release(Block& block, int thread, const void* by) noexcept {
+void Memory::release(Block& block, int thread, Where where) noexcept {
   block.live = false;
-  block.freed_by = by;
+  block.freed_at = where;
   block.freer = static_cast<std::uint8_t>(thread);
   mark(data(block), block.bytes, Tag::freed_begin, Tag::freed);
   std::memset(data(block), kPattern, block.bytes);

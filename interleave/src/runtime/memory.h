@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "interleave/where.h"
+
 namespace interleave {
 
 /// One arena a thread. Freed memory is overwritten and not used again in the run, unless a run chooses to.
@@ -17,9 +19,7 @@ class Memory {
   /// Stands before each block.
   struct Block {
     std::size_t bytes;
-    const void* allocated_by;  // return addresses
-    const void* freed_by;
-    std::uint16_t made_count;  // events of the thread that made it, when it did
+    Where allocated_at, freed_at;
     std::uint8_t maker;
     std::uint8_t freer;
     bool live;
@@ -32,11 +32,11 @@ class Memory {
 
   void start_run() noexcept;
   /// Null when the thread's arena is used up. alignment is a power of two.
-  void* allocate(int thread, std::size_t bytes, std::size_t alignment, const void* by) noexcept;
+  void* allocate(int thread, std::size_t bytes, std::size_t alignment, Where where) noexcept;
   /// A freed block of this size, the index-th one, is allocated again.
-  void* reuse(std::size_t bytes, int index, int thread, const void* by) noexcept;
+  void* reuse(std::size_t bytes, int index, int thread, Where where) noexcept;
   int reusable(std::size_t bytes) const noexcept;
-  void release(Block& block, int thread, const void* by) noexcept;
+  void release(Block& block, int thread, Where where) noexcept;
 
   bool owns(const void* address) const noexcept {
     return reinterpret_cast<std::uintptr_t>(address) - begin_ < kArena * kArenas;
@@ -44,7 +44,9 @@ class Memory {
   Tag tag(const void* address) const noexcept { return tags_[granule(address)]; }
   /// The block that holds an address of ours; null between blocks.
   Block* find(const void* address) const noexcept;
-  static void* data(const Block& block) noexcept { return reinterpret_cast<std::byte*>(const_cast<Block*>(&block)) + kHeader; }
+  static void* data(const Block& block) noexcept {
+    return reinterpret_cast<std::byte*>(const_cast<Block*>(&block)) + kHeader;
+  }
   /// The block whose data begins at the address.
   Block* starting_at(const void* address) const noexcept;
 

@@ -39,26 +39,31 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
       unknown.each([&](int e) { user = e; });
       const Inside inside;
       failure_.other_thread = graph()[user].thread;
+      failure_.other_event = user;
       fail(Verdict::use_after_free,
            "destroyed while another thread may be using it: nothing makes that use happen before",
-           where.line != 0 ? where : self().where, wheres_[user]);
+           wheres_[user], traced(where));
     }
   }
   cell.state = detail::kDestroyed;
 }
 
+template <int W>
+void Runner<W>::at(Where where, const char* doing) {
+  self().where = traced(where);
+  self().doing = doing;
+}
+
 /// The operation's location, after checking that the object is there for this thread.
 template <int W>
 int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
-  ThreadState<W>& thread = self();
-  thread.where = where;
-  thread.doing = doing;
+  at(where, doing);
   if (memory_.owns(&cell)) {
     const Memory::Tag tag = memory_.tag(&cell);
     if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
       const Inside inside;
       fail(Verdict::use_after_free, std::string(doing) + " of an object in memory that was freed", where,
-           place_of(memory_.find(&cell)->freed_by));
+           memory_.find(&cell)->freed_at);
     }
   }
   if (cell.run != run_) {
@@ -141,6 +146,7 @@ void Runner<W>::wait_for_value(const Read& read) {
   for (bool looked = false;; looked = true) {
     const Prospect prospect = explorer.prospect(self().front, read);
     if (prospect == Prospect::newest || (prospect == Prospect::older && looked)) return;
+    if (steering_ != nullptr && !steering_->waits(current_)) return;
     ThreadState<W>& thread = self();
     thread.state = State::waiting;
     thread.wait = Wait::value;
@@ -188,10 +194,8 @@ void Runner<W>::watch_spinning(int e, Where /*where*/) {
 
 template <int W>
 void Runner<W>::thread_yield(Where where) {
-  ThreadState<W>& thread = self();
-  thread.where = where;
-  thread.doing = "yield";
-  Spin& spin = thread.spin;
+  at(where, "yield");
+  Spin& spin = self().spin;
   const auto same = [&] {
     if (spin.now.count == 0 || spin.now.count > Spin::kLoads || spin.now.count != spin.last.count ||
         spin.last.where.line != where.line || spin.last.where.file != where.file) {
@@ -255,8 +259,7 @@ std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initia
 template <int W>
 void Runner<W>::fence(std::memory_order order, Where where) {
   if (order == std::memory_order_relaxed) return;
-  self().where = where;
-  self().doing = "fence";
+  at(where, "fence");
   simple_event(Kind::fence, to_order(order), 0);
 }
 
@@ -315,6 +318,7 @@ void Runner<W>::plain_store(const Cell& cell, std::uint64_t value, Where where) 
 template <int W>
 void Runner<W>::plain_access(const void* address, std::size_t bytes, bool write, Where where) {
   ThreadState<W>& thread = self();
+  where = traced(where);
   if (memory_.owns(address)) {
     const Memory::Tag tag = memory_.tag(address);
     if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {

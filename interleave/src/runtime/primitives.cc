@@ -135,6 +135,10 @@ void plain_write(const void* address, std::size_t bytes, Where where) {
   if (running_machine != nullptr) running_machine->plain_access(address, bytes, true, where);
 }
 
+void plain_destroy(const void* address, std::size_t bytes) {
+  if (running_machine != nullptr) running_machine->plain_destroy(address, bytes, {});
+}
+
 unsigned thread_start(void (*run)(void*), void* closure, Where where) {
   return machine("a thread", where).thread_start(run, closure, where);
 }

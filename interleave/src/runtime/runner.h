@@ -12,6 +12,7 @@
 #include "runtime/machine.h"
 #include "runtime/memory.h"
 #include "runtime/races.h"
+#include "runtime/symbols.h"
 #include "runtime/thread_state.h"
 
 namespace interleave {
@@ -33,6 +34,7 @@ struct Failure {
   int thread = 0;
   bool plain = false;     // the failure is at a plain access of the thread, after its last event
   int other_thread = -1;  // of a race
+  int other_event = kNone;
 };
 
 /// Steers runs that are not part of exploring everything.
@@ -41,6 +43,8 @@ class Steering : public Chooser {
   /// The thread whose operation is next, of those in the mask.
   virtual int next_thread(std::uint32_t ready, int current) = 0;
   virtual void added(int /*event*/) {}
+  /// Whether the thread may wait for better values; else it takes what there is.
+  virtual bool waits(int /*thread*/) const { return true; }
 };
 
 /// Everything that an engine does with threads, times the number of events it has room for.
@@ -63,12 +67,15 @@ class Runner final : public Machine, private Knowledge {
     steering_ = steering;
     explorer.set_chooser(steering);
   }
+  /// Whether to note where each operation was called from: slow, for runs that are reported.
+  void trace(bool on) { tracing_ = on; }
   /// One run from explorer.graph on.
   Ending run();
 
   const Failure& failure() const noexcept { return failure_; }
   const ThreadState<W>& thread(int t) const noexcept { return threads_[t]; }
   Where where(int e) const noexcept { return wheres_[e]; }
+  const char* doing(int e) const noexcept { return doings_[e]; }
   std::uint64_t read_value(int e) const noexcept { return values_[e]; }
   const Addresses& addresses() const noexcept { return addresses_; }
   bool had_plain_race() const noexcept { return plain_race_; }
@@ -103,8 +110,10 @@ class Runner final : public Machine, private Knowledge {
   std::uint64_t plain_load(const Cell& cell, Where where) override;
   void plain_store(const Cell& cell, std::uint64_t value, Where where) override;
   void plain_access(const void* address, std::size_t bytes, bool write, Where where) override;
+  void plain_destroy(const void* address, std::size_t bytes, Where where) override;
   void* allocate(std::size_t bytes, std::size_t alignment, const void* by) override;
   void release(void* address, const void* by) override;
+  void thrown(const void* from) override { thrown_ = traced(place_of(from)); }
   unsigned thread_start(void (*function)(void*), void* closure, Where where) override;
   void thread_join(unsigned thread, Where where) override;
   void thread_detach(unsigned thread, Where where) override;
@@ -150,6 +159,13 @@ class Runner final : public Machine, private Knowledge {
   [[noreturn]] void stay_stuck();
 
   // Operations (operations_impl.h, blocking_impl.h).
+  void at(Where where, const char* doing);
+  Where traced(Where where) {
+    if (!tracing_ || is_remembered(where) || !is_vague(where)) [[likely]]
+      return where;
+    const Inside inside;
+    return remember_caller();
+  }
   int begin(const Cell& cell, Where where, const char* doing);
   int read_event(const Read& read);
   void wait_for_value(const Read& read);
@@ -184,6 +200,8 @@ class Runner final : public Machine, private Knowledge {
   int thread_count_ = 0;
   Ending ending_ = Ending::complete;
   Failure failure_;
+  bool tracing_ = false;
+  Where thrown_;  // the latest exception
   bool plain_events_ = false;
   bool plain_race_ = false;
   struct Owner {
@@ -198,6 +216,7 @@ class Runner final : public Machine, private Knowledge {
   std::uint32_t forked_ = 0;
   ThreadState<W> threads_[kMaxThreads];
   Where wheres_[64 * W];
+  const char* doings_[64 * W];
   std::uint64_t values_[64 * W];
   Fiber host_;
   Fiber fibers_[kMaxThreads];

@@ -17,7 +17,8 @@ Runner<W>::~Runner() = default;
 
 template <int W>
 Ending Runner<W>::run() {
-  ++run_;
+  static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
+  run_ = ++runs;
   current_ = step_ = 0;
   replayed_ = graph().steps();
   thread_count_ = 1;
@@ -25,6 +26,7 @@ Ending Runner<W>::run() {
   forked_ = 0;
   plain_events_ = plain_race_ = false;
   failure_ = Failure();
+  if (tracing_) forget_remembered();
   explorer.start_run();
   races_.start_run();
   memory_.start_run();
@@ -59,7 +61,7 @@ void Runner<W>::thread_main() {
          self().where, {});
   } catch (...) {
     const Inside inside;
-    fail(Verdict::exception, "an exception left the thread's function", self().where, {});
+    fail(Verdict::exception, "an exception left the thread's function", thrown_, {});
   }
   finish_thread();
 }
@@ -106,7 +108,7 @@ void Runner<W>::fail(Verdict verdict, const std::string& message, Where where, W
   running_machine = nullptr;  // the host's from here on
   failure_.verdict = verdict;
   failure_.message = message;
-  failure_.where = where;
+  failure_.where = traced(where);
   failure_.other = other;
   failure_.thread = current_;
   end(Ending::failed);
@@ -159,6 +161,7 @@ void Runner<W>::did(int e, std::uint64_t value) {
   thread.events.set(e);
   thread.front = graph().after(e);
   wheres_[e] = thread.where;
+  doings_[e] = thread.doing;
   values_[e] = value;
   if (steering_ != nullptr) steering_->added(e);
 }

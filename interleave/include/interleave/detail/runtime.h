@@ -88,6 +88,7 @@ void once_end(const Cell& cell, bool done, Where where);
 /// Plain data wrapped by var.
 void plain_read(const void* address, std::size_t bytes, Where where);
 void plain_write(const void* address, std::size_t bytes, Where where);
+void plain_destroy(const void* address, std::size_t bytes);
 
 /// Starts a thread that runs and then frees the closure; the thread's number.
 unsigned thread_start(void (*run)(void* closure), void* closure, Where where);

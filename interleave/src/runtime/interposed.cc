@@ -1,0 +1,65 @@
+// Functions of the C and C++ libraries that runs see differently.
+#include "runtime/interposed.h"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <typeinfo>
+
+#include "runtime/machine.h"
+#include "runtime/symbols.h"
+
+namespace interleave {
+namespace {
+
+void on_terminate() {
+  if (running_machine == nullptr) std::abort();
+  Machine& machine = *running_machine;
+  const void* caller = __builtin_return_address(0);
+  const Inside inside;
+  machine.fail(Verdict::exception,
+               "std::terminate was called: an exception met a noexcept function, or a thread object was "
+               "destroyed that "
+               "was neither joined nor detached",
+               place_of(caller), {});
+}
+
+}  // namespace
+
+Interposed::Interposed() : before_(std::set_terminate(&on_terminate)) {}
+
+Interposed::~Interposed() {
+  std::set_terminate(before_);
+}
+
+}  // namespace interleave
+
+extern "C" {
+
+// What assert calls.
+void __assert_fail(const char* condition, const char* file, unsigned line, const char* function) {
+  if (interleave::running_machine == nullptr) {
+    std::fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function, condition);
+    std::abort();
+  }
+  interleave::Machine& machine = *interleave::running_machine;
+  const interleave::Inside inside;
+  machine.fail(interleave::Verdict::assertion, std::string("assertion failed: ") + condition, {file, line},
+               {});
+}
+
+// Where an exception comes from, for the report of one that nobody catches.
+void __cxa_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
+  using Throw = void (*)(void*, std::type_info*, void (*)(void*));
+  static const auto real = reinterpret_cast<Throw>(dlsym(RTLD_NEXT, "__cxa_throw"));
+  if (interleave::running_machine != nullptr)
+    interleave::running_machine->thrown(__builtin_return_address(0));
+  real(exception, type, destroy);
+  __builtin_unreachable();
+}
+
+}  // extern "C"
