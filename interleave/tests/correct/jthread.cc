@@ -29,10 +29,8 @@ TEST(Correct, JthreadIsAskedToStop) {
 }
 
 TEST(Correct, JthreadStopSeenOrNot) {
-  expect_executions(2, [] {
-    jthread worker([](const stop_token& stop) { (void)stop.stop_requested(); });
-    INTERLEAVE_EXPECT(worker.request_stop());
-    INTERLEAVE_EXPECT(!worker.request_stop());
+  expect_executions(2, [] {  // before and after the destructor asks
+    const jthread worker([](const stop_token& stop) { (void)stop.stop_requested(); });
   });
 }
 

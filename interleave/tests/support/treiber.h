@@ -1,4 +1,4 @@
-// Treiber's stack, with the orders to choose. Nodes belong to the caller unless Reclaim.
+// Treiber's stack, with the orders and the node's type to choose. Nodes belong to the caller.
 #pragma once
 
 #include "interleave/interleave.h"
@@ -11,28 +11,39 @@ struct TreiberNode {
   var<TreiberNode*> next{nullptr};
 };
 
-template <memory_order Publish = memory_order_release, memory_order Take = memory_order_acquire>
+/// The same with a next that may be read while the node is on another stack: what ABA needs to be seen.
+struct TreiberReusedNode {
+  struct Next {
+    TreiberReusedNode* get() const { return pointer.load(memory_order_relaxed); }
+    void set(TreiberReusedNode* node) { pointer.store(node, memory_order_relaxed); }
+    atomic<TreiberReusedNode*> pointer{nullptr};
+  };
+  Next next;
+};
+
+template <memory_order Publish = memory_order_release, memory_order Take = memory_order_acquire,
+          typename Node = TreiberNode>
 class TreiberStack {
  public:
-  void push(TreiberNode* node) {
-    TreiberNode* head = head_.load(memory_order_relaxed);
+  void push(Node* node) {
+    Node* head = head_.load(memory_order_relaxed);
     do {
       node->next.set(head);  // <-- TreiberPublishedRelaxed, TreiberTakenRelaxed
     } while (!head_.compare_exchange_weak(head, node, Publish, memory_order_relaxed));
   }
 
   /// Null when it is empty.
-  TreiberNode* pop() {
-    TreiberNode* head = head_.load(Take);
+  Node* pop() {
+    Node* head = head_.load(Take);
     while (head != nullptr) {
-      TreiberNode* next = head->next.get();  // <-- TreiberPublishedRelaxed, TreiberTakenRelaxed, TreiberFreesWhatItPops
+      Node* next = head->next.get();  // <-- TreiberPublishedRelaxed, TreiberTakenRelaxed, TreiberFreesWhatItPops
       if (head_.compare_exchange_weak(head, next, Take, Take)) return head;
     }
     return nullptr;
   }
 
  private:
-  atomic<TreiberNode*> head_{nullptr};
+  atomic<Node*> head_{nullptr};
 };
 
 }  // namespace interleave::test

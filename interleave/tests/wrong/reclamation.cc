@@ -14,7 +14,6 @@ TEST(Wrong, ReferenceTakenTooLate) {
   expect_wrong(Verdict::use_after_free, [] {
     struct Counted {
       atomic<int> references{1};
-      var<int> value = 5;
     };
     auto* object = new Counted;
     parallel(

@@ -37,18 +37,18 @@ TEST(Wrong, TreiberFreesWhatItPops) {
 // exchange of head succeeds, and the second node, long gone, is the head.
 TEST(Wrong, TreiberAba) {
   expect_wrong(Verdict::assertion, [] {
-    TreiberStack<> stack;
-    TreiberNode one(1), two(2);
+    TreiberStack<memory_order_release, memory_order_acquire, TreiberReusedNode> stack;
+    TreiberReusedNode one, two;
     stack.push(&two);
     stack.push(&one);
-    TreiberNode* kept = nullptr;
+    TreiberReusedNode* kept = nullptr;
     parallel([&] { stack.pop(); },
              [&] {
-               TreiberNode* first = stack.pop();
+               TreiberReusedNode* first = stack.pop();
                kept = stack.pop();
                if (first != nullptr) stack.push(first);
              });
-    for (TreiberNode* left = stack.pop(); left != nullptr; left = stack.pop()) {
+    for (TreiberReusedNode* left = stack.pop(); left != nullptr; left = stack.pop()) {
       INTERLEAVE_EXPECT(left != kept);  // <-- TreiberAba
     }
   });
