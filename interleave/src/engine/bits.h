@@ -14,6 +14,8 @@ struct Bits {
 
   static constexpr int kSize = 64 * W;
 
+  static unsigned in(int i) noexcept { return W == 1 ? 0 : static_cast<unsigned>(i) / 64; }
+
   static Bits one(int i) noexcept {
     Bits bits;
     bits.set(i);
@@ -22,6 +24,10 @@ struct Bits {
   /// 0 to count - 1.
   static Bits below(int count) noexcept {
     Bits bits;
+    if constexpr (W == 1) {
+      bits.word[0] = count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+      return bits;
+    }
     for (int w = 0; w < W; ++w) {
       const int rest = count - 64 * w;
       bits.word[w] = rest >= 64 ? ~std::uint64_t{0} : rest <= 0 ? 0 : (std::uint64_t{1} << rest) - 1;
@@ -29,9 +35,9 @@ struct Bits {
     return bits;
   }
 
-  bool has(int i) const noexcept { return (word[i / 64] >> (i % 64) & 1) != 0; }
-  void set(int i) noexcept { word[i / 64] |= std::uint64_t{1} << (i % 64); }
-  void clear(int i) noexcept { word[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
+  bool has(int i) const noexcept { return (word[in(i)] >> (i & 63) & 1) != 0; }
+  void set(int i) noexcept { word[in(i)] |= std::uint64_t{1} << (i & 63); }
+  void clear(int i) noexcept { word[in(i)] &= ~(std::uint64_t{1} << (i & 63)); }
   bool any() const noexcept {
     std::uint64_t all = 0;
     for (int w = 0; w < W; ++w) all |= word[w];
@@ -39,8 +45,15 @@ struct Bits {
   }
   int count() const noexcept {
     int sum = 0;
-    for (int w = 0; w < W; ++w) sum += __builtin_popcountll(word[w]);
+    for (int w = 0; w < W; ++w) sum += ones(word[w]);
     return sum;
+  }
+  /// Without the instruction, which not all processors of the architecture have, and without a call.
+  static int ones(std::uint64_t bits) noexcept {
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<int>(bits * 0x0101010101010101 >> 56);
   }
   /// How many of its elements are below i.
   int rank(int i) const noexcept { return (*this & below(i)).count(); }
@@ -97,7 +110,7 @@ struct Bits {
 template <int W>
 class Renumbering {
  public:
-  explicit Renumbering(const Bits<W>& kept, int size) noexcept : kept_(kept) {
+  explicit Renumbering(const Bits<W>& kept, int size) noexcept {
     int to = 0;
     for (int from = 0; from < size;) {
       if (!kept.has(from)) {
@@ -105,7 +118,7 @@ class Renumbering {
         continue;
       }
       int end = from;
-      while (end < size && kept.has(end)) ++end;
+      for (; end < size && kept.has(end); ++end) numbers_[end] = static_cast<std::uint8_t>(to + end - from);
       spans_[count_++] = {Bits<W>::below(to + end - from) - Bits<W>::below(to), from - to};
       to += end - from;
       from = end;
@@ -117,16 +130,16 @@ class Renumbering {
     for (int i = 0; i < count_; ++i) result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
     return result;
   }
-  int operator()(int element) const noexcept { return kept_.rank(element); }
+  int operator()(int element) const noexcept { return numbers_[element]; }
 
  private:
   struct Span {
     Bits<W> target;
     int shift;
   };
-  Bits<W> kept_;
   Span spans_[32 * W];
   int count_ = 0;
+  std::uint8_t numbers_[64 * W];  // of those that are kept
 };
 
 }  // namespace interleave

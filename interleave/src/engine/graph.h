@@ -135,12 +135,16 @@ class Graph {
 
   /// What the next event of the thread starts from, if nothing is joined in between.
   Frontier<W> after(int e) const noexcept {
-    const Event<W>& event = events_[e];
     Frontier<W> next;
-    next.hb = event.hb;
-    next.porf = event.porf;
-    next.hb.set(e);
-    next.porf.set(e);
+    advance(next, e);
+    return next;
+  }
+  void advance(Frontier<W>& next, int e) const noexcept {
+    const Event<W>& event = events_[e];
+    const Mask mine = Mask::one(e);
+    next.joined = 0;
+    next.hb = event.hb | mine;
+    next.porf = event.porf | mine;
     next.pending = event.pending;
     next.before = static_cast<std::int16_t>(e);
     next.release_fence = event.kind == Kind::fence && releases(event.order) ? static_cast<std::int16_t>(e)
@@ -154,7 +158,6 @@ class Graph {
         next.hb.set(unlock);
       }
     }
-    return next;
   }
 
   /// The unlock that must have happened before the thread goes on after e: by the owner before, if e is a

@@ -1,27 +1,65 @@
 #include "runtime/addresses.h"
 
 namespace interleave {
+namespace {
+
+std::size_t slot_of(const void* address, std::size_t size) {
+  return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15) >> 32) & (size - 1);
+}
+
+}  // namespace
+
+Addresses::Entry& Addresses::find(const void* address) {
+  for (std::size_t i = slot_of(address, table_.size());; i = (i + 1) & (table_.size() - 1)) {
+    Entry& entry = table_[i];
+    if (entry.address == address) return entry;
+    if (entry.address != nullptr) continue;
+    if (2 * ++used_ > table_.size()) {
+      grow();
+      return find(address);
+    }
+    entry.address = address;
+    return entry;
+  }
+}
+
+void Addresses::grow() {
+  std::vector<Entry> old(2 * table_.size());
+  old.swap(table_);
+  used_ = 0;
+  for (const Entry& entry : old) {
+    if (entry.address != nullptr) find(entry.address) = entry;
+  }
+}
 
 std::uint16_t Addresses::made(const void* address, std::uint32_t run, Where where) {
-  Incarnations& here = incarnations_[address];
-  if (here.run != run) here = {run, 0, {}};
+  Entry& here = find(address);
+  if (here.run != run) {
+    here.run = run;
+    here.count = 0;
+  }
   here.where = where;
   return ++here.count;
 }
 
+int Addresses::add(const void* address, Where where, int limit) {
+  if (static_cast<int>(objects_.size()) >= limit) return -1;
+  objects_.push_back({address, where});
+  return static_cast<int>(objects_.size()) - 1;
+}
+
 int Addresses::location(const void* address, std::uint16_t incarnation, int limit) {
+  Entry& here = find(address);
+  if (incarnation == 1) {
+    if (here.first == 0) here.first = static_cast<std::uint16_t>(add(address, here.where, limit) + 1);
+    return here.first - 1;
+  }
   // User addresses have 48 bits on what this runs on.
   const std::uintptr_t key = reinterpret_cast<std::uintptr_t>(address) | std::uintptr_t{incarnation} << 48;
-  const auto [found, added] = locations_.try_emplace(key, static_cast<std::uint16_t>(objects_.size()));
-  if (added) {
-    if (count() >= limit) {
-      locations_.erase(found);
-      return -1;
-    }
-    const auto made = incarnations_.find(address);
-    objects_.push_back({address, made == incarnations_.end() ? Where{} : made->second.where});
-  }
-  return found->second;
+  if (const auto found = others_.find(key); found != others_.end()) return found->second;
+  const int location = add(address, incarnation == 0 ? Where{} : here.where, limit);
+  if (location >= 0) others_.emplace(key, static_cast<std::uint16_t>(location));
+  return location;
 }
 
 }  // namespace interleave

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "interleave/detail/runtime.h"
+#include "interleave/where.h"
 
 namespace interleave {
 
@@ -15,29 +15,39 @@ namespace interleave {
 /// Thread safety: one thread.
 class Addresses {
  public:
-  static constexpr int kUnknown = 0xffff;
-
   struct Object {
     const void* address;
     Where made;
   };
 
-  /// How many objects were made at the address in this run before: notes one more.
+  Addresses() : table_(1024) {}
+
+  /// Notes that an object is made at the address; how many the run has made there by now.
   std::uint16_t made(const void* address, std::uint32_t run, Where where);
-  /// The location of the object made there as number `incarnation`; -1 when there are no more locations.
+  /// The location of the object made there as number `incarnation`, 0 if before the run; -1 when there are no more
+  /// locations.
   int location(const void* address, std::uint16_t incarnation, int limit);
 
   const Object& object(int location) const { return objects_[static_cast<std::size_t>(location)]; }
-  int count() const noexcept { return static_cast<int>(objects_.size()); }
 
  private:
-  struct Incarnations {
+  /// What is known of an address. The locations of the first object of a run there stand here, those of others
+  /// in a map: hardly any test makes two.
+  struct Entry {
+    const void* address = nullptr;
     std::uint32_t run = 0;
     std::uint16_t count = 0;
-    Where where;  // the latest
+    std::uint16_t first = 0;  // 1 + its location; 0: not used yet
+    Where where;              // of the latest
   };
-  std::unordered_map<const void*, Incarnations> incarnations_;
-  std::unordered_map<std::uintptr_t, std::uint16_t> locations_;
+
+  Entry& find(const void* address);
+  void grow();
+  int add(const void* address, Where where, int limit);
+
+  std::vector<Entry> table_;
+  std::size_t used_ = 0;
+  std::unordered_map<std::uintptr_t, std::uint16_t> others_;
   std::vector<Object> objects_;
 };
 

@@ -173,8 +173,7 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
   self().spin.now.count = Spin::kLoads + 1;
   const int child = graph()[e].location;
   ThreadState<W>& made = threads_[child];
-  made = ThreadState<W>();
-  made.state = State::ready;
+  made.start();
   made.run = function;
   made.closure = closure;
   made.where = self().where;

@@ -97,7 +97,7 @@ Ending Runner<W>::judge_stuck() {
 template <int W>
 Ending Runner<W>::judge_complete() {
   if (plain_events_) plain_race_ = plain_events_race();
-  if (notification_missing()) return Ending::failed;
+  if (atomic_waits_ && notification_missing()) return Ending::failed;
   if (options_.leaks && memory_.live() != 0) {
     const Memory::Block* block = memory_.any_live();
     failure_.where = block->allocated_at;

@@ -20,6 +20,8 @@ class Machine {
 
   virtual void construct(const Cell& cell, Where where) = 0;
   virtual void destroy(const Cell& cell, Where where) = 0;
+  /// Whether the run has used the object.
+  virtual bool in_use(const Cell& cell) const = 0;
   virtual std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order,
                              Where where) = 0;
   virtual void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,

@@ -290,6 +290,7 @@ void Runner<W>::atomic_wait(const Cell& cell, std::uint64_t initial, std::uint64
   read.success = read.failure = to_order(order);
   read.argument = old;
   initials_[read.location] = initial;
+  atomic_waits_ = true;
   read_event(read);
 }
 

@@ -64,14 +64,29 @@ const PlainAccess* Races::access(const PlainAccess& access, const Knowledge& kno
 
 const PlainAccess* Races::forget(std::uintptr_t address, std::size_t bytes, std::uint8_t thread,
                                  const Knowledge& knowledge) {
-  for (std::uintptr_t number = address / 8; number <= (address + std::max<std::size_t>(bytes, 1) - 1) / 8;
-       ++number) {
-    Granule& granule = find(number);
+  if (used_run_ != run_ || used_ == 0) return nullptr;
+  const std::uintptr_t first = address / 8, last = (address + std::max<std::size_t>(bytes, 1) - 1) / 8;
+  const auto check = [&](Granule& granule) -> const PlainAccess* {
     for (int i = 0; i < granule.count; ++i) {
       const Moment moment = granule.kept[i].moment;
       if (moment.thread != thread && !knowledge.knows(moment)) return &granule.kept[i];
     }
     granule.count = 0;
+    return nullptr;
+  };
+  if (last - first > table_.size()) {  // fewer granules are known than it has
+    for (Granule& granule : table_) {
+      if (granule.run != run_ || granule.number < first || granule.number > last) continue;
+      if (const PlainAccess* user = check(granule)) return user;
+    }
+    return nullptr;
+  }
+  for (std::uintptr_t number = first; number <= last; ++number) {
+    for (std::size_t i = slot_of(number, table_.size()); table_[i].run == run_; i = (i + 1) & (table_.size() - 1)) {
+      if (table_[i].number != number) continue;
+      if (const PlainAccess* user = check(table_[i])) return user;
+      break;
+    }
   }
   return nullptr;
 }

@@ -13,7 +13,9 @@ void RawAtomics::overwritten(const void* address, std::size_t bytes) {
   if (cells_.empty()) return;
   const auto begin = reinterpret_cast<std::uintptr_t>(address);
   for (auto at = cells_.lower_bound(begin); at != cells_.end() && at->first < begin + bytes; ++at) {
-    running_machine->construct(at->second, {});
+    if (running_machine->in_use(at->second)) {
+      running_machine->construct(at->second, {});
+    }
   }
 }
 

@@ -82,6 +82,7 @@ class Runner final : public Machine, private Knowledge {
 
   void construct(const Cell& cell, Where where) override;
   void destroy(const Cell& cell, Where where) override;
+  bool in_use(const Cell& cell) const override { return cell.run == run_ && cell.state != 0; }
   std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) override;
   void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
              Where where) override;
@@ -202,6 +203,7 @@ class Runner final : public Machine, private Knowledge {
   Failure failure_;
   bool tracing_ = false;
   Where thrown_;  // the latest exception
+  bool atomic_waits_ = false;
   bool plain_events_ = false;
   bool plain_race_ = false;
   struct Owner {

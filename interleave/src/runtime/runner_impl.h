@@ -21,18 +21,17 @@ Ending Runner<W>::run() {
   run_ = ++runs;
   current_ = step_ = 0;
   replayed_ = graph().steps();
-  thread_count_ = 1;
   done_ = Mask();
   forked_ = 0;
-  plain_events_ = plain_race_ = false;
+  plain_events_ = plain_race_ = atomic_waits_ = false;
   failure_ = Failure();
   if (tracing_) forget_remembered();
   explorer.start_run();
   races_.start_run();
   memory_.start_run();
-  for (ThreadState<W>& thread : threads_) thread.state = State::unused;
-  threads_[0] = ThreadState<W>();
-  threads_[0].state = State::ready;
+  for (int t = 0; t < thread_count_; ++t) threads_[t].state = State::unused;
+  thread_count_ = 1;
+  threads_[0].start();
   fibers_[0].prepare(&entry);
   running_machine = this;
   host_.switch_to(fibers_[0]);
@@ -159,10 +158,12 @@ void Runner<W>::did(int e, std::uint64_t value) {
   done_.set(e);
   ThreadState<W>& thread = self();
   thread.events.set(e);
-  thread.front = graph().after(e);
-  wheres_[e] = thread.where;
-  doings_[e] = thread.doing;
+  graph().advance(thread.front, e);
   values_[e] = value;
+  if (tracing_) [[unlikely]] {
+    wheres_[e] = thread.where;
+    doings_[e] = thread.doing;
+  }
   if (steering_ != nullptr) steering_->added(e);
 }
 

@@ -69,6 +69,20 @@ struct ThreadState {
   Spin spin;
   int slot_count = 0;
   Slot slots[kSlots];
+
+  /// As after construction; what counts say is not there is left as it is.
+  void start() noexcept {
+    state = State::ready;
+    look_again = soft = spurious = joined = false;
+    exit = kNone;
+    front = Frontier<W>();
+    events = Bits<W>();
+    where = Where();
+    doing = "";
+    time = 0;
+    slot_count = 0;
+    spin.last.count = spin.now.count = 0;
+  }
 };
 
 }  // namespace interleave
