@@ -30,7 +30,7 @@ TEST(Wrong, ExceptionLeavesAThread) {
 TEST(Wrong, AllocationFailureUncaught) {
   Options options;
   options.allocation_failures = true;
-  const Result result = run([] { delete new int(1); }, options);
+  const Result result = run([] { delete new atomic<int>(1); }, options);
   EXPECT_EQ(result.verdict, Verdict::exception) << result.report;
 }
 

@@ -102,10 +102,10 @@ TEST(Wrong, DeletedByBoth) {
 
 TEST(Wrong, DeletedTwice) {
   expect_wrong(Verdict::double_free, [] {
-    int* object = new int(1);
-    int* same = object;
+    auto* object = new Object(1);
+    atomic<Object*> same{object};
     delete object;
-    delete same;  // <-- DeletedTwice
+    delete same.load(memory_order_relaxed);  // <-- DeletedTwice
   });
 }
 
@@ -146,8 +146,8 @@ TEST(Wrong, AllocationFailureLeaksTheFirst) {
       Verdict::leak,
       [] {
         try {
-          int* first = new int(1);  // <-- AllocationFailureLeaksTheFirst
-          int* second = new int(2);
+          auto* first = new Object(1);  // <-- AllocationFailureLeaksTheFirst
+          auto* second = new Object(2);
           delete second;
           delete first;
         } catch (const std::bad_alloc&) {
