@@ -41,10 +41,11 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
-def engine(program: str, lines: list, model: str) -> list:
+def engine(program: str, lines: list, model: str, timeout: Union[float, None] = None) -> list:
     """What the checker answers to each program; raises RuntimeError when it does not answer them all."""
-    command = [program, "litmus", "--graphs", "--model", model, "-"]
-    done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+    command = [str(program), "litmus", "--graphs", "--model", model, "-"]
+    done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
+                          timeout=timeout)
     outcomes, graphs = [], []
     for line in done.stdout.splitlines():
         if line.startswith("graph"):

@@ -32,6 +32,7 @@ TEST(Wrong, PlainReadOfALocalOfAnotherThread) {
           int local = 1;
           shared.store(&local, memory_order_release);
           local = 2;  // <-- PlainReadOfALocalOfAnotherThread
+          shared.store(nullptr, memory_order_relaxed);
         },
         [&] {
           if (const int* other = shared.load(memory_order_acquire)) seen = *other;  // <-- PlainReadOfALocalOfAnotherThread

@@ -2,10 +2,10 @@
 
     mutate.py [--only NAME ...] [--jobs N] [--work FOLDER] [--list]
 
-Builds in a copy of the sources under FOLDER. A mutant is caught by the first of: it does not compile, the litmus
-table, 300 random programs against the oracle, the programs that pass, the programs that fail; a test that takes
-five times what it took before counts as failed. The last line says how many of how many were caught; the exit
-status is 1 if one was not and is not argued harmless, or was caught though it is.
+Builds in a copy of the sources under FOLDER. A mutant is caught by the first of: 300 random programs against the
+oracle, the litmus table, the programs that pass, the programs that fail; a test that takes five times what it took
+before counts as failed. The last line says how many of how many were caught; the exit status is 1 if one was not
+and is not argued harmless, was caught though it is, or does not compile.
 """
 
 import argparse
@@ -20,7 +20,32 @@ import time
 import mutants
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "oracle"))
+
+import differential
+import notation
+import search
+
 SEED = 20220116
+PROGRAMS = 300
+
+
+class Expected:
+    """What the oracle says of the random programs; drawn once."""
+
+    def __init__(self):
+        drawn = [differential.draw(SEED, number, 500) for number in range(PROGRAMS)]
+        self.lines = [notation.text(threads) for threads, _, _ in drawn]
+        self.outcomes = {"rc11": [outcome for _, outcome, _ in drawn],
+                         "sc": [search.executions(threads, "sc") for threads, _, _ in drawn]}
+
+    def met(self, program: pathlib.Path, timeout: float) -> bool:
+        for model, outcomes in self.outcomes.items():
+            answers = differential.engine(program, self.lines, model, timeout)
+            for (graphs, race), answer in zip(outcomes, answers):
+                if differential.difference(graphs, race, answer):
+                    return False
+        return True
 
 
 class Checker:
@@ -44,35 +69,35 @@ class Checker:
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return done.returncode == 0
 
-    def tests(self) -> list:
-        """(name, target, command), the quickest first."""
-        program = self.build / "bin/interleave"
-        return [
-            ("litmus table", "interleave_program", [sys.executable, self.source / "tests/test_litmus.py"]),
-            ("oracle", "interleave_program", [sys.executable, self.source / "oracle/differential.py", program, "--programs", "300",
-                                              "--seed", str(SEED), "--jobs", str(self.jobs)]),
-            ("correct", "interleave_correct", [self.build / "bin/interleave_correct", "--gtest_fail_fast"]),
-            ("wrong", "interleave_wrong", [self.build / "bin/interleave_wrong", "--gtest_fail_fast"]),
-        ]
-
-    def run(self, name: str, command: list) -> bool:
-        environment = {**os.environ, "INTERLEAVE_PROGRAM": str(self.build / "bin/interleave"),
-                       "INTERLEAVE_SOURCE_DIR": str(self.source), "PYTHONDONTWRITEBYTECODE": "1"}
+    def passes(self, name: str, test) -> bool:
+        """Whether it passes, and in time: five times what it took the first time."""
         begin = time.monotonic()
         try:
-            done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  timeout=self.limits.get(name), check=False)
-        except subprocess.TimeoutExpired:
+            passed = test(self.limits.get(name))
+        except (RuntimeError, subprocess.TimeoutExpired):
             return False
         self.limits.setdefault(name, 30 + 5 * (time.monotonic() - begin))
-        return done.returncode == 0
+        return passed
 
-    def first_failure(self):
-        """The test that fails; None if all pass."""
-        for name, target, command in self.tests():
+    def command(self, *arguments):
+        environment = {**os.environ, "INTERLEAVE_PROGRAM": str(self.build / "bin/interleave"),
+                       "INTERLEAVE_SOURCE_DIR": str(self.source), "PYTHONDONTWRITEBYTECODE": "1"}
+        return lambda limit: subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, timeout=limit,
+                                            stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    def first_failure(self, expected: Expected):
+        """The test that fails, the quickest first; "build" if it does not compile; None if all pass."""
+        program = self.build / "bin/interleave"
+        tests = [
+            ("the oracle", "interleave_program", lambda limit: expected.met(program, limit)),
+            ("the litmus table", "interleave_program", self.command(sys.executable, self.source / "tests/test_litmus.py")),
+            ("correct", "interleave_correct", self.command(self.build / "bin/interleave_correct", "--gtest_fail_fast")),
+            ("wrong", "interleave_wrong", self.command(self.build / "bin/interleave_wrong", "--gtest_fail_fast")),
+        ]
+        for name, target, test in tests:
             if not self.make(target):
                 return "build"
-            if not self.run(name, command):
+            if not self.passes(name, test):
                 return name
         return None
 
@@ -106,14 +131,15 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     checker = Checker(work, arguments.jobs)
     checker.configure()
-    failure = checker.first_failure()
+    expected = Expected()
+    failure = checker.first_failure(expected)
     if failure is not None:
         print(f"the checker as it is fails: {failure}")
         return 1
     wrong, caught = 0, 0
     for mutant in chosen:
         text = apply(checker.source, mutant)
-        failure = checker.first_failure()
+        failure = checker.first_failure(expected)
         (checker.source / "src" / mutant.file).write_text(text)
         if failure == "build":
             verdict = "DOES NOT COMPILE"
