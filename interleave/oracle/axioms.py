@@ -66,13 +66,19 @@ class Graph:
         self.readers = [0] * size   # write -> mask of the reads that read it
         self.initial = {}           # location -> mask of the reads of its initial value
         self.writes = {}            # location -> its writes
+        self.earlier = [0] * size   # po's predecessors
+        self.plain = False
+        done, left = {}, {}
+        for number in range(size - 1, -1, -1):
+            self.po[number] = left.get(events[number].thread, 0)
+            left[events[number].thread] = self.po[number] | 1 << number
         for number, event in enumerate(events):
             bit = 1 << number
-            for earlier in range(number):
-                if events[earlier].thread == event.thread:
-                    self.po[earlier] |= bit
+            self.earlier[number] = done.get(event.thread, 0)
+            done[event.thread] = self.earlier[number] | bit
             if event.location is None:
                 continue
+            self.plain = self.plain or not event.order & RLX
             self.locations[event.location] = self.locations.get(event.location, 0) | bit
             if event.writes:
                 self.writes.setdefault(event.location, []).append(number)
@@ -80,11 +86,8 @@ class Graph:
                 self.readers[event.source] |= bit
             elif event.reads:
                 self.initial[event.location] = self.initial.get(event.location, 0) | bit
-        self.before = self._happens_before()
-        self.after = [0] * size
-        for number in range(size):
-            for earlier in bits(self.before[number]):
-                self.after[earlier] |= 1 << number
+        self.before = self._happens_before()  # predecessors
+        self.after = [0] * size               # hb's successors, once psc needs them
         self.sc_events = 0
         self.fences = 0
         for number, event in enumerate(events):
@@ -98,6 +101,11 @@ class Graph:
         """sw = [E rel]; ([F]; po)?; rs; rf; [R rlx]; (po; [F])?; [E acq], rs = [W rlx]; (rf; rmw)*; as predecessors."""
         events = self.events
         predecessors = [0] * len(events)
+        release_fences = acquire_fences = 0
+        for number, event in enumerate(events):
+            if event.location is None:
+                release_fences |= bool(event.order & REL) << number
+                acquire_fences |= bool(event.order & ACQ) << number
         for number, event in enumerate(events):
             if not event.reads or not event.order & RLX or event.source == INIT:
                 continue
@@ -106,9 +114,7 @@ class Graph:
             while events[head].order & RLX:  # from the write read back along its release sequence
                 if events[head].order & REL:
                     releases |= 1 << head
-                for fence in range(head):
-                    if self.po[fence] >> head & 1 and events[fence].location is None and events[fence].order & REL:
-                        releases |= 1 << fence
+                releases |= self.earlier[head] & release_fences
                 if not events[head].reads or events[head].source == INIT:
                     break
                 head = events[head].source
@@ -116,9 +122,8 @@ class Graph:
                 continue
             if event.order & ACQ:
                 predecessors[number] |= releases
-            for fence in bits(self.po[number]):
-                if events[fence].location is None and events[fence].order & ACQ:
-                    predecessors[fence] |= releases
+            for fence in bits(self.po[number] & acquire_fences):
+                predecessors[fence] |= releases
         return predecessors
 
     def _happens_before(self) -> list:
@@ -126,16 +131,15 @@ class Graph:
         predecessors = self._synchronizes()
         before = [0] * len(self.events)
         for number in range(len(self.events)):
-            direct = predecessors[number]
-            for earlier in range(number):
-                if self.po[earlier] >> number & 1:
-                    direct |= 1 << earlier
+            direct = predecessors[number] | self.earlier[number]
             before[number] = direct | image(direct, before)
         return before
 
     def races(self) -> bool:
         """Two accesses of different threads, one of them a write, one of them plain, unordered."""
         events = self.events
+        if not self.plain:
+            return False
         for number, event in enumerate(events):
             if event.location is None:
                 continue
@@ -194,6 +198,9 @@ class Graph:
         events, po, after, fences = self.events, self.po, self.after, self.fences
         if self._psc_prepared is None:
             self._psc_prepared = []
+            for number, before in enumerate(self.before):
+                for earlier in bits(before):
+                    after[earlier] |= 1 << number
             for number, event in enumerate(events):
                 same = 0 if event.location is None else self.locations[event.location]
                 elsewhere = po[number] & ~same

@@ -18,6 +18,7 @@ from notation import ACQ, REL, RLX, Add, Cas, Exchange, Fence, If, Store
 
 STORE = -1    # in place of the order of a failed read: nothing is read
 NEVER = 1 << 30  # the key of a thread that has ended
+NAMES = [[f"{thread}.{index}" for index in range(64)] for thread in range(16)]
 BLOCKED = object()  # written: such a value does not let the thread go on
 
 
@@ -123,6 +124,7 @@ class State:
         self.gathered = [0] * threads     # what relaxed reads found, for acquire fences
         self.released = [0] * threads     # what the last release fence published
         self.count = [0] * threads
+        self.accesses = {}                # location -> mask of the events at it
         self.order = {}                   # location -> {write: the writes forced to be later}
 
     def copy(self) -> "State":
@@ -131,7 +133,7 @@ class State:
         other.events, other.executed = self.events[:], self.executed.copy()
         other.hb, other.carried = self.hb[:], self.carried[:]
         other.thread_hb, other.gathered, other.released = self.thread_hb[:], self.gathered[:], self.released[:]
-        other.count, other.order = self.count[:], self.order.copy()
+        other.count, other.accesses, other.order = self.count[:], self.accesses.copy(), self.order.copy()
         return other
 
     def waits_in_vain(self, thread: int) -> bool:
@@ -281,10 +283,10 @@ class Search:
         event = events[number]
         order = dict(state.order.get(event.location, ()))
         state.order[event.location] = order
+        accesses = state.accesses.get(event.location, 0)
+        state.accesses[event.location] = accesses | 1 << number
         floor = set()
-        for earlier in bits(before):
-            if events[earlier].location != event.location:
-                continue
+        for earlier in bits(before & accesses):
             if events[earlier].writes:
                 floor.add(earlier)
             if events[earlier].reads and events[earlier].source != INIT:
@@ -329,7 +331,7 @@ class Search:
         by_place = sorted(range(len(state.events)), key=lambda number: state.events[number][:2])
         graph = Graph(state.events)
         race = graph.races()
-        names = [f"{event.thread}.{event.index}" for event in state.events]
+        names = [NAMES[event.thread][event.index] for event in state.events]
         reads = []
         for number in by_place:
             event = state.events[number]
