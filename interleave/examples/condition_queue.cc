@@ -1,7 +1,8 @@
-// A queue of a mutex and a condition variable whose producer notifies only if the queue was empty: a wake-up is lost.
+// A queue of a mutex and a condition variable whose producer notifies only if the queue was empty: a wake-up
+// is lost.
 //
-// Two consumers sleep. The first item wakes one of them, which does not run yet; the second item finds the queue
-// not empty, and wakes nobody. One consumer takes an item, the other sleeps on beside the second.
+// Two consumers sleep. The first item wakes one of them, which does not run yet; the second item finds the
+// queue not empty, and wakes nobody. One consumer takes an item, the other sleeps on beside the second.
 #include "example.h"
 
 namespace {
@@ -46,7 +47,7 @@ void scenario() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run(argc, argv,
-                      {{"when-empty", Verdict::lost_wakeup, scenario<true>},
-                       {"every-time", Verdict::pass, scenario<false>}});
+  return example::run(
+      argc, argv,
+      {{"when-empty", Verdict::lost_wakeup, scenario<true>}, {"every-time", Verdict::pass, scenario<false>}});
 }

@@ -1,6 +1,8 @@
-// A bounded queue for many producers and consumers (Vyukov's): a sequence number in each cell says whose turn it is.
+// A bounded queue for many producers and consumers (Vyukov's): a sequence number in each cell says whose turn
+// it is.
 //
-// The number's store publishes what the cell holds, or that it may be overwritten; relaxed, it publishes nothing.
+// The number's store publishes what the cell holds, or that it may be overwritten; relaxed, it publishes
+// nothing.
 #include "example.h"
 
 namespace {

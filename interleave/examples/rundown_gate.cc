@@ -1,8 +1,9 @@
-// The way into something that can be closed: operations enter, work and leave; closing waits for the last one.
+// The way into something that can be closed: operations enter, work and leave; closing waits for the last
+// one.
 //
-// "Is it open" and "how many are inside" as two words: enter raises the counter and looks at the flag, close sets
-// the flag and looks at the counter. Under acquire and release each may miss the other's store, and the closer
-// tears down what somebody is about to use. As one word there is nothing to miss.
+// "Is it open" and "how many are inside" as two words: enter raises the counter and looks at the flag, close
+// sets the flag and looks at the counter. Under acquire and release each may miss the other's store, and the
+// closer tears down what somebody is about to use. As one word there is nothing to miss.
 #include "example.h"
 
 namespace {
@@ -20,7 +21,8 @@ class TwoWords {
   void leave() { inside_.fetch_sub(1, memory_order_release); }
   void close_and_wait() {
     closed_.store(true, memory_order_release);
-    await(inside_, [](int count) { return count == 0; }, memory_order_acquire);
+    const auto nobody = [](int count) { return count == 0; };
+    await(inside_, nobody, memory_order_acquire);
   }
 
  private:
@@ -38,7 +40,8 @@ class OneWord {
   void leave() { word_.fetch_sub(kOne, memory_order_release); }  // pairs with the acquire in close_and_wait
   void close_and_wait() {
     word_.fetch_or(kClosed, memory_order_relaxed);
-    await(word_, [](unsigned word) { return word == kClosed; }, memory_order_acquire);
+    const auto closed_and_nobody = [](unsigned word) { return word == kClosed; };
+    await(word_, closed_and_nobody, memory_order_acquire);
   }
 
  private:
@@ -66,7 +69,7 @@ void scenario() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run(argc, argv,
-                      {{"two-words", Verdict::race, scenario<TwoWords>},
-                       {"one-word", Verdict::pass, scenario<OneWord>}});
+  return example::run(
+      argc, argv,
+      {{"two-words", Verdict::race, scenario<TwoWords>}, {"one-word", Verdict::pass, scenario<OneWord>}});
 }

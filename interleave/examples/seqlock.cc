@@ -54,7 +54,7 @@ void scenario() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run(argc, argv,
-                      {{"unfenced", Verdict::assertion, scenario<false>},
-                       {"fenced", Verdict::pass, scenario<true>}});
+  return example::run(
+      argc, argv,
+      {{"unfenced", Verdict::assertion, scenario<false>}, {"fenced", Verdict::pass, scenario<true>}});
 }

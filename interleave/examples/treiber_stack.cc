@@ -1,9 +1,9 @@
 // A free list of slots, which is Treiber's stack, and the ABA bug: a head that looks unchanged need not be.
 //
-// A thread reads the head and the slot below it and pauses. Meanwhile the head's slot is taken, the one below as
-// well, and the first is given back. The paused thread's compare-exchange finds the head that it knows and makes
-// the slot below the new head, although somebody owns it. A count beside the head, raised by every change, makes
-// heads differ that are not the same.
+// A thread reads the head and the slot below it and pauses. Meanwhile the head's slot is taken, the one below
+// as well, and the first is given back. The paused thread's compare-exchange finds the head that it knows and
+// makes the slot below the new head, although somebody owns it. A count beside the head, raised by every
+// change, makes heads differ that are not the same.
 #include "example.h"
 
 namespace {

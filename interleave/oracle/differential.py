@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="a fresh one if not given")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", type=int, default=None)
-    parser.add_argument("--limit", type=int, default=2000)
+    parser.add_argument("--limit", type=int, default=800)
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else int.from_bytes(os.urandom(4), "little")
     print(f"seed {seed}", flush=True)

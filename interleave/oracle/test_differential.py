@@ -40,7 +40,7 @@ class Differential(unittest.TestCase):
         seed = int(os.environ.get("INTERLEAVE_SEED", int.from_bytes(os.urandom(4), "little")))
         programs = int(os.environ.get("INTERLEAVE_PROGRAMS", 1000))
         print(f"seed {seed}", flush=True)
-        tally = differential.compare(program, programs, seed, os.cpu_count(), limit=2000)
+        tally = differential.compare(program, programs, seed, os.cpu_count(), limit=800)
         self.assertEqual(tally.programs, programs)
         self.assertGreaterEqual(tally.large, tally.programs // 5)
         self.assertEqual(len(tally.differences), 0)

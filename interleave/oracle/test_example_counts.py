@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from notation import ORDERS
 from scenario import add, await_value, cas, count, load, store
 
-BUILD = os.environ.get("INTERLEAVE_BUILD_DIR")
+PROGRAM = os.environ.get("INTERLEAVE_PROGRAM", "")  # the examples lie beside it
 
 NONE = -1
 
@@ -132,7 +132,7 @@ class Examples(unittest.TestCase):
     def test_counts(self):
         for (example, version), (threads, longest) in PROGRAMS.items():
             with self.subTest(example):
-                program = pathlib.Path(BUILD) / "bin" / f"interleave_example_{example}"
+                program = pathlib.Path(PROGRAM).parent / f"interleave_example_{example}"
                 printed = subprocess.run([program, version], capture_output=True, text=True, check=True).stdout
                 executions = re.fullmatch(rf"{version}: pass, complete, (\d+) executions\n", printed)
                 self.assertIsNotNone(executions, printed)
@@ -140,7 +140,7 @@ class Examples(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not BUILD or not (pathlib.Path(BUILD) / "bin/interleave_example_rundown_gate").exists():
-        print("INTERLEAVE_BUILD_DIR does not name a build with the examples")
+    if not (pathlib.Path(PROGRAM).parent / "interleave_example_rundown_gate").exists():
+        print("the examples are not beside the program that INTERLEAVE_PROGRAM names")
         sys.exit(77)
     unittest.main()

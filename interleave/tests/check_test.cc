@@ -231,7 +231,8 @@ TEST(Check, PermutingTheThreadsChangesNothing) {
     counts.push_back(result.executions);
   } while (std::next_permutation(order.begin(), order.end()));
   EXPECT_EQ(counts.size(), 6U);
-  EXPECT_TRUE(std::all_of(counts.begin(), counts.end(), [&](std::uint64_t count) { return count == counts[0]; }));
+  EXPECT_TRUE(
+      std::all_of(counts.begin(), counts.end(), [&](std::uint64_t count) { return count == counts[0]; }));
   EXPECT_GT(counts[0], 10U);
 }
 

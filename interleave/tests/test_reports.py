@@ -11,7 +11,7 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(os.environ.get("INTERLEAVE_SOURCE_DIR", pathlib.Path(__file__).parents[1]))
-BUILD = os.environ.get("INTERLEAVE_BUILD_DIR")
+PROGRAM = os.environ.get("INTERLEAVE_PROGRAM", "")  # the examples lie beside it
 
 REPORTS = {  # file: example, version, the kind
     "race.txt": ("rundown_gate", "two-words", "race"),
@@ -24,7 +24,7 @@ def printed(example: str, version: str, replay: str = "") -> str:
     environment = {key: value for key, value in os.environ.items() if key != "INTERLEAVE_REPLAY"}
     if replay:
         environment["INTERLEAVE_REPLAY"] = replay
-    done = subprocess.run([pathlib.Path(BUILD) / "bin" / f"interleave_example_{example}", version],
+    done = subprocess.run([pathlib.Path(PROGRAM).parent / f"interleave_example_{example}", version],
                           capture_output=True, text=True, check=True, env=environment)
     return done.stdout.replace(str(ROOT) + "/", "").rstrip("\n") + "\n"
 
@@ -62,7 +62,7 @@ class Reports(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not BUILD or not (pathlib.Path(BUILD) / "bin/interleave_example_rundown_gate").exists():
-        print("INTERLEAVE_BUILD_DIR does not name a build with the examples")
+    if not (pathlib.Path(PROGRAM).parent / "interleave_example_rundown_gate").exists():
+        print("the examples are not beside the program that INTERLEAVE_PROGRAM names")
         sys.exit(77)
     unittest.main()

@@ -45,9 +45,9 @@ TEST(Correct, ConditionFlagNotifiedUnderTheLock) {
 }
 
 TEST(Correct, ConditionSpuriousWakeup) {
-  // Beyond the two above, the waiter may wake for no reason: before the notifier locks, and then it waits again
-  // and is notified; or after, and then finds the flag set. That wake-up and the notification are concurrent: the
-  // notification finds the waiter gone.
+  // Beyond the two above, the waiter may wake for no reason: before the notifier locks, and then it waits
+  // again and is notified; or after, and then finds the flag set. That wake-up and the notification are
+  // concurrent: the notification finds the waiter gone.
   Options options;
   options.spurious_wakeups = true;
   expect_executions(

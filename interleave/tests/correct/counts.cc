@@ -39,9 +39,8 @@ TEST(Correct, LastZero15) {
       while (cells[at].load(memory_order_acquire) != 0) --at;
     });
     for (int t = 1; t <= kThreads; ++t) {
-      threads[t] = thread([&cells, t] {
-        cells[t].store(cells[t - 1].load(memory_order_acquire) + 1, memory_order_release);
-      });
+      threads[t] = thread(
+          [&cells, t] { cells[t].store(cells[t - 1].load(memory_order_acquire) + 1, memory_order_release); });
     }
     for (thread& each : threads) each.join();
   });

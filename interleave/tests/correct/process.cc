@@ -24,14 +24,11 @@ TEST(Correct, ForkWithHandlersLeavesTheLockUsable) {
   expect_proved([] {
     mutex lock;
     guarded_by_fork = &lock;
-    at_fork([] { guarded_by_fork->lock(); }, [] { guarded_by_fork->unlock(); }, [] { guarded_by_fork->unlock(); });
-    thread other([&] {
-      const std::lock_guard guard(lock);
-    });
+    at_fork([] { guarded_by_fork->lock(); }, [] { guarded_by_fork->unlock(); },
+            [] { guarded_by_fork->unlock(); });
+    thread other([&] { const std::lock_guard guard(lock); });
     const bool child = fork() == 0;
-    {
-      const std::lock_guard guard(lock);
-    }
+    { const std::lock_guard guard(lock); }
     if (child) {
       other.detach();
     } else {

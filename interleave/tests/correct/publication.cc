@@ -122,7 +122,8 @@ TEST(Correct, SenseBarrier) {
       if (missing.fetch_sub(1, memory_order_acq_rel) == 1) {
         open.store(true, memory_order_release);
       } else {
-        await(open, [](bool value) { return value; }, memory_order_acquire);
+        await(
+            open, [](bool value) { return value; }, memory_order_acquire);
       }
       INTERLEAVE_EXPECT(written[0].get() + written[1].get() + written[2].get() == 3);
     };

@@ -22,7 +22,8 @@ TEST(Correct, RcuLikeReadersAreWaitedFor) {
         },
         [&] {
           const Object* old = current.exchange(new Object(2), memory_order_seq_cst);
-          await(readers, [](int count) { return count == 0; }, memory_order_seq_cst);
+          await(
+              readers, [](int count) { return count == 0; }, memory_order_seq_cst);
           delete old;
         });
     delete current.load(memory_order_relaxed);

@@ -58,7 +58,8 @@ TEST(Correct, AwaitReadsAnyValueThatEndsIt) {
           value.store(3, memory_order_relaxed);
         },
         [&] {
-          const int seen = await(value, [](int now) { return now >= 2; }, memory_order_relaxed);
+          const int seen = await(
+              value, [](int now) { return now >= 2; }, memory_order_relaxed);
           INTERLEAVE_EXPECT(seen == 2 || seen == 3);
         });
   });

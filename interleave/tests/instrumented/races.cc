@@ -35,7 +35,8 @@ TEST(Wrong, PlainReadOfALocalOfAnotherThread) {
           shared.store(nullptr, memory_order_relaxed);
         },
         [&] {
-          if (const int* other = shared.load(memory_order_acquire)) seen = *other;  // <-- PlainReadOfALocalOfAnotherThread
+          if (const int* other = shared.load(memory_order_acquire))
+            seen = *other;  // <-- PlainReadOfALocalOfAnotherThread
         });
   });
 }

@@ -1,5 +1,5 @@
-#include <cstdio>
 #include <interleave/interleave.h>
+#include <cstdio>
 int main() {
   const auto result = interleave::check([] {
     int count = 0;

@@ -1,5 +1,5 @@
-#include <cstdio>
 #include <interleave/interleave.h>
+#include <cstdio>
 int main() {
   const auto result = interleave::check([] {
     interleave::atomic<int> count{0};

@@ -9,7 +9,9 @@ template <memory_order Enter = memory_order_acquire, memory_order Leave = memory
 class SpinLock {
  public:
   void lock() {
-    while (held_.exchange(true, Enter)) await(held_, [](bool held) { return !held; }, memory_order_relaxed);
+    while (held_.exchange(true, Enter))
+      await(
+          held_, [](bool held) { return !held; }, memory_order_relaxed);
   }
   void unlock() { held_.store(false, Leave); }
 
@@ -22,7 +24,8 @@ class TicketLock {
  public:
   void lock() {
     const int ticket = next_.fetch_add(1, memory_order_relaxed);
-    await(serving_, [ticket](int serving) { return serving == ticket; }, Enter);
+    await(
+        serving_, [ticket](int serving) { return serving == ticket; }, Enter);
   }
   void unlock() { serving_.store(serving_.load(memory_order_relaxed) + 1, Leave); }
 
@@ -45,14 +48,17 @@ class McsLock {
     if (before == nullptr) return;
     node.locked.store(true, memory_order_relaxed);
     before->next.store(&node, memory_order_release);
-    await(node.locked, [](bool locked) { return !locked; }, Enter);
+    await(
+        node.locked, [](bool locked) { return !locked; }, Enter);
   }
   void unlock(Node& node) {
     Node* next = node.next.load(memory_order_acquire);
     if (next == nullptr) {
       Node* expected = &node;
-      if (tail_.compare_exchange_strong(expected, nullptr, memory_order_release, memory_order_relaxed)) return;
-      next = await(node.next, [](Node* successor) { return successor != nullptr; }, memory_order_acquire);
+      if (tail_.compare_exchange_strong(expected, nullptr, memory_order_release, memory_order_relaxed))
+        return;
+      next = await(
+          node.next, [](Node* successor) { return successor != nullptr; }, memory_order_acquire);
     }
     next->locked.store(false, Leave);
   }

@@ -36,7 +36,8 @@ class TreiberStack {
   Node* pop() {
     Node* head = head_.load(Take);
     while (head != nullptr) {
-      Node* next = head->next.get();  // <-- TreiberPublishedRelaxed, TreiberTakenRelaxed, TreiberFreesWhatItPops
+      Node* next =
+          head->next.get();  // <-- TreiberPublishedRelaxed, TreiberTakenRelaxed, TreiberFreesWhatItPops
       if (head_.compare_exchange_weak(head, next, Take, Take)) return head;
     }
     return nullptr;

@@ -1,7 +1,8 @@
 // Programs that the checker must report, by kind and line.
 //
 // The line that the report of TEST(Wrong, Name) has to name ends in the comment `// <-- Name`; several names
-// are separated by commas. Of a race both accesses are so marked, of a stuck run every wait that it is stuck in.
+// are separated by commas. Of a race both accesses are so marked, of a stuck run every wait that it is stuck
+// in.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -42,10 +43,12 @@ inline void expect_wrong(Verdict expected, const std::function<void()>& body, Op
   const Result result = check(options, body);
   ASSERT_EQ(result.verdict, expected) << summary(result) << '\n' << result.report;
   EXPECT_TRUE(marked(result.where, name))
-      << "reported at " << result.where.file << ':' << result.where.line << '\n' << result.report;
+      << "reported at " << result.where.file << ':' << result.where.line << '\n'
+      << result.report;
   if (expected == Verdict::race) {
     EXPECT_TRUE(marked(result.other, name))
-        << "the other access at " << result.other.file << ':' << result.other.line << '\n' << result.report;
+        << "the other access at " << result.other.file << ':' << result.other.line << '\n'
+        << result.report;
   }
   EXPECT_FALSE(result.message.empty());
   EXPECT_FALSE(result.report.empty());

@@ -43,12 +43,13 @@ TEST(Wrong, BarrierArrivedRelaxed) {
     atomic<int> missing{2};
     atomic<bool> open{false};
     var<int> written[2] = {0, 0};
+    const auto is_true = [](bool value) { return value; };
     const auto work = [&](int me) {
       written[me].set(1);  // <-- BarrierArrivedRelaxed
       if (missing.fetch_sub(1, memory_order_relaxed) == 1) {
         open.store(true, memory_order_release);
       } else {
-        await(open, [](bool value) { return value; }, memory_order_acquire);
+        await(open, is_true, memory_order_acquire);
       }
       written[1 - me].get();  // <-- BarrierArrivedRelaxed
     };
@@ -70,7 +71,8 @@ TEST(Wrong, CellClaimedTwice) {
   });
 }
 
-// A rundown gate of two words: enter looks at the flag, close looks at the counter, and each misses the other.
+// A rundown gate of two words: enter looks at the flag, close looks at the counter, and each misses the
+// other.
 TEST(Wrong, GateOfFlagAndCounter) {
   expect_wrong(Verdict::race, [] {
     atomic<bool> closed{false};

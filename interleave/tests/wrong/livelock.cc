@@ -7,8 +7,9 @@ namespace {
 TEST(Wrong, AwaitNeverStored) {
   expect_wrong(Verdict::livelock, [] {
     atomic<int> value{0};
+    const auto is_two = [](int now) { return now == 2; };
     parallel([&] { value.store(1, memory_order_relaxed); },
-             [&] { await(value, [](int now) { return now == 2; }, memory_order_relaxed); });  // <-- AwaitNeverStored
+             [&] { await(value, is_two, memory_order_relaxed); });  // <-- AwaitNeverStored
   });
 }
 
@@ -41,7 +42,8 @@ TEST(Wrong, TicketNeverServed) {
     const auto work = [&](bool gives_up) {
       const int ticket = next.fetch_add(1, memory_order_relaxed);
       if (gives_up) return;
-      await(serving, [=](int now) { return now == ticket; }, memory_order_acquire);  // <-- TicketNeverServed
+      const auto served = [ticket](int now) { return now == ticket; };
+      await(serving, served, memory_order_acquire);  // <-- TicketNeverServed
       serving.store(ticket + 1, memory_order_release);
     };
     parallel([&] { work(true); }, [&] { work(false); });

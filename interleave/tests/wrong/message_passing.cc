@@ -136,6 +136,7 @@ TEST(Wrong, WaitRelaxed) {
 
 TEST(Wrong, AwaitRelaxed) {
   expect_wrong(Verdict::race, [] {
+    const auto is_two = [](int now) { return now == 2; };
     atomic<int> stage{0};
     var<int> data = 0;
     parallel(
@@ -144,7 +145,7 @@ TEST(Wrong, AwaitRelaxed) {
           stage.store(2, memory_order_release);
         },
         [&] {
-          await(stage, [](int now) { return now == 2; }, memory_order_relaxed);
+          await(stage, is_two, memory_order_relaxed);
           data.set(2);  // <-- AwaitRelaxed
         });
   });

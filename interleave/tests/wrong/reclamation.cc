@@ -23,7 +23,9 @@ TEST(Wrong, ReferenceTakenTooLate) {
         [=] {
           if (object->references.load(memory_order_acquire) == 0) return;  // <-- ReferenceTakenTooLate
           object->references.fetch_add(1, memory_order_acquire);           // <-- ReferenceTakenTooLate
-          if (object->references.fetch_sub(1, memory_order_acq_rel) == 1) delete object;  // <-- ReferenceTakenTooLate
+          const int before =
+              object->references.fetch_sub(1, memory_order_acq_rel);  // <-- ReferenceTakenTooLate
+          if (before == 1) delete object;
         });
   });
 }
@@ -39,7 +41,8 @@ TEST(Wrong, HazardPointerWithoutAFence) {
           Object* found = shared.load(memory_order_relaxed);
           if (found == nullptr) return;
           hazard.store(found, memory_order_release);
-          if (shared.load(memory_order_acquire) == found) found->value.get();  // <-- HazardPointerWithoutAFence
+          if (shared.load(memory_order_acquire) == found)
+            found->value.get();  // <-- HazardPointerWithoutAFence
           hazard.store(nullptr, memory_order_release);
         },
         [&] {
@@ -55,6 +58,7 @@ TEST(Wrong, RcuLikeAcquireRelease) {
   expect_wrong(Verdict::use_after_free, [] {
     atomic<Object*> current{new Object(1)};
     atomic<int> readers{0};
+    const auto none = [](int count) { return count == 0; };
     parallel(
         [&] {
           readers.store(1, memory_order_release);
@@ -63,7 +67,7 @@ TEST(Wrong, RcuLikeAcquireRelease) {
         },
         [&] {
           const Object* old = current.exchange(new Object(2), memory_order_acq_rel);
-          await(readers, [](int count) { return count == 0; }, memory_order_acquire);
+          await(readers, none, memory_order_acquire);
           delete old;
         });
     delete current.load(memory_order_relaxed);
@@ -135,7 +139,8 @@ TEST(Wrong, PushThatOverwrites) {
       head.store(node, memory_order_release);
     };
     parallel(push, push);
-    for (Node* node = head.load(memory_order_relaxed); node != nullptr;) delete std::exchange(node, node->next);
+    for (Node* node = head.load(memory_order_relaxed); node != nullptr;)
+      delete std::exchange(node, node->next);
   });
 }
 
@@ -175,7 +180,8 @@ TEST(Wrong, AbaThroughTheAllocator) {
               Node* mine = current.load(memory_order_acquire);
               seen = 1;  // what it believes the value to be
               auto* fresh = new Node(3);
-              replaced = current.compare_exchange_strong(mine, nullptr, memory_order_acq_rel, memory_order_acquire);
+              replaced =
+                  current.compare_exchange_strong(mine, nullptr, memory_order_acq_rel, memory_order_acquire);
               if (replaced) {
                 INTERLEAVE_EXPECT(mine->value == seen);  // <-- AbaThroughTheAllocator
                 delete mine;

@@ -33,8 +33,8 @@ TEST(Wrong, TreiberFreesWhatItPops) {
   });
 }
 
-// The first popper reads head and next and pauses; the second pops both nodes and pushes the first one again: the
-// exchange of head succeeds, and the second node, long gone, is the head.
+// The first popper reads head and next and pauses; the second pops both nodes and pushes the first one again:
+// the exchange of head succeeds, and the second node, long gone, is the head.
 TEST(Wrong, TreiberAba) {
   expect_wrong(Verdict::assertion, [] {
     TreiberStack<memory_order_release, memory_order_acquire, TreiberReusedNode> stack;

@@ -71,8 +71,8 @@ TEST(Wrong, ReferenceCountRelaxed) {
     atomic<int> references{2};
     var<int> data = 0;
     const auto release = [&] {
-      data.get();                                                                   // <-- ReferenceCountRelaxed
-      if (references.fetch_sub(1, memory_order_relaxed) == 1) data.set(-1);         // <-- ReferenceCountRelaxed
+      data.get();                                                            // <-- ReferenceCountRelaxed
+      if (references.fetch_sub(1, memory_order_relaxed) == 1) data.set(-1);  // <-- ReferenceCountRelaxed
     };
     parallel(release, release);
   });
