@@ -3,6 +3,7 @@ file(GLOB interleave_examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*
 foreach(source ${interleave_examples})
   cmake_path(GET source STEM name)
   add_executable(interleave_example_${name} ${source})
+  target_compile_options(interleave_example_${name} PRIVATE -g1)  # reports name lines
   target_link_libraries(interleave_example_${name} PRIVATE interleave::interleave interleave_compile)
   if(INTERLEAVE_TESTS)
     add_test(NAME interleave.examples.${name} COMMAND interleave_example_${name})

@@ -17,6 +17,7 @@ function(interleave_gtest program library)
   endif()
   add_executable(${program} ${ARGN})
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_compile_options(${program} PRIVATE -g1)  # reports name lines
   target_compile_definitions(${program} PRIVATE INTERLEAVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${program} PRIVATE ${library} GTest::gmock GTest::gtest GTest::gmock_main interleave_compile)
   gtest_discover_tests(${program}

@@ -22,6 +22,7 @@ enum class Verdict : std::uint8_t {
   deadlock,          // every thread left waits for another one
   livelock,          // a loop waits for a value that nobody is going to store
   lost_wakeup,       // a thread sleeps although it was to be woken: the notification came too early, or never
+  crash,             // an invalid memory access, a division by zero, abort
   misuse,            // an operation that its contract forbids: unlocking a mutex of another thread, say
   nondeterministic,  // the test did not do the same when it was run the same way again
   limit,             // the test needs more than the checker has: threads, memory for one run

@@ -20,6 +20,7 @@ enum class Kind : std::uint8_t {
   unlock,
   notify,  // of an atomic's waiters
   choice,
+  fork,  // of the process: value 0 in the parent, 1 in the child
 };
 
 /// Orders by strength where they compare. `plain` is not atomic: it synchronises with nothing and races.

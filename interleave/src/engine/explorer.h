@@ -9,8 +9,11 @@
 #pragma once
 
 #include <array>
+#include <set>
+#include <string>
 
 #include "engine/consistency.h"
+#include "engine/fingerprint.h"
 #include "engine/graph.h"
 #include "engine/random.h"
 #include "engine/stack.h"
@@ -66,7 +69,9 @@ class Explorer {
   bool out_of_memory() const noexcept { return out_of_memory_; }
   /// The last event's source leaves no place for its write: nothing follows but what it has revisited.
   bool abandoned() const noexcept { return abandoned_; }
-  void start_run() noexcept { abandoned_ = false; }
+  void start_run() noexcept { abandoned_ = newest_only_ = false; }
+  /// The rest of the run is that of a child process: one thread, which sees memory as it was left.
+  void take_newest_only() noexcept { newest_only_ = true; }
   void push_graph() { push(graph); }
 
   int add(Kind kind, int thread, const Frontier<W>& from, Order order);
@@ -74,6 +79,7 @@ class Explorer {
   int add_read(int thread, const Frontier<W>& from, const Read& read);
   int add_try_lock(int thread, const Frontier<W>& from, const Read& read);
   int add_unlock(int thread, const Frontier<W>& from, int lock);
+  int add_fork(int thread, const Frontier<W>& from);
   int add_choice(int thread, const Frontier<W>& from, int count);
   /// What follows from the source of an event that was revisited, or pushed as an alternative.
   void finish(int e, const Read& read);
@@ -99,6 +105,7 @@ class Explorer {
   bool consistent(const Graph<W>& of) {
     return model_ == Model::sc ? consistency_.sc(of) : consistency_.psc(of);
   }
+  void push_cuts(int fork, const Mask& least, const Mask& most);
   bool consistent_with_write(Graph<W>& of, int e);
   void push(const Graph<W>& what);
   int pick(int count, Adding what) {
@@ -110,6 +117,8 @@ class Explorer {
   Chooser* chooser_ = nullptr;
   bool out_of_memory_ = false;
   bool abandoned_ = false;
+  bool newest_only_ = false;
+  std::set<std::string> cuts_;  // at forks, that have been explored
   Consistency<W> consistency_;
   Graph<W> scratch_;
   std::array<Alternative, 2 * 64 * W + 64> alternatives_;

@@ -41,6 +41,52 @@ int Explorer<W>::add_choice(int thread, const Frontier<W>& from, int count) {
   return e;
 }
 
+/// The parent's side; the child's, with the others at each point they can have been at, is for later runs.
+template <int W>
+int Explorer<W>::add_fork(int thread, const Frontier<W>& from) {
+  const int e = graph.add(Kind::fork, thread, from, Order::relaxed);
+  graph[e].choice = 2;
+  alternatives_[0] = {0, 0, false};
+  alternatives_[1] = {0, 1, false};
+  if (chooser_ != nullptr) {
+    graph[e].value = static_cast<std::uint64_t>(pick(2, Adding::choice));
+    return e;
+  }
+  Mask needed = from.porf;
+  needed.set(e);
+  push_cuts(e, needed, graph.all());
+  return e;
+}
+
+/// All parts of the graph between two, both closed under dependency.
+template <int W>
+void Explorer<W>::push_cuts(int fork, const Mask& least, const Mask& most) {
+  int last = kNone;
+  (most - least).each([&](int e) {
+    // One that nothing in the larger part depends on can be taken away.
+    if (!most.some([&](int f) { return graph[f].porf.has(e); })) last = e;
+  });
+  if (last == kNone) {
+    const bool waiting = most.some([&](int e) {  // for an unlock: its lock has not happened
+      return graph.awaited_owner(e) >= 0 &&
+             (graph.awaited_unlock(e) < 0 || !most.has(graph.awaited_unlock(e)));
+    });
+    if (waiting) return;
+    scratch_.copy_kept(graph, most, fork);
+    const int copy = most.rank(fork);
+    scratch_[copy].value = 1;
+    for (int e = 0; e < scratch_.size(); ++e) scratch_[e].unplaced = false;
+    if (cuts_.insert(fingerprint(scratch_)).second) push(scratch_);
+    return;
+  }
+  Mask without = most;
+  without.clear(last);
+  push_cuts(fork, least, without);
+  Mask with = least | graph[last].porf;
+  with.set(last);
+  push_cuts(fork, with, most);
+}
+
 template <int W>
 int Explorer<W>::add_store(int thread, const Frontier<W>& from, int location, std::uint64_t value,
                            Order order) {
@@ -52,7 +98,7 @@ int Explorer<W>::add_store(int thread, const Frontier<W>& from, int location, st
   revisit_from(e, kNone);
 
   const int newest = graph.at(location).count;
-  const int floor = graph.floor(location, from.hb);
+  const int floor = newest_only_ ? newest - 1 : graph.floor(location, from.hb);
   int count = 0;
   for (int place = newest; place > floor; --place) {
     if (graph.bound(location, place)) continue;
@@ -176,7 +222,7 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
   location.reads.set(e);
 
   const int newest = location.count - 1;
-  const int floor = graph.floor(read.location, from.hb);
+  const int floor = newest_only_ ? newest : graph.floor(read.location, from.hb);
   int count = 0;
   int blocked = kNone - 1;  // the place whose value blocks; only the newest one is explored
   for (int place = newest; place >= floor && place >= -1; --place) {

@@ -242,6 +242,8 @@ class Graph {
 
   void copy_kept(const Graph& from, const Mask& kept, int last_step);
   std::size_t bytes() const noexcept;
+  /// Of a saved graph.
+  static std::size_t saved_bytes(const std::byte* from) noexcept;
   void save(std::byte* to) const noexcept;
   void load(const std::byte* from) noexcept;
 
@@ -313,6 +315,7 @@ struct SavedLocation {
 };
 struct SavedGraph {
   std::uint16_t size, steps, locations, unused;
+  std::uint64_t bytes;
 };
 }  // namespace detail
 
@@ -332,7 +335,7 @@ void Graph<W>::save(std::byte* to) const noexcept {
     to += bytes;
   };
   const detail::SavedGraph head{static_cast<std::uint16_t>(size_), static_cast<std::uint16_t>(steps_),
-                                static_cast<std::uint16_t>(active_count_), 0};
+                                static_cast<std::uint16_t>(active_count_), 0, bytes()};
   put(&head, sizeof(head));
   put(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   put(schedule_, static_cast<std::size_t>(steps_));
@@ -344,6 +347,13 @@ void Graph<W>::save(std::byte* to) const noexcept {
     put(&entry.writes, sizeof(Mask));
     put(entry.order, entry.count);
   }
+}
+
+template <int W>
+std::size_t Graph<W>::saved_bytes(const std::byte* from) noexcept {
+  detail::SavedGraph head;
+  std::memcpy(&head, from, sizeof(head));
+  return head.bytes;
 }
 
 template <int W>

@@ -19,6 +19,7 @@ bool Explorer<W>::maximal(int e, int w, const Mask& past) const {
     case Kind::create:
     case Kind::exit:
     case Kind::notify: return true;
+    case Kind::fork:
     case Kind::choice: return event.value == 0;
     case Kind::unlock:
       // A try_lock that succeeded because of it.
@@ -60,7 +61,7 @@ bool Explorer<W>::may_revisit(int w, int r, Mask& kept) const {
 /// it goes if it is an rmw, kNone if it is a store.
 template <int W>
 void Explorer<W>::revisit_from(int w, int place) {
-  if (chooser_ != nullptr) return;
+  if (chooser_ != nullptr || newest_only_) return;
   Mask reads = graph.at(graph[w].location).reads - graph[w].porf;
   reads.clear(w);
   reads.each([&](int r) { revisit(w, r, place); });

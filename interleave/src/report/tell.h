@@ -102,6 +102,7 @@ class Teller {
       case Kind::create: return "starts thread " + std::to_string(event.location);
       case Kind::exit: return "ends";
       case Kind::fence: return std::string("fence ") + order_name(event.order);
+      case Kind::fork: return event.value == 0 ? "fork, goes on as the parent" : "fork, goes on as the child";
       case Kind::choice:
         return "chooses " + std::to_string(event.value) + " of " + std::to_string(event.choice);
       case Kind::notify:

@@ -4,7 +4,8 @@ namespace interleave {
 namespace {
 
 std::size_t slot_of(const void* address, std::size_t size) {
-  return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15) >> 32) & (size - 1);
+  return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15) >> 32) &
+         (size - 1);
 }
 
 }  // namespace

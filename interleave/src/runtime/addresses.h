@@ -24,15 +24,15 @@ class Addresses {
 
   /// Notes that an object is made at the address; how many the run has made there by now.
   std::uint16_t made(const void* address, std::uint32_t run, Where where);
-  /// The location of the object made there as number `incarnation`, 0 if before the run; -1 when there are no more
-  /// locations.
+  /// The location of the object made there as number `incarnation`, 0 if before the run; -1 when there are no
+  /// more locations.
   int location(const void* address, std::uint16_t incarnation, int limit);
 
   const Object& object(int location) const { return objects_[static_cast<std::size_t>(location)]; }
 
  private:
-  /// What is known of an address. The locations of the first object of a run there stand here, those of others
-  /// in a map: hardly any test makes two.
+  /// What is known of an address. The locations of the first object of a run there stand here, those of
+  /// others in a map: hardly any test makes two.
   struct Entry {
     const void* address = nullptr;
     std::uint32_t run = 0;

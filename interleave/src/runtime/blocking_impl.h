@@ -268,24 +268,4 @@ unsigned Runner<W>::choose(unsigned count, Where where) {
   return static_cast<unsigned>(graph()[e].value);
 }
 
-template <int W>
-int Runner<W>::process_fork(Where where) {
-  for (auto hook = fork_hooks_[0].rbegin(); hook != fork_hooks_[0].rend(); ++hook) (*hook)();
-  const bool child = choose(2, where) == 1;
-  if (child) {
-    const Inside inside;
-    fail(Verdict::limit, "fork: the child's side is not explored", where, {});
-  }
-  for (auto* hook : fork_hooks_[1]) hook();
-  return 1;
-}
-
-template <int W>
-void Runner<W>::process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
-  const Inside inside;
-  if (prepare != nullptr) fork_hooks_[0].push_back(prepare);
-  if (parent != nullptr) fork_hooks_[1].push_back(parent);
-  if (child != nullptr) fork_hooks_[2].push_back(child);
-}
-
 }  // namespace interleave

@@ -45,7 +45,7 @@ Ending Runner<W>::judge_stuck() {
   std::string who;
   for (int t = 0; t < thread_count_; ++t) {
     const ThreadState<W>& thread = threads_[t];
-    if (thread.state != State::waiting && thread.state != State::stuck) continue;
+    if ((thread.state != State::waiting && thread.state != State::stuck) || (forked_ >> t & 1) != 0) continue;
     if (thread.state == State::waiting && thread.wait == Wait::unlock && thread.soft) return Ending::blocked;
     Access access = thread.waits_by;
     int location = thread.awaited;
@@ -98,7 +98,7 @@ template <int W>
 Ending Runner<W>::judge_complete() {
   if (plain_events_) plain_race_ = plain_events_race();
   if (atomic_waits_ && notification_missing()) return Ending::failed;
-  if (options_.leaks && memory_.live() != 0) {
+  if (options_.leaks && forked_ == 0 && memory_.live() != 0) {
     const Memory::Block* block = memory_.any_live();
     failure_.where = block->allocated_at;
     return failed(Verdict::leak,

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <memory>
-#include <unordered_set>
+#include <string>
+#include <vector>
 
 #include "interleave/check.h"
 
@@ -37,6 +37,12 @@ class GraphView {
   /// Writes in modification order; empty if the object was not written.
   virtual std::vector<Name> order(const void* address) const = 0;
 };
+
+/// One check with an engine for runs of up to 64 * W events; false when runs need more, and the result says
+/// nothing. Nothing to replay: an empty string.
+template <int W>
+bool explore_with(const Options& options, const std::function<void()>& body, Observer* observer,
+                  const std::string& replay, Result& result, bool& race);
 
 /// check, with what the program interleave needs besides.
 Result explore(const Options& options, const std::function<void()>& body, Observer* observer,

@@ -81,7 +81,7 @@ Script script_of(const Graph<W>& graph, const Bits<W>& kept) {
       for (int place = event.place - 1; place >= 0; --place) {
         if (step.other = step_of[location.order[place]]; step.other >= 0) break;
       }
-    } else if (event.kind == Kind::choice) {
+    } else if (event.kind == Kind::choice || event.kind == Kind::fork) {
       step.given = true;
       step.choice = static_cast<int>(event.value);
     }

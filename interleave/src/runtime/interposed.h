@@ -1,9 +1,12 @@
 // What runs see of the C++ library's ends of the world.
 #pragma once
 
+#include <signal.h>
+
 namespace interleave {
 
-/// While it lives, std::terminate fails the run. assert and throw go through the checker all the time.
+/// While it lives, std::terminate and the signals of a crash fail the run. assert and throw go through the
+/// checker all the time.
 ///
 /// Thread safety: one at a time.
 class Interposed {
@@ -14,7 +17,10 @@ class Interposed {
   Interposed& operator=(const Interposed&) = delete;
 
  private:
+  static constexpr int kSignals = 5;
   void (*before_)();
+  struct sigaction actions_[kSignals];
+  stack_t stack_;
 };
 
 }  // namespace interleave

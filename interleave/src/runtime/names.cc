@@ -17,6 +17,7 @@ const char* name(Verdict verdict) noexcept {
     case Verdict::deadlock: return "deadlock";
     case Verdict::livelock: return "livelock";
     case Verdict::lost_wakeup: return "lost wake-up";
+    case Verdict::crash: return "crash";
     case Verdict::misuse: return "misuse";
     case Verdict::nondeterministic: return "non-deterministic test";
     case Verdict::limit: return "limit";

@@ -208,7 +208,14 @@ void Runner<W>::thread_yield(Where where) {
     }
     return true;
   };
-  if (same()) stay_stuck();
+  if (same()) {
+    if (steering_ == nullptr) stay_stuck();
+    if (steering_->waits(current_)) {  // runs that are chosen one by one go on when something has changed
+      self().waits_by = Access::await_code;
+      self().look_again = false;
+      wait_for(Wait::value, graph()[spin.now.events[spin.now.count - 1]].location);
+    }
+  }
   spin.last = spin.now;
   spin.last.where = where;
   spin.now.count = 0;

@@ -82,7 +82,8 @@ const PlainAccess* Races::forget(std::uintptr_t address, std::size_t bytes, std:
     return nullptr;
   }
   for (std::uintptr_t number = first; number <= last; ++number) {
-    for (std::size_t i = slot_of(number, table_.size()); table_[i].run == run_; i = (i + 1) & (table_.size() - 1)) {
+    for (std::size_t i = slot_of(number, table_.size()); table_[i].run == run_;
+         i = (i + 1) & (table_.size() - 1)) {
       if (table_[i].number != number) continue;
       if (const PlainAccess* user = check(table_[i])) return user;
       break;

@@ -27,6 +27,7 @@ Ending Runner<W>::run() {
   failure_ = Failure();
   if (tracing_) forget_remembered();
   explorer.start_run();
+  for (auto& hooks : fork_hooks_) hooks.clear();
   races_.start_run();
   memory_.start_run();
   for (int t = 0; t < thread_count_; ++t) threads_[t].state = State::unused;
@@ -190,25 +191,32 @@ bool Runner<W>::satisfied(const ThreadState<W>& thread) noexcept {
       return unlock >= 0 && done_.has(unlock);
     }
     case Wait::value: return thread.look_again;
+    case Wait::others: return thread.look_again;
   }
   return false;
 }
 
 template <int W>
 std::uint32_t Runner<W>::ready_threads() noexcept {
-  std::uint32_t ready = 0, looking = 0;
+  std::uint32_t ready = 0, looking = 0, last = 0;
   for (int t = 0; t < thread_count_; ++t) {
     const ThreadState<W>& thread = threads_[t];
     if ((forked_ >> t & 1) != 0) continue;
-    if (thread.state == State::ready ||
-        (thread.state == State::waiting && thread.wait != Wait::value && satisfied(thread))) {
+    if (thread.state == State::waiting && thread.wait == Wait::others) {
+      last |= std::uint32_t{1} << t;
+    } else if (thread.state == State::ready ||
+               (thread.state == State::waiting && thread.wait != Wait::value && satisfied(thread))) {
       ready |= std::uint32_t{1} << t;
     } else if (thread.state == State::waiting && thread.wait == Wait::value && satisfied(thread)) {
       looking |= std::uint32_t{1} << t;
     }
   }
   // Whoever waits for a value looks when nobody else can do anything: it then sees all that was stored.
-  return ready != 0 ? ready : looking;
+  if (ready != 0 || looking != 0) return ready != 0 ? ready : looking;
+  for (int t = 0; t < thread_count_; ++t) {
+    if ((last >> t & 1) != 0) threads_[t].look_again = true;
+  }
+  return last;
 }
 
 /// Runs another thread, if there is one that can; else the run is over.

@@ -22,6 +22,7 @@ enum class Wait : std::uint8_t {
   exit,    // of a thread
   unlock,  // by the owner before
   value,   // of a location
+  others,  // none of them can go on
 };
 
 struct Slot {
