@@ -130,8 +130,8 @@ def compare(program: str, programs: int, seed: int, jobs: int, limit: int, only:
                 if shown < 10:
                     report(program, model, threads, complaint, limit)
                 shown += 1
-            if os.isatty(sys.stderr.fileno()):
-                print(f"\r{tally.programs} programs", end="", file=sys.stderr)
+            if tally.programs % 1000 < BATCH:
+                print(f"{tally.programs} programs, {len(tally.differences)} differ", file=sys.stderr, flush=True)
     print(f"seed {seed}: {tally.programs} programs, {tally.graphs} graphs, {tally.large} programs of 100 graphs or more, "
           f"{tally.racy} with a race, {tally.replaced} too large and replaced; {len(tally.differences)} differ; "
           f"{time.monotonic() - begin:.0f} s")
