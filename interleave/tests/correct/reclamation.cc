@@ -40,7 +40,9 @@ TEST(Correct, HazardPointer) {
           Object* found = shared.load(memory_order_relaxed);
           hazard.store(found, memory_order_relaxed);
           interleave::atomic_thread_fence(memory_order_seq_cst);
-          if (shared.load(memory_order_acquire) == found) INTERLEAVE_EXPECT(found->value.get() == 1);
+          if (shared.load(memory_order_acquire) == found && found != nullptr) {
+            INTERLEAVE_EXPECT(found->value.get() == 1);
+          }
           hazard.store(nullptr, memory_order_release);
         },
         [&] {

@@ -28,11 +28,9 @@ RACES = "runtime/races.cc"
 
 AXIOMS = [
     Mutant("coherence-reads", ADDING,
-           "const int floor = graph.floor(read.location, from.hb);\n  int count = 0;\n  int blocked",
-           "const int floor = kNone;\n  int count = 0;\n  int blocked",
+           "const int floor = newest_only_ ? newest : graph.floor(read.location, from.hb);", "const int floor = kNone;",
            "a read may go back behind what happens before it"),
-    Mutant("coherence-writes", ADDING, "const int floor = graph.floor(location, from.hb);\n  int count = 0;\n  for (int place = newest; place > floor",
-           "const int floor = kNone;\n  int count = 0;\n  for (int place = newest; place > floor",
+    Mutant("coherence-writes", ADDING, "const int floor = newest_only_ ? newest - 1 : graph.floor(location, from.hb);", "const int floor = kNone;",
            "a write may go before writes that happen before it"),
     Mutant("coherence-of-reads-seen", GRAPH, "if (source >= 0 && events_[source].place > place) place = events_[source].place;",
            "(void)source;", "what a thread has read, it need not have read later (CoRR, CoRW)"),
@@ -176,7 +174,7 @@ WAITING = [
     Mutant("slot-hooks", RUNNING, "if (slots[i].hook != nullptr) slots[i].hook(slots[i].value);", "", "slots' hooks do not run"),
     Mutant("slot-rounds", RUNNING, "constexpr int kRounds = 4;", "constexpr int kRounds = 1;", "slots set by hooks are forgotten"),
     Mutant("slot-order", RUNNING, "for (int i = count; i-- > 0;) {", "for (int i = 0; i < count; ++i) {", "slots' hooks run in the order of setting"),
-    Mutant("spinning", OPERATIONS, "if (same()) stay_stuck();", "(void)same;", "a loop that goes round in vain goes on"),
+    Mutant("spinning", OPERATIONS, "if (steering_ == nullptr) stay_stuck();", "", "a loop that goes round in vain goes on"),
     Mutant("spinning-on-the-newest", ENDING, "if (graph().place(load.source) != graph().at(load.location).count - 1) return Ending::blocked;",
            "(void)load;", "a loop that has not seen the newest value counts as a livelock"),
     Mutant("stuck-but-served", ENDING, "} else if (explorer.would_go_on(e)) {", "} else if (false) {",
@@ -195,7 +193,7 @@ DETECTION = [
            "if (overlap && !past && earlier.write) return &earlier;", "a write does not race with an earlier read"),
     Mutant("races-of-bytes", RACES, "if (overlap && !past", "if (!past", "accesses to neighbouring bytes race"),
     Mutant("races-forgotten", RACES, "(access.write || !earlier.write);", "true;", "a read hides an earlier write"),
-    Mutant("leaks", ENDING, "if (options_.leaks && memory_.live() != 0) {", "if (false) {", "memory may be left"),
+    Mutant("leaks", ENDING, "if (options_.leaks && forked_ == 0 && memory_.live() != 0) {", "if (false) {", "memory may be left"),
     Mutant("litmus-races", ENDING, "f != e && !graph()[f].hb.has(e);", "f != e && f < 0;", "plain accesses of litmus programs do not race"),
 ]
 
