@@ -34,8 +34,8 @@ TEST(Wrong, IndependentReadersDisagree) {
                seen[2] = y.load(memory_order_acquire);
                seen[3] = x.load(memory_order_acquire);
              });
-    INTERLEAVE_EXPECT(
-        !(seen[0] == 1 && seen[1] == 0 && seen[2] == 1 && seen[3] == 0));  // <-- IndependentReadersDisagree
+    const bool disagree = seen[0] == 1 && seen[1] == 0 && seen[2] == 1 && seen[3] == 0;
+    INTERLEAVE_EXPECT(!disagree);  // <-- IndependentReadersDisagree
   });
 }
 
