@@ -10,6 +10,8 @@ include(GoogleTest)
 find_program(INTERLEAVE_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
 find_program(INTERLEAVE_PYTHON NAMES python3 REQUIRED)
 
+add_custom_target(interleave_gtests)
+
 # interleave_gtest(program library sources...)
 function(interleave_gtest program library)
   if(NOT ARGN)
@@ -17,9 +19,11 @@ function(interleave_gtest program library)
   endif()
   add_executable(${program} ${ARGN})
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
-  target_compile_options(${program} PRIVATE -g1)  # reports name lines
+  target_compile_options(${program} PRIVATE
+    -g1 $<$<CONFIG:Release>:-O1>)  # reports name lines; the tests' own code need not be fast to run
   target_compile_definitions(${program} PRIVATE INTERLEAVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${program} PRIVATE ${library} GTest::gmock GTest::gtest GTest::gmock_main interleave_compile)
+  add_dependencies(interleave_gtests ${program})
   gtest_discover_tests(${program}
     DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX ${program}. PROPERTIES LABELS interleave TIMEOUT 600)
 endfunction()

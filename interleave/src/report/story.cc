@@ -19,36 +19,36 @@ std::string format(const Story& story) {
     text += std::string("  and ") + story.other.file + ":" + std::to_string(story.other.line) + "\n";
   text += "\n";
 
-  // Threads that did nothing but start and end take no room.
+  // Threads that did nothing but start and end take no room; the place of each step stands at the right.
   constexpr std::size_t kGap = 2, kLeast = 10;
   std::vector<std::size_t> width(static_cast<std::size_t>(story.threads), 0);
-  std::vector<std::string> cells;
   for (const Deed& deed : story.deeds) {
-    std::string cell = deed.what;
-    if (const std::string place = short_place(deed.where); !place.empty()) cell += "  " + place;
     std::size_t& widest = width[static_cast<std::size_t>(deed.thread)];
-    widest = std::max({widest, cell.size() + kGap, kLeast});
-    cells.push_back(std::move(cell));
+    widest = std::max({widest, deed.what.size() + kGap, kLeast});
   }
-  const auto rtrim = [](std::string line) {
-    line.erase(line.find_last_not_of(' ') + 1);
-    return line + "\n";
-  };
-  std::string head = "  step  ";
+  std::size_t all = 0;
+  std::string head = "     #  ";
   for (std::size_t t = 0; t < width.size(); ++t) {
     if (width[t] == 0) continue;
     std::string title = t == 0 ? "the body" : "thread " + std::to_string(t);
     title.resize(width[t], ' ');
     head += title;
+    all += width[t];
   }
+  const auto rtrim = [](std::string line) {
+    line.erase(line.find_last_not_of(' ') + 1);
+    return line + "\n";
+  };
   text += rtrim(head);
-  for (std::size_t i = 0; i < story.deeds.size(); ++i) {
-    const Deed& deed = story.deeds[i];
-    std::string number = std::to_string(deed.step);
+  for (const Deed& deed : story.deeds) {
+    const std::string number = std::to_string(deed.step);
     std::string line = (deed.failed ? "  >" : "   ") +
                        std::string(number.size() < 3 ? 3 - number.size() : 0, ' ') + number + "  ";
+    const std::size_t begin = line.size();
     for (int t = 0; t < deed.thread; ++t) line += std::string(width[static_cast<std::size_t>(t)], ' ');
-    text += rtrim(line + cells[i]);
+    line += deed.what;
+    line.resize(std::max(line.size(), begin + all), ' ');
+    text += rtrim(line + short_place(deed.where));
   }
   if (!story.objects.empty()) text += "\n";
   for (const std::string& object : story.objects) text += "  " + object + "\n";

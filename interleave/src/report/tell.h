@@ -21,7 +21,8 @@ class Teller {
     std::vector<Where> places;
     for (int i = 0; i < graph_.steps(); ++i) {
       places.push_back(runner_.where(graph_.step(i)));
-      step_of_[graph_.step(i)] = i + 1;
+      if (graph_[graph_.step(i)].kind != Kind::exit) ++last_step_;
+      step_of_[graph_.step(i)] = last_step_;
     }
     places.push_back(failure.where);
     places.push_back(failure.other);
@@ -35,12 +36,13 @@ class Teller {
     story.where = places.back();
     places.pop_back();
     if (story.other.line == 0 && failure.other_event >= 0)
-      story.other = places[static_cast<std::size_t>(step_of_[failure.other_event] - 1)];
+      story.other = place_of_event(places, failure.other_event);
     for (int i = 0; i < graph_.steps(); ++i) {
       const int e = graph_.step(i);
       story.threads = std::max(story.threads, graph_[e].thread + 1);
       if (graph_[e].kind == Kind::exit) continue;
-      story.deeds.push_back({i + 1, graph_[e].thread, deed(e), places[static_cast<std::size_t>(i)], false});
+      story.deeds.push_back(
+          {step_of_[e], graph_[e].thread, deed(e), places[static_cast<std::size_t>(i)], false});
     }
     story.threads = std::max(story.threads, failure.thread + 1);
     for (int t = 0; t < kMaxThreads; ++t) {
@@ -50,30 +52,36 @@ class Teller {
           failure.verdict != Verdict::lost_wakeup)
         continue;
       story.threads = std::max(story.threads, t + 1);
-      story.deeds.push_back({graph_.steps() + 1, t, std::string("stays in ") + thread.doing, {}, true});
+      story.deeds.push_back({last_step_ + 1, t, std::string("stays in ") + thread.doing, {}, true});
     }
     if (failure.verdict != Verdict::deadlock && failure.verdict != Verdict::livelock &&
         failure.verdict != Verdict::lost_wakeup && failure.verdict != Verdict::leak) {
-      story.deeds.push_back({graph_.steps() + 1, failure.thread, name(failure.verdict), story.where, true});
+      story.deeds.push_back({last_step_ + 1, failure.thread, name(failure.verdict), story.where, true});
     }
     for (const auto& [location, number] : numbers_) {
       const Where made = runner_.addresses().object(location).made;
-      if (made.line != 0)
-        story.objects.push_back(label(location) + " is the object made at " + short_place(made));
+      if (made.line != 0) story.objects.push_back(label(location) + ": made at " + short_place(made));
     }
     explain(story);
     return story;
   }
 
  private:
+  Where place_of_event(const std::vector<Where>& places, int e) const {
+    for (int i = 0; i < graph_.steps(); ++i) {
+      if (graph_.step(i) == e) return places[static_cast<std::size_t>(i)];
+    }
+    return {};
+  }
+
   static const char* order_name(Order order) {
     switch (order) {
       case Order::plain: return "plain";
-      case Order::relaxed: return "relaxed";
-      case Order::acquire: return "acquire";
-      case Order::release: return "release";
-      case Order::acq_rel: return "acq_rel";
-      case Order::seq_cst: return "seq_cst";
+      case Order::relaxed: return "rlx";
+      case Order::acquire: return "acq";
+      case Order::release: return "rel";
+      case Order::acq_rel: return "ar";
+      case Order::seq_cst: return "sc";
     }
     return "";
   }
@@ -82,9 +90,12 @@ class Teller {
     const auto [found, added] = numbers_.try_emplace(location, static_cast<int>(numbers_.size()));
     return "a" + std::to_string(found->second);
   }
+  /// Small negative numbers of 32 and 64 bits as what they are most likely to be.
   static std::string number(std::uint64_t value) {
-    const auto small = static_cast<std::int64_t>(value);
-    if (small >= -4096 && small < (std::int64_t{1} << 32)) return std::to_string(small);
+    constexpr std::uint64_t kWord = std::uint64_t{1} << 32, kSmall = 4096;
+    if (value > ~kSmall) return std::to_string(static_cast<std::int64_t>(value));
+    if (value < kWord && value >= kWord - kSmall) return std::to_string(static_cast<std::int32_t>(value));
+    if (value < kWord) return std::to_string(value);
     char hex[32];
     std::snprintf(hex, sizeof(hex), "0x%llx", static_cast<unsigned long long>(value));
     return hex;
@@ -92,7 +103,7 @@ class Teller {
 
   std::string source(int e) {
     const int from = graph_[e].source;
-    return from < 0 ? "from its initial value" : "from step " + std::to_string(step_of_[from]);
+    return from < 0 ? " <- initial" : " <- #" + std::to_string(step_of_[from]);
   }
 
   std::string deed(int e) {
@@ -109,7 +120,7 @@ class Teller {
       case Kind::unlock: return what + " " + label(event.location);
       case Kind::lock:
         return what + " " + label(event.location) +
-               (event.source < 0 ? "" : ", after the lock in step " + std::to_string(step_of_[event.source]));
+               (event.source < 0 ? "" : " after the lock in #" + std::to_string(step_of_[event.source]));
       case Kind::store:
         return what + " " + label(event.location) + " = " + number(event.value) + " " +
                order_name(event.order);
@@ -117,21 +128,32 @@ class Teller {
     }
     std::string text = what + " " + label(event.location);
     if (event.access == Access::try_lock)
-      return text + ": held since step " + std::to_string(step_of_[event.source]);
+      return text + ": held since #" + std::to_string(step_of_[event.source]);
     const bool numeric = event.access == Access::load || event.access == Access::modify ||
                          event.access == Access::compare_exchange || event.access == Access::await_code ||
                          event.access == Access::atomic_wait;
-    if (numeric && what != "wait") {
-      text += " -> " + number(runner_.read_value(e));
-      if (event.writes()) text += ", now " + number(event.value);
-      if (event.access == Access::compare_exchange && !event.writes()) text += ", not replaced";
-      text += std::string(" ") + order_name(event.order) + ", " + source(e);
+    if (numeric && !is_sleep(what)) {
+      text += " = " + number(runner_.read_value(e));
+      if (event.writes()) text += " -> " + number(event.value);
+      if (event.access == Access::compare_exchange && !event.writes()) text += " (not replaced)";
+      text += std::string(" ") + order_name(event.order) + source(e);
       if (newer_than_source(e) >= 0) text += " (stale)";
     } else if (event.blocked) {
       text += ": has to wait";
+    } else if (event.access == Access::wake || event.access == Access::wake_or_leave) {
+      const bool woken = (runner_.read_value(e) & event.argument) != 0;
+      text += woken ? ": woken" : ": goes on without being notified";
+    } else if (event.access == Access::notify_one) {
+      text += event.writes() ? ": wakes thread " + std::to_string(event.choice) : ": nobody waits";
+    } else if (event.access == Access::notify_all) {
+      text += event.writes() ? ": wakes all who wait" : ": nobody waits";
+    } else if (is_sleep(what)) {
+      text += ": begins to wait";
     }
     return text;
   }
+
+  static bool is_sleep(const std::string& what) { return what == "wait"; }
 
   /// A write that happened before the step and is newer than what it read; -1 if there is none.
   int newer_than_source(int e) {
@@ -151,8 +173,8 @@ class Teller {
         continue;
       const int newer = newer_than_source(e);
       if (newer < 0) continue;
-      story.explanation.push_back("step " + std::to_string(step_of_[e]) +
-                                  " may read the older value: nothing makes step " +
+      story.explanation.push_back("#" + std::to_string(step_of_[e]) +
+                                  " may read the older value: nothing makes #" +
                                   std::to_string(step_of_[newer]) + " happen before it");
     }
     if (failure.other_thread >= 0 && failure.other_thread != failure.thread) {
@@ -163,8 +185,8 @@ class Teller {
           failure.other_thread == 0 ? "the body" : "thread " + std::to_string(failure.other_thread);
       story.explanation.push_back(
           "the missing edge: of " + other + ", thread " + std::to_string(failure.thread) + " knows " +
-          (last < 0 ? "nothing" : "what happened up to step " + std::to_string(step_of_[last])) + "; " +
-          other + "'s access comes after that. What orders them is a release by " + other +
+          (last < 0 ? "nothing" : "what happened up to #" + std::to_string(step_of_[last])) + "; " + other +
+          "'s access comes after that. What orders them is a release by " + other +
           " after its access that thread " + std::to_string(failure.thread) +
           " acquires before its own: a store and a load of one atomic, an unlock and a lock, a join");
     }
@@ -173,6 +195,7 @@ class Teller {
   Runner<W>& runner_;
   Graph<W>& graph_;
   std::map<int, int> step_of_;
+  int last_step_ = 0;
   std::map<int, int> numbers_;
 };
 

@@ -1,5 +1,9 @@
 #include "runtime/addresses.h"
 
+#include <sys/mman.h>
+
+#include <new>
+
 namespace interleave {
 namespace {
 
@@ -43,22 +47,46 @@ std::uint16_t Addresses::made(const void* address, std::uint32_t run, Where wher
   return ++here.count;
 }
 
-int Addresses::add(const void* address, Where where, int limit) {
-  if (static_cast<int>(objects_.size()) >= limit) return -1;
-  objects_.push_back({address, where});
-  return static_cast<int>(objects_.size()) - 1;
+Addresses::Addresses() : table_(1024) {
+  void* memory = mmap(nullptr, sizeof(All), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  all_ = new (memory) All();
 }
 
-int Addresses::location(const void* address, std::uint16_t incarnation, int limit) {
+Addresses::~Addresses() {
+  munmap(all_, sizeof(All));
+}
+
+int Addresses::add(const Object& object) {
+  // acquire and release: what was added before is seen by whoever is next.
+  while (all_->busy.test_and_set(std::memory_order_acquire)) {
+  }
+  int location = 0;
+  const auto is_this = [&](const Object& other) {
+    return other.address == object.address && other.incarnation == object.incarnation;
+  };
+  while (location < all_->count && !is_this(all_->objects[location])) ++location;
+  if (location == all_->count) {
+    if (location == kMost) {
+      location = -1;
+    } else {
+      all_->objects[all_->count++] = object;
+    }
+  }
+  all_->busy.clear(std::memory_order_release);
+  return location;
+}
+
+int Addresses::location(const void* address, std::uint16_t incarnation) {
   Entry& here = find(address);
   if (incarnation == 1) {
-    if (here.first == 0) here.first = static_cast<std::uint16_t>(add(address, here.where, limit) + 1);
+    if (here.first == 0) here.first = static_cast<std::uint16_t>(add({address, 1, here.where}) + 1);
     return here.first - 1;
   }
   // User addresses have 48 bits on what this runs on.
   const std::uintptr_t key = reinterpret_cast<std::uintptr_t>(address) | std::uintptr_t{incarnation} << 48;
   if (const auto found = others_.find(key); found != others_.end()) return found->second;
-  const int location = add(address, incarnation == 0 ? Where{} : here.where, limit);
+  const int location = add({address, incarnation, incarnation == 0 ? Where{} : here.where});
   if (location >= 0) others_.emplace(key, static_cast<std::uint16_t>(location));
   return location;
 }

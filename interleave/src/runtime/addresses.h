@@ -1,6 +1,7 @@
 // Which location of graphs an object in memory is.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
@@ -15,20 +16,26 @@ namespace interleave {
 /// Thread safety: one thread.
 class Addresses {
  public:
+  static constexpr int kMost = 4096;
   struct Object {
     const void* address;
+    std::uint16_t incarnation;
     Where made;
   };
 
-  Addresses() : table_(1024) {}
+  /// Throws std::bad_alloc when the system has no shared memory for it.
+  Addresses();
+  ~Addresses();
+  Addresses(const Addresses&) = delete;
+  Addresses& operator=(const Addresses&) = delete;
 
   /// Notes that an object is made at the address; how many the run has made there by now.
   std::uint16_t made(const void* address, std::uint32_t run, Where where);
   /// The location of the object made there as number `incarnation`, 0 if before the run; -1 when there are no
   /// more locations.
-  int location(const void* address, std::uint16_t incarnation, int limit);
+  int location(const void* address, std::uint16_t incarnation);
 
-  const Object& object(int location) const { return objects_[static_cast<std::size_t>(location)]; }
+  const Object& object(int location) const { return all_->objects[location]; }
 
  private:
   /// What is known of an address. The locations of the first object of a run there stand here, those of
@@ -41,14 +48,21 @@ class Addresses {
     Where where;              // of the latest
   };
 
+  /// The same for all processes that share the work, since graphs that go from one to another name locations.
+  struct All {
+    std::atomic_flag busy;
+    int count;
+    Object objects[kMost];
+  };
+
   Entry& find(const void* address);
   void grow();
-  int add(const void* address, Where where, int limit);
+  int add(const Object& object);
 
   std::vector<Entry> table_;
   std::size_t used_ = 0;
   std::unordered_map<std::uintptr_t, std::uint16_t> others_;
-  std::vector<Object> objects_;
+  All* all_;
 };
 
 }  // namespace interleave

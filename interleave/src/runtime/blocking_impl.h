@@ -66,7 +66,7 @@ void Runner<W>::unlock_event(int location) {
   }
   did(e, 0);
   owners_[location].lock = kNone;
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
 }
 
 template <int W>
@@ -170,7 +170,7 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
     graph()[e].location = static_cast<std::uint16_t>(free);
   }
   did(e, graph()[e].location);
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
   const int child = graph()[e].location;
   ThreadState<W>& made = threads_[child];
   made.start();
@@ -206,7 +206,7 @@ void Runner<W>::thread_join(unsigned thread, Where where) {
   mine.front.porf.set(other.exit);
   mine.front.joined |= std::uint32_t{1} << thread;
   mine.time = std::max(mine.time, other.time);
-  mine.spin.now.count = Spin::kLoads + 1;
+  mine.spin.interrupt();
 }
 
 template <int W>
@@ -264,7 +264,7 @@ unsigned Runner<W>::choose(unsigned count, Where where) {
     e = explorer.add_choice(current_, self().front, static_cast<int>(count));
   }
   did(e, graph()[e].value);
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
   return static_cast<unsigned>(graph()[e].value);
 }
 

@@ -56,7 +56,7 @@ Ending Runner<W>::judge_stuck() {
       if (!graph()[e].blocked) {  // a loop that goes round in vain: does it see the newest?
         const Spin& spin = thread.spin;
         for (int i = 0; i < spin.now.count; ++i) {
-          const Event<W>& load = graph()[spin.now.events[i]];
+          const Event<W>& load = graph()[spin.now.loads[i].event];
           if (graph().place(load.source) != graph().at(load.location).count - 1) return Ending::blocked;
         }
         access = Access::await_code;

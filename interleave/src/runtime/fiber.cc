@@ -82,6 +82,7 @@ namespace interleave {
 namespace {
 
 constexpr std::size_t kGuard = 4096;
+constexpr std::size_t kStacks = 32;
 
 // The layout that the C++ ABI gives __cxa_eh_globals.
 struct ExceptionGlobals {
@@ -96,18 +97,19 @@ ExceptionGlobals& exception_globals() noexcept {
 
 }  // namespace
 
-Fiber::~Fiber() {
-  if (stack_ != nullptr) munmap(stack_ - kGuard, kStackBytes + kGuard);
+void Fiber::take_stack(int n) {
+  static const auto range = [] {
+    void* all = mmap(nullptr, kStacks * (kStackBytes + kGuard), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) throw std::bad_alloc();
+    auto* begin = static_cast<std::byte*>(all);
+    for (std::size_t i = 0; i < kStacks; ++i) mprotect(begin + i * (kStackBytes + kGuard), kGuard, PROT_NONE);
+    return begin;
+  }();
+  stack_ = range + static_cast<std::size_t>(n) * (kStackBytes + kGuard) + kGuard;
 }
 
 void Fiber::prepare(void (*entry)()) {
-  if (stack_ == nullptr) {
-    void* range = mmap(nullptr, kStackBytes + kGuard, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (range == MAP_FAILED) throw std::bad_alloc();
-    mprotect(range, kGuard, PROT_NONE);
-    stack_ = static_cast<std::byte*>(range) + kGuard;
-  }
   caught_ = nullptr;
   uncaught_ = 0;
   fake_stack_ = nullptr;

@@ -14,12 +14,14 @@ class Fiber {
   static constexpr std::size_t kStackBytes = std::size_t{256} << 10;
 
   Fiber() = default;
-  ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
+  /// Gives a fiber the process's nth stack: they are there from the first check on, at the same addresses in
+  /// all of its processes. Throws std::bad_alloc when there is no address space.
+  void take_stack(int n);
   /// The next switch to it calls entry, on the same stack each time; entry must not return. What stood on the
-  /// stack is forgotten. Throws std::bad_alloc when there is no address space.
+  /// stack is forgotten.
   void prepare(void (*entry)());
   /// Runs `to` until something switches back to this one.
   void switch_to(Fiber& to) noexcept;

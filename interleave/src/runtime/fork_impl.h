@@ -21,7 +21,7 @@ int Runner<W>::process_fork(Where where) {
     e = explorer.add_fork(current_, self().front);
   }
   did(e, graph()[e].value);
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
   const bool child = graph()[e].value != 0;
   if (child) {
     forked_ = ~(std::uint32_t{1} << current_);

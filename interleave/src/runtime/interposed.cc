@@ -29,12 +29,39 @@ void on_terminate() {
                place_of(caller), {});
 }
 
+constexpr int kCrashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
+/// Runs on a stack of its own, as the fiber's may be what overflowed, and leaves it for the host's.
+void on_crash(int signal) {
+  if (running_machine == nullptr) {
+    ::signal(signal, SIG_DFL);
+    raise(signal);
+    return;
+  }
+  Machine& machine = *running_machine;
+  const Inside inside;
+  machine.fail(Verdict::crash, std::string("crash: ") + strsignal(signal), {}, {});
+}
+
+alignas(16) char crash_stack[64 << 10];
+
 }  // namespace
 
-Interposed::Interposed() : before_(std::set_terminate(&on_terminate)) {}
+Interposed::Interposed() : before_(std::set_terminate(&on_terminate)) {
+  stack_t stack{};
+  stack.ss_sp = crash_stack;
+  stack.ss_size = sizeof(crash_stack);
+  sigaltstack(&stack, &stack_);
+  struct sigaction action {};
+  action.sa_handler = &on_crash;
+  action.sa_flags = SA_ONSTACK | SA_NODEFER;  // it does not return
+  for (int i = 0; i < kSignals; ++i) sigaction(kCrashes[i], &action, &actions_[i]);
+}
 
 Interposed::~Interposed() {
   std::set_terminate(before_);
+  for (int i = 0; i < kSignals; ++i) sigaction(kCrashes[i], &actions_[i], nullptr);
+  sigaltstack(&stack_, nullptr);
 }
 
 }  // namespace interleave

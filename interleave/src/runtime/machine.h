@@ -31,6 +31,11 @@ class Machine {
   virtual std::uint64_t compare_exchange(const Cell& cell, std::uint64_t initial, std::uint64_t expected,
                                          std::uint64_t desired, std::memory_order success,
                                          std::memory_order failure, Where where) = 0;
+  /// Whether the thread may be in a loop that waits: then each load is preceded by this, with a hash of all
+  /// that the thread has on its stack and in registers.
+  bool suspicious = false;
+  virtual const void* stack_end() const = 0;
+  virtual void spins(std::uint64_t hash) = 0;
   virtual void fence(std::memory_order order, Where where) = 0;
   virtual std::uint64_t await(const Cell& cell, std::uint64_t initial, detail::Want want,
                               std::uint64_t operand, detail::Predicate predicate, const void* context,

@@ -49,15 +49,22 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
 }
 
 template <int W>
-void Runner<W>::at(Where where, const char* doing) {
+inline void Runner<W>::at(Where where, const char* doing) {
   self().where = traced(where);
   self().doing = doing;
 }
 
 /// The operation's location, after checking that the object is there for this thread.
 template <int W>
-int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
+inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
   at(where, doing);
+  // Most are made by the body before its first event, which all threads know of, and not in the heap.
+  const bool plain = cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0;
+  return plain && !memory_.owns(&cell) ? cell.location : look_up(cell, where, doing);
+}
+
+template <int W>
+int Runner<W>::look_up(const Cell& cell, Where where, const char* doing) {
   if (memory_.owns(&cell)) {
     const Memory::Tag tag = memory_.tag(&cell);
     if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
@@ -89,7 +96,7 @@ int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
   }
   if (cell.state == detail::kMade) {
     const Inside inside;
-    const int location = addresses_.location(&cell, cell.location, Graph<W>::kLocations);
+    const int location = addresses_.location(&cell, cell.location);
     if (location < 0)
       fail(Verdict::limit, "the test uses more than 4096 shared objects in its runs", where, {});
     cell.location = static_cast<std::uint16_t>(location);
@@ -107,7 +114,7 @@ int Runner<W>::simple_event(Kind kind, Order order, int location) {
     graph()[e].location = static_cast<std::uint16_t>(location);
   }
   did(e, 0);
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
   return e;
 }
 
@@ -135,7 +142,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
          self().where, {});
   }
   did(e, value);
-  self().spin.now.count = Spin::kLoads + 1;
+  self().spin.interrupt();
   stored(location);
 }
 
@@ -161,7 +168,7 @@ void Runner<W>::wait_for_value(const Read& read) {
 
 /// Adds or replays a reading event; a thread that it blocks does not come back.
 template <int W>
-int Runner<W>::read_event(const Read& read) {
+inline int Runner<W>::read_event(const Read& read) {
   int e = take(Kind::load, read.access, read.location);
   if (e != kNone) {
     if (graph()[e].unplaced) explorer.finish(e, read);
@@ -177,47 +184,79 @@ int Runner<W>::read_event(const Read& read) {
   if (event.blocked) stay_stuck();
   if (event.kind != Kind::load) {
     stored(read.location);
-    self().spin.now.count = Spin::kLoads + 1;
+    self().spin.interrupt();
   } else {
-    watch_spinning(e, self().where);
+    watch_spinning(e);
   }
   return e;
 }
 
-/// A loop that has gone round and loaded the same as before, with the same on its stack, does nothing new.
+/// Notes a load, and whether the loads before it seem to be rounds of a loop in which nothing changes.
 template <int W>
-void Runner<W>::watch_spinning(int e, Where /*where*/) {
+inline void Runner<W>::watch_spinning(int e) {
   Spin& spin = self().spin;
-  if (spin.now.count < Spin::kLoads) spin.now.events[spin.now.count] = static_cast<std::int16_t>(e);
+  const Event<W>& event = graph()[e];
+  const Spin::Load load{static_cast<std::int16_t>(e), event.location, event.source, self().where.line};
+  if (spin.now.count < Spin::kLoads) spin.now.loads[spin.now.count] = load;
   if (spin.now.count <= Spin::kLoads) ++spin.now.count;
+
+  constexpr int kKept = 2 * Spin::kLongest;
+  if (spin.loads == kKept) std::copy(spin.latest + 1, spin.latest + kKept, spin.latest);
+  if (spin.loads < kKept) ++spin.loads;
+  spin.latest[spin.loads - 1] = load;
+  ++spin.snapshot_age;
+  int period = 0;
+  for (int p = 1; p <= Spin::kLongest && 2 * p <= spin.loads && period == 0; ++p) {
+    if (std::equal(spin.latest + spin.loads - p, spin.latest + spin.loads, spin.latest + spin.loads - 2 * p))
+      period = p;
+  }
+  if (period != spin.period) spin.snapshot = 0;
+  spin.period = period;
+  suspicious = period != 0;
+}
+
+/// The thread is about to load, with its stack and registers as the hash says. If they are as they were a
+/// round ago, and the loads since have all read the same again, it goes round for ever.
+template <int W>
+void Runner<W>::spins(std::uint64_t hash) {
+  Spin& spin = self().spin;
+  if (spin.period == 0) return;
+  if (spin.snapshot != 0 && spin.snapshot_age < spin.period) return;
+  if (spin.snapshot == hash && spin.snapshot_age == spin.period) {
+    spin.now.count = spin.period;  // what it waits for
+    std::copy(spin.latest + spin.loads - spin.period, spin.latest + spin.loads, spin.now.loads);
+    wait_spinning();
+    spin.interrupt();
+    return;
+  }
+  spin.snapshot = hash;
+  spin.snapshot_age = 0;
+}
+
+template <int W>
+void Runner<W>::wait_spinning() {
+  for (int i = step_; i < replayed_; ++i) {
+    if (graph()[graph().step(i)].thread == current_) return;
+  }
+  if (steering_ == nullptr) stay_stuck();
+  if (!steering_->waits(current_)) return;
+  // Runs that are chosen one by one go on when something has changed.
+  const Spin& spin = self().spin;
+  self().waits_by = Access::await_code;
+  self().look_again = false;
+  wait_for(Wait::value, spin.now.loads[spin.now.count - 1].location);
 }
 
 template <int W>
 void Runner<W>::thread_yield(Where where) {
   at(where, "yield");
   Spin& spin = self().spin;
-  const auto same = [&] {
-    if (spin.now.count == 0 || spin.now.count > Spin::kLoads || spin.now.count != spin.last.count ||
-        spin.last.where.line != where.line || spin.last.where.file != where.file) {
-      return false;
-    }
-    for (int i = 0; i < spin.now.count; ++i) {
-      const Event<W>& now = graph()[spin.now.events[i]];
-      const Event<W>& last = graph()[spin.last.events[i]];
-      if (now.location != last.location || now.source != last.source) return false;
-    }
-    return true;
-  };
-  if (same()) {
-    if (steering_ == nullptr) stay_stuck();
-    if (steering_->waits(current_)) {  // runs that are chosen one by one go on when something has changed
-      self().waits_by = Access::await_code;
-      self().look_again = false;
-      wait_for(Wait::value, graph()[spin.now.events[spin.now.count - 1]].location);
-    }
-  }
+  const bool same = spin.now.count != 0 && spin.now.count <= Spin::kLoads &&
+                    spin.now.count == spin.last.count && spin.last.line == where.line &&
+                    std::equal(spin.now.loads, spin.now.loads + spin.now.count, spin.last.loads);
+  if (same) wait_spinning();
   spin.last = spin.now;
-  spin.last.where = where;
+  spin.last.line = where.line;
   spin.now.count = 0;
 }
 

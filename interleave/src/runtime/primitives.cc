@@ -16,6 +16,27 @@ namespace {
   std::abort();
 }
 
+/// Everything that the caller's caller could see differently when it comes here again: the registers that
+/// calls keep, and the stack from here on.
+[[gnu::noinline]] std::uint64_t hash_of_thread() {
+  __builtin_unwind_init();  // writes the registers that calls keep to this function's frame
+  const std::uint64_t* begin = nullptr;
+#if defined(__x86_64__)
+  asm volatile("movq %%rsp, %0" : "=r"(begin));
+#else
+  asm volatile("mov %0, sp" : "=r"(begin));
+#endif
+  const auto* end = static_cast<const std::uint64_t*>(running_machine->stack_end());
+  std::uint64_t hash = 1469598103934665603U;
+  for (const std::uint64_t* word = begin; word < end; ++word) hash = (hash ^ *word) * 1099511628211U;
+  return hash | 1;
+}
+
+void look_for_spinning() {
+  if (running_machine->suspicious) [[unlikely]]
+    running_machine->spins(hash_of_thread());
+}
+
 Machine& machine(const char* what, Where where) {
   if (running_machine == nullptr) outside(what, where);
   return *running_machine;
@@ -56,7 +77,9 @@ void destroy(const Cell& cell, Where where) noexcept {
 }
 
 std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  return running_machine == nullptr ? initial : running_machine->load(cell, initial, order, where);
+  if (running_machine == nullptr) return initial;
+  look_for_spinning();
+  return running_machine->load(cell, initial, order, where);
 }
 void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
            Where where) {
@@ -69,9 +92,9 @@ std::uint64_t modify(const Cell& cell, std::uint64_t initial, Modify how, std::m
 std::uint64_t compare_exchange(const Cell& cell, std::uint64_t initial, std::uint64_t expected,
                                std::uint64_t desired, std::memory_order success, std::memory_order failure,
                                Where where) {
-  return running_machine == nullptr
-             ? initial
-             : running_machine->compare_exchange(cell, initial, expected, desired, success, failure, where);
+  if (running_machine == nullptr) return initial;
+  look_for_spinning();
+  return running_machine->compare_exchange(cell, initial, expected, desired, success, failure, where);
 }
 void fence(std::memory_order order, Where where) {
   if (running_machine != nullptr) running_machine->fence(order, where);

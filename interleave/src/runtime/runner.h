@@ -91,6 +91,8 @@ class Runner final : public Machine, private Knowledge {
   std::uint64_t compare_exchange(const Cell& cell, std::uint64_t initial, std::uint64_t expected,
                                  std::uint64_t desired, std::memory_order success, std::memory_order failure,
                                  Where where) override;
+  const void* stack_end() const override { return fibers_[current_].stack_begin() + Fiber::kStackBytes; }
+  void spins(std::uint64_t hash) override;
   void fence(std::memory_order order, Where where) override;
   std::uint64_t await(const Cell& cell, std::uint64_t initial, detail::Want want, std::uint64_t operand,
                       detail::Predicate predicate, const void* context, std::memory_order order,
@@ -145,7 +147,9 @@ class Runner final : public Machine, private Knowledge {
   [[noreturn]] void finish_thread();
   [[noreturn]] void end(Ending ending);
   bool replaying() const noexcept { return step_ < replayed_; }
+  bool is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept;
   int take(Kind kind, Access access, int location);
+  int take_in_turn(Kind kind, Access access, int location);
   void make_room();
   void did(int e, std::uint64_t value);
   void switch_to(int thread);
@@ -168,6 +172,7 @@ class Runner final : public Machine, private Knowledge {
     return remember_caller();
   }
   int begin(const Cell& cell, Where where, const char* doing);
+  int look_up(const Cell& cell, Where where, const char* doing);
   int read_event(const Read& read);
   void wait_for_value(const Read& read);
   void store_event(int location, std::uint64_t value, Order order);
@@ -175,7 +180,8 @@ class Runner final : public Machine, private Knowledge {
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
-  void watch_spinning(int e, Where where);
+  void watch_spinning(int e);
+  void wait_spinning();
 
   // Endings (ending_impl.h).
   Ending judge();

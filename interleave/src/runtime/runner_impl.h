@@ -10,7 +10,9 @@ namespace interleave {
 
 template <int W>
 Runner<W>::Runner(const Options& options, const std::function<void()>& body, Stack& stack)
-    : explorer(options.model, stack), options_(options), body_(body) {}
+    : explorer(options.model, stack), options_(options), body_(body) {
+  for (int t = 0; t < kMaxThreads; ++t) fibers_[t].take_stack(t);
+}
 
 template <int W>
 Runner<W>::~Runner() = default;
@@ -120,10 +122,30 @@ void Runner<W>::abandon(Where where) {
   end(Ending::blocked);
 }
 
+template <int W>
+bool Runner<W>::is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept {
+  const bool same_kind = event.kind == kind || (event.reads() && kind == Kind::load);
+  return same_kind && (!event.reads() || event.access == access) &&
+         (event.location == location || kind == Kind::create || kind == Kind::exit);
+}
+
 /// The event that the graph has next, which must be this thread's and of this kind; kNone when the graph has
 /// been replayed. Other threads go first if it is their turn.
 template <int W>
-int Runner<W>::take(Kind kind, Access access, int location) {
+inline int Runner<W>::take(Kind kind, Access access, int location) {
+  if (replaying()) [[likely]] {
+    const int e = graph().step(step_);
+    const Event<W>& event = graph()[e];
+    if (event.thread == current_ && is_next(event, kind, access, location)) [[likely]] {
+      ++step_;
+      return e;
+    }
+  }
+  return take_in_turn(kind, access, location);
+}
+
+template <int W>
+int Runner<W>::take_in_turn(Kind kind, Access access, int location) {
   while (replaying()) {
     const int e = graph().step(step_);
     const Event<W>& event = graph()[e];
@@ -132,17 +154,13 @@ int Runner<W>::take(Kind kind, Access access, int location) {
       continue;
     }
     ++step_;
-    const bool same_kind = event.kind == kind || (event.reads() && kind == Kind::load);
-    if (!same_kind || (event.reads() && event.access != access) ||
-        (event.location != location && kind != Kind::create && kind != Kind::exit)) {
-      const Inside inside;
-      fail(Verdict::nondeterministic,
-           "the thread did something else than when it was run the same way before: the test depends on "
-           "something "
-           "that the checker does not control",
-           self().where, wheres_[e]);
-    }
-    return e;
+    if (is_next(event, kind, access, location)) return e;
+    const Inside inside;
+    fail(Verdict::nondeterministic,
+         "the thread did something else than when it was run the same way before: the test depends on "
+         "something "
+         "that the checker does not control",
+         self().where, wheres_[e]);
   }
   let_others();
   return kNone;
@@ -155,7 +173,7 @@ void Runner<W>::make_room() {
 }
 
 template <int W>
-void Runner<W>::did(int e, std::uint64_t value) {
+inline void Runner<W>::did(int e, std::uint64_t value) {
   done_.set(e);
   ThreadState<W>& thread = self();
   thread.events.set(e);

@@ -46,6 +46,7 @@ int Sampler::choose(const Alternative* alternatives, int count, Adding what) {
 
 int FewPreemptions::take(int count) {
   if (count <= 1) return 0;
+  const Inside inside;
   if (at_ == path_.size()) path_.push_back({0, count});
   return path_[at_++].taken;
 }

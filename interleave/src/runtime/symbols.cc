@@ -35,11 +35,20 @@ const char* keep(const std::string& text) {
   return kept.insert(text).first->c_str();
 }
 
+/// The folder that many folders down the path of a file of the checker's holds it.
+std::string folder_above(const char* file, int levels) {
+  std::string path = file;
+  for (; levels > 0; --levels)
+    path.resize(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
+  return path + "/";
+}
+
 bool in_library(const char* file) noexcept {
-  for (const char* part : {"/include/c++/", "include/interleave/", "/interleave/src/"}) {
-    if (std::strstr(file, part) != nullptr) return true;
-  }
-  return false;
+  static const std::string sources = folder_above(__FILE__, 2),
+                           headers = folder_above(detail::kWhereHeader, 1);
+  return std::strstr(file, "/include/c++/") != nullptr ||
+         std::strncmp(file, sources.c_str(), sources.size()) == 0 ||
+         std::strncmp(file, headers.c_str(), headers.size()) == 0;
 }
 
 /// An address in the file it was loaded from, as addr2line takes it.

@@ -31,17 +31,40 @@ struct Slot {
   void (*hook)(void*);
 };
 
-/// What a loop that waits has read since it last went round, or did anything but load.
+/// What a loop that waits has read since it last did anything but load.
 ///
 /// Thread safety: a value.
 struct Spin {
   static constexpr int kLoads = 16;
-  struct Round {
-    int count = 0;  // kLoads + 1: too many
-    Where where;
-    std::int16_t events[kLoads];
+  static constexpr int kLongest = 4;  // loads in a round of a loop that is found without a yield in it
+  struct Load {
+    std::int16_t event;
+    std::uint16_t location;
+    std::int16_t source;
+    unsigned line;
+    bool operator==(const Load& other) const noexcept {
+      return location == other.location && source == other.source && line == other.line;
+    }
   };
-  Round last, now;
+  struct Round {
+    int count = 0;  // kLoads + 1: not only loads
+    unsigned line = 0;
+    Load loads[kLoads];
+  };
+  Round last, now;  // between yields
+
+  // Without yields: the latest loads, and what the thread's stack was when a round began.
+  int loads = 0;
+  Load latest[2 * kLongest];
+  int period = 0;              // of the rounds, if they seem to be some
+  int snapshot_age = 0;        // loads since
+  std::uint64_t snapshot = 0;  // 0: none
+
+  void interrupt() noexcept {
+    now.count = kLoads + 1;
+    loads = period = 0;
+    snapshot = 0;
+  }
 };
 
 /// Everything of a thread that a run starts anew.
@@ -83,6 +106,8 @@ struct ThreadState {
     time = 0;
     slot_count = 0;
     spin.last.count = spin.now.count = 0;
+    spin.loads = spin.period = 0;
+    spin.snapshot = 0;
   }
 };
 
