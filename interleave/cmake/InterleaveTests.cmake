@@ -35,7 +35,10 @@ interleave_gtest(interleave_correct interleave ${sources})
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/wrong/*.cc)
 interleave_gtest(interleave_wrong interleave ${sources})
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/instrumented/*.cc)
-interleave_gtest(interleave_instrumented_tests interleave_instrumented ${sources})
+# Instrumented for interleave is not instrumented for a sanitizer.
+if(NOT MILLRACE_SANITIZE AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+  interleave_gtest(interleave_instrumented_tests interleave_instrumented ${sources})
+endif()
 
 file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/test_*.py ${PROJECT_SOURCE_DIR}/oracle/test_*.py)
 foreach(script ${scripts})

@@ -75,8 +75,7 @@ struct Options {
   std::string replay = {};  // runs only the execution that this string of an earlier report names
   bool shrink = true;       // a failure is reported in the shortest execution found
   bool duplicates = false;  // fails (nondeterministic) when an execution is met twice: the checker's own test
-  bool load_buffering_lint = false;  // notes in the report where C++20 allows what RC11 does not
-  bool stop_at_first = true;         // false: failures are counted and exploring goes on; races only
+  bool load_buffering_lint = false;  // Result::notes tells where C++20 allows what RC11 does not; slow
 };
 
 /// What check found.

@@ -40,8 +40,9 @@ class Stack {
     if (count_ == 0) return nullptr;
     --count_;
     end_ -= *reinterpret_cast<std::uint64_t*>(bytes_ + end_ - 8) + 8;
+    const std::byte* entry = bytes_ + end_;
     if (count_ == 0) end_ = begin_ = 0;
-    return bytes_ + end_;
+    return entry;
   }
   /// The oldest: the most work. Its size is found from its content.
   const std::byte* oldest() const noexcept { return bytes_ + begin_; }

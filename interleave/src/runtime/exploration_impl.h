@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <set>
+#include <tuple>
 
 #include "report/tell.h"
 #include "runtime/blocking_impl.h"
@@ -118,11 +119,13 @@ class Exploration {
   }
 
   bool everything(Result& result, bool& race) {
-    Workers workers(observer_ != nullptr || options_.duplicates ? 1 : options_.workers);
+    const bool alone = observer_ != nullptr || options_.duplicates || options_.load_buffering_lint;
+    Workers workers(alone ? 1 : options_.workers);
     runner_->explorer.graph.clear();
     runner_->explorer.push_graph();
     const bool first = workers.start() == 0;
     if (!first) stack_.clear();
+    runner_->trace(options_.load_buffering_lint);
     explore(workers);
     if (!first) workers.leave();
     const bool well = workers.wait();
@@ -133,6 +136,8 @@ class Exploration {
     race = counts.race;
     if (counts.bounded != 0 || counts.cut_off) result.coverage = Coverage::bounded;
     if (counts.too_long) return false;
+    tell_load_buffering(result);
+    runner_->trace(false);
     if (!repeated_.empty()) {
       result.verdict = Verdict::nondeterministic;
       result.message = "an execution was met twice: " + repeated_;
@@ -179,6 +184,7 @@ class Exploration {
 
   void completed(Counts& counts, Workers& workers) {
     ++counts.executions;
+    if (options_.load_buffering_lint) note_load_buffering();
     counts.race = counts.race || runner_->had_plain_race();
     const Graph<W>& graph = runner_->explorer.graph;
     if (observer_ != nullptr)
@@ -191,6 +197,36 @@ class Exploration {
       counts.cut_off = !(stack_.count() == 0 && options_.workers == 1);
       workers.stop();
     }
+  }
+
+  /// Relaxed loads that a relaxed store to something else follows, with nothing between that keeps C++20 from
+  /// letting the store be seen first.
+  void note_load_buffering() {
+    const Graph<W>& graph = runner_->explorer.graph;
+    for (int store = 0; store < graph.size(); ++store) {
+      if (!graph[store].writes() || graph[store].order != Order::relaxed || graph[store].kind == Kind::lock)
+        continue;
+      for (int e = graph[store].before; e >= 0 && graph[e].thread == graph[store].thread;
+           e = graph[e].before) {
+        if (graph[e].kind == Kind::fence || graph[e].kind == Kind::unlock) break;
+        if (graph[e].access != Access::load || graph[e].kind != Kind::load ||
+            graph[e].order != Order::relaxed || graph[e].location == graph[store].location) {
+          continue;
+        }
+        load_buffering_.insert({runner_->where(e), runner_->where(store)});
+      }
+    }
+  }
+
+  void tell_load_buffering(Result& result) const {
+    std::set<std::string> told;
+    for (const auto& [load, store] : load_buffering_) {
+      const std::vector<Where> places = resolve({load, store});
+      told.insert("load buffering: the relaxed load at " + short_place(places[0]) +
+                  " comes before the relaxed store at " + short_place(places[1]) +
+                  ": C++20 lets other threads see the store first, RC11 does not");
+    }
+    result.notes.assign(told.begin(), told.end());
   }
 
   bool sample(Result& result) {
@@ -318,6 +354,15 @@ class Exploration {
   Clock::time_point begin_;
   std::set<std::string> seen_;
   std::string repeated_;
+  struct ByLine {
+    static auto key(const std::pair<Where, Where>& places) {
+      return std::tuple(places.first.file, places.first.line, places.second.file, places.second.line);
+    }
+    bool operator()(const std::pair<Where, Where>& a, const std::pair<Where, Where>& b) const {
+      return key(a) < key(b);
+    }
+  };
+  std::set<std::pair<Where, Where>, ByLine> load_buffering_;
   int failed_thread_ = -1;
   Verdict verdict_ = Verdict::pass;
   Failure fallback_;

@@ -27,7 +27,7 @@ Ending Runner<W>::run() {
   forked_ = 0;
   plain_events_ = plain_race_ = atomic_waits_ = false;
   failure_ = Failure();
-  if (tracing_) forget_remembered();
+  if (tracing_ && !options_.load_buffering_lint) forget_remembered();
   explorer.start_run();
   for (auto& hooks : fork_hooks_) hooks.clear();
   races_.start_run();

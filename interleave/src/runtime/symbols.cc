@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace interleave {
 namespace {
@@ -35,20 +36,17 @@ const char* keep(const std::string& text) {
   return kept.insert(text).first->c_str();
 }
 
-/// The folder that many folders down the path of a file of the checker's holds it.
-std::string folder_above(const char* file, int levels) {
-  std::string path = file;
-  for (; levels > 0; --levels)
-    path.resize(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
-  return path + "/";
+/// The folder of the checker's sources, and that of its headers. Asked for inside of runs: no allocation.
+constexpr std::string_view without(std::string_view path, std::string_view end) {
+  return path.substr(0, path.size() - end.size());
 }
+constexpr std::string_view kSources = without(__FILE__, "runtime/symbols.cc");
+constexpr std::string_view kHeaders = without(detail::kWhereHeader, "where.h");
 
 bool in_library(const char* file) noexcept {
-  static const std::string sources = folder_above(__FILE__, 2),
-                           headers = folder_above(detail::kWhereHeader, 1);
   return std::strstr(file, "/include/c++/") != nullptr ||
-         std::strncmp(file, sources.c_str(), sources.size()) == 0 ||
-         std::strncmp(file, headers.c_str(), headers.size()) == 0;
+         std::strncmp(file, kSources.data(), kSources.size()) == 0 ||
+         std::strncmp(file, kHeaders.data(), kHeaders.size()) == 0;
 }
 
 /// An address in the file it was loaded from, as addr2line takes it.
