@@ -41,4 +41,7 @@ foreach(config DEBUG RELWITHDEBINFO MINSIZEREL)
   set(CMAKE_CUDA_FLAGS_${config} "${CMAKE_CUDA_FLAGS_RELEASE}")
 endforeach()
 find_package(CUDAToolkit REQUIRED)
+# CCCL's headers, which nvcc finds by itself and the host's compiler does not in newer toolkits.
+find_path(MILLRACE_CCCL cuda/memory_resource PATHS ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES cccl NO_DEFAULT_PATH)
+mark_as_advanced(MILLRACE_CCCL)
 set(MILLRACE_HAS_CUDA TRUE)

@@ -21,13 +21,15 @@ add_test(NAME package.find_package
     -DCMAKE_PREFIX_PATH=${millrace_package_work}/prefix
     -DCONSUMER_EXPECTS_VERSION=${PROJECT_VERSION}
     -DCONSUMER_EXPECTS_SHARED=${MILLRACE_SHARED}
+    -DCONSUMER_HAS_CCCL=${MILLRACE_CCCL}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
 set_tests_properties(package.find_package PROPERTIES FIXTURES_REQUIRED millrace_installed)
 
-# MILLRACE_WERROR only so that a compiler cache recognises the objects of this very build.
+# MILLRACE_WERROR, and a folder beside this one rather than in it, only so that a compiler cache recognises the
+# objects of this very build: it sees paths relative to the folder in which the compiler runs.
 add_test(NAME package.add_subdirectory
   COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test ${millrace_package_tests}/add_subdirectory
-    ${millrace_package_work}/add_subdirectory
+    ${PROJECT_BINARY_DIR}-add_subdirectory
     --build-generator ${CMAKE_GENERATOR} --build-options ${millrace_consumer_options}
     -DMILLRACE_WERROR=${MILLRACE_WERROR} -DMILLRACE_FOLDER=${PROJECT_SOURCE_DIR}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
@@ -42,6 +44,19 @@ foreach(header ${millrace_public_headers})
       -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -include millrace/${name}.h -x c++ /dev/null)
   set_tests_properties(package.header.${name} PROPERTIES LABELS package TIMEOUT 60)
 endforeach()
+
+# Those for CUDA, where that is: with the toolkit's CCCL, whose newer headers tests/interop looks at.
+if(MILLRACE_HAS_CUDA AND MILLRACE_CCCL)
+  add_test(NAME package.header.cuda.resource
+    COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
+      -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include -isystem ${MILLRACE_CCCL} -isystem ${CUDAToolkit_INCLUDE_DIRS}
+      -include millrace/cuda/resource.h -x c++ /dev/null)
+  file(CONFIGURE OUTPUT ${millrace_package_work}/thrust_alone.cu CONTENT "#include <millrace/cuda/thrust.h>\n")
+  add_test(NAME package.header.cuda.thrust
+    COMMAND ${CMAKE_CUDA_COMPILER} -std=c++20 -Xcompiler=-Wall -Werror=all-warnings -I ${PROJECT_SOURCE_DIR}/include
+      -c ${millrace_package_work}/thrust_alone.cu -o ${millrace_package_work}/thrust_alone.o)
+  set_tests_properties(package.header.cuda.resource package.header.cuda.thrust PROPERTIES LABELS package TIMEOUT 300)
+endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/include/millrace/c.h)
   add_test(NAME package.header.c_in_c

@@ -8,6 +8,12 @@
 #   tests/<folder>/*_driver.cc     -> a program beside the Python tests that drive it
 #   tests/<folder>/*_peer.cc       -> a module of its name in test_peers/, for the bench to open
 find_package(GTest REQUIRED)
+if(MILLRACE_HAS_CUDA)
+  add_library(millrace_cccl INTERFACE)
+  if(MILLRACE_CCCL)
+    target_include_directories(millrace_cccl SYSTEM INTERFACE ${MILLRACE_CCCL})
+  endif()
+endif()
 include(GoogleTest)
 
 # The system's interpreter first: it is the one that Debian's python3-numpy belongs to.
@@ -72,7 +78,7 @@ foreach(folder ${millrace_unit_folders})
     endif()
     set(libraries "")
     if(layer STREQUAL "backend_cuda")
-      set(libraries CUDA::cudart_static)
+      set(libraries CUDA::cudart_static millrace_cccl)
     endif()
     if(layer STREQUAL "tools")
       foreach(library millrace_tool millrace_tool_formats ZLIB::ZLIB)
@@ -97,12 +103,18 @@ if(MILLRACE_HAS_CUDA)
   set_tests_properties(cuda.conformance.all PROPERTIES
     LABELS gpu TIMEOUT 1200 ENVIRONMENT MILLRACE_TEST_DEVICE=cuda:0
     SKIP_REGULAR_EXPRESSION "every test is skipped: ")
-  millrace_gtest(gpu ${millrace_tests}/gpu gpu CUDA::cudart_static)
+  millrace_gtest(gpu ${millrace_tests}/gpu gpu CUDA::cudart_static millrace_cccl)
   # And over a driver that plays the device, on any machine. It runs no kernels, and its streams are threads.
   add_test(NAME conformance.fake_cuda
     COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
   set_tests_properties(conformance.fake_cuda PROPERTIES
     LABELS conformance TIMEOUT 1200 ENVIRONMENT "MILLRACE_TEST_FAKE_CUDA=1;MILLRACE_TEST_DEVICE=cuda:0")
+  # And as on a device that maps no memory into reserved addresses.
+  add_test(NAME conformance.fake_cuda_segments
+    COMMAND conformance --gtest_filter=-Reduce*:GuardStates.Open:GuardStates.Forked:Accounting.TenThousand*)
+  set_tests_properties(conformance.fake_cuda_segments PROPERTIES
+    LABELS conformance TIMEOUT 1200
+    ENVIRONMENT "MILLRACE_TEST_FAKE_CUDA=1;MILLRACE_TEST_DEVICE=cuda:0;MILLRACE_CUDA_VIRTUAL_MEMORY=off")
 endif()
 
 # Programs that fork, exit or unload: each ends in its own way, with status 0 if all went well.

@@ -17,6 +17,11 @@ endif()
 file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
   RELATIVE ${millrace_tool_folder} ${millrace_tool_folder}/*.cc)
 list(FILTER millrace_tool_sources EXCLUDE REGEX "^main\\.cc$|^formats/")
+if(MILLRACE_HAS_CUDA)
+  # The bench's kernel, and not what stands for it.
+  list(REMOVE_ITEM millrace_tool_sources bench/spin_kernel_absent.cc)
+  list(APPEND millrace_tool_sources bench/spin_kernel.cu)
+endif()
 list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)
   find_package(CLI11 REQUIRED)
@@ -24,6 +29,10 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
   add_library(millrace_tool STATIC ${millrace_tool_sources})
   target_link_libraries(millrace_tool
     PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
+
+  if(MILLRACE_HAS_CUDA)
+    target_link_libraries(millrace_tool PRIVATE CUDA::cudart_static)
+  endif()
 
   # tools/peers/peer.h, the interface of what the bench opens.
   target_include_directories(millrace_tool PUBLIC ${PROJECT_SOURCE_DIR}/tools)

@@ -27,6 +27,8 @@ class Declaration(NamedTuple):
     def needs_comment(self) -> bool:
         if TYPE.match(self.text):
             return self.has_body
+        if self.text.startswith("static_assert"):
+            return False
         return "(" in self.text or self.text.startswith("using ")
 
 

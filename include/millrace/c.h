@@ -40,6 +40,7 @@ MILLRACE_API const char* millrace_last_rule(void);
 typedef struct millrace_device millrace_device;
 typedef struct millrace_event millrace_event;
 typedef struct millrace_lease millrace_lease;
+typedef struct millrace_native millrace_native;
 
 /* A value: copy it freely. Make it with one of the calls below. */
 typedef struct millrace_stream {
@@ -68,6 +69,10 @@ MILLRACE_API millrace_status millrace_device_stream(millrace_device* device, mil
 /* One that lasts until millrace_lease_end. */
 MILLRACE_API millrace_status millrace_device_lease(millrace_device* device, millrace_lease** lease,
                                                    millrace_stream* stream);
+/* A stream that the caller has made with the driver (a cudaStream_t; null is the legacy default stream)
+ * becomes one of the device's until millrace_lease_end; see millrace::Device::wrap. */
+MILLRACE_API millrace_status millrace_device_wrap(millrace_device* device, void* native,
+                                                  millrace_lease** lease, millrace_stream* stream);
 /* What was recorded and not committed is abandoned; committed work goes on. Null is ignored. */
 MILLRACE_API void millrace_lease_end(millrace_lease* lease);
 
@@ -79,6 +84,39 @@ MILLRACE_API millrace_status millrace_allocate_on(millrace_device* device, millr
 MILLRACE_API millrace_status millrace_deallocate(millrace_device* device, void* address);
 MILLRACE_API millrace_status millrace_record_use(millrace_device* device, const void* address,
                                                  millrace_stream stream);
+/* The same for whatever is on the stream when the allocation is freed. */
+MILLRACE_API millrace_status millrace_record_stream(millrace_device* device, const void* address,
+                                                    millrace_stream stream);
+
+/* millrace::DType, in its order. */
+typedef enum millrace_dtype {
+  MILLRACE_F64 = 0,
+  MILLRACE_F32,
+  MILLRACE_F16,
+  MILLRACE_BF16,
+  MILLRACE_I64,
+  MILLRACE_I32,
+  MILLRACE_I16,
+  MILLRACE_I8,
+  MILLRACE_U8,
+  MILLRACE_BOOLEAN
+} millrace_dtype;
+
+/* DLPack's own; <dlpack/dlpack.h> says what is in them. */
+struct DLManagedTensor;
+struct DLManagedTensorVersioned;
+
+/* A DLPack tensor over an allocation, which its deleter frees; millrace/dlpack.h says who orders what. The
+ * first element is at the address. shape and strides have so many (dims) numbers, strides in elements; null
+ * strides: row-major. read_only: 1 or 0. On a failure the allocation is the caller's still. */
+MILLRACE_API millrace_status millrace_to_dlpack(millrace_device* device, void* address, millrace_dtype dtype,
+                                                int32_t dims, const int64_t* shape, const int64_t* strides,
+                                                int32_t read_only, struct DLManagedTensorVersioned** tensor);
+/* The same in the struct from before DLPack 1.0. */
+MILLRACE_API millrace_status millrace_to_dlpack_unversioned(millrace_device* device, void* address,
+                                                            millrace_dtype dtype, int32_t dims,
+                                                            const int64_t* shape, const int64_t* strides,
+                                                            struct DLManagedTensor** tensor);
 
 /* Recorded; runs once the stream is committed. Host memory must stay valid until then. */
 MILLRACE_API millrace_status millrace_stream_copy(millrace_stream stream, void* to, const void* from,
@@ -93,6 +131,11 @@ MILLRACE_API millrace_status millrace_stream_run(millrace_stream stream, const c
 MILLRACE_API millrace_status millrace_stream_on_completed(millrace_stream stream,
                                                           void (*handler)(void*, millrace_status),
                                                           void* argument);
+/* The driver's own stream (a cudaStream_t) for work of the caller's, until millrace_native_end. */
+MILLRACE_API millrace_status millrace_stream_record_native(millrace_stream stream, millrace_native** recorder,
+                                                           void** native);
+/* Other work can be recorded from here on. Null is ignored. */
+MILLRACE_API void millrace_native_end(millrace_native* recorder);
 MILLRACE_API millrace_status millrace_stream_commit(millrace_stream stream);
 /* Commits and waits. */
 MILLRACE_API millrace_status millrace_stream_wait(millrace_stream stream);
@@ -107,6 +150,8 @@ MILLRACE_API millrace_status millrace_event_record(millrace_event* event, millra
 MILLRACE_API millrace_status millrace_event_wait(millrace_event* event);
 /* done: 1 or 0. Does not block. */
 MILLRACE_API millrace_status millrace_event_query(millrace_event* event, int32_t* done);
+/* The driver's event for what is marked now (a cudaEvent_t), until it is recorded again or released. */
+MILLRACE_API millrace_status millrace_event_native(millrace_event* event, void** native);
 /* What is recorded in the stream from here on runs after what the event marks. */
 MILLRACE_API millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event);
 

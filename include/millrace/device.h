@@ -12,6 +12,8 @@
 
 #include <millrace/event.h>
 #include <millrace/export.h>
+#include <millrace/graph.h>
+#include <millrace/memory_kind.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -29,15 +31,31 @@ enum class ExhaustionPolicy : std::uint8_t {
   fail,   ///< PoolExhausted
 };
 
+/// Whose work the device prefers where it has a choice.
+enum class StreamPriority : std::uint8_t {
+  normal,
+  high,  ///< the driver's highest; as normal where the device knows no priorities
+};
+
 /// What a device is opened with. The defaults suit a program that has it to itself.
 struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
   std::size_t memory_limit = 0;
+  /// And never more than this part of what the device has, from more than 0 to 1.
+  double memory_fraction = 1;
+  /// The same for pinned memory. 0: half of the host's memory.
+  std::size_t pinned_limit = 0;
   int streams = 32;  ///< 1 to 1024, the default stream included
+  /// Beside those, for Device::lease(StreamPriority::high): 0 to 1024; with 0 such leases are ordinary ones.
+  int high_priority_streams = 8;
+  /// How many streams that others made may be wrapped at once (Device::wrap): 0 to 1024.
+  int wrapped_streams = 32;
+  /// How many captures may be underway at once (Device::capture): 0 to 64. Graphs may be as many as fit.
+  int captures = 4;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
-  /// What one thread may keep in its cache of free blocks, and all of them together.
+  /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
   /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
@@ -47,18 +65,22 @@ struct DeviceOptions {
   /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable. The later use
   /// does not run: its command buffer fails with InvalidState, rule "missing-dependency".
   bool protect = false;
+  /// CUDA: NVTX ranges around what goes to the device and around host tasks, in the domain "millrace", for
+  /// profilers.
+  bool nvtx = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
   std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
   /// How long an allocation may wait for pending frees before it gives up.
   std::chrono::milliseconds out_of_memory_wait{1000};
 };
 
-/// All sizes in bytes. Exact sums of what each thread did; never negative, also while they change.
+/// Of one kind of memory, all sizes in bytes. Exact sums of what each thread did; never negative, also while
+/// they change.
 struct MemoryStats {
   std::size_t live = 0;       ///< in blocks that callers hold
   std::size_t cached = 0;     ///< free, in thread caches
-  std::size_t pending = 0;    ///< freed, other streams' work may still use it
-  std::size_t committed = 0;  ///< taken from the device
+  std::size_t pending = 0;    ///< freed, other streams' work may still use it; pinned: any work
+  std::size_t committed = 0;  ///< taken from the device, or from the host and pinned
   std::size_t limit = 0;
   std::size_t peak_live = 0;  ///< exact while one thread uses the device, else within peak_error
   std::size_t peak_error = 0;
@@ -72,10 +94,12 @@ struct MemoryStats {
   std::uint64_t out_of_memory = 0;  ///< errors given out
 };
 
-/// Counts since the device was opened, but for streams and leased, which are now.
+/// Counts since the device was opened, but for the first four, which are now.
 struct StreamStats {
-  int streams = 0;
+  int streams = 0;  ///< of the pool, those of high priority not included
   int leased = 0;
+  int wrapped = 0;       ///< streams that others made and somebody has wrapped
+  int most_wrapped = 0;  ///< how many there can be at once; 0 where the device has no streams of a driver's
   std::uint64_t leases = 0;
   std::uint64_t shared_leases = 0;    ///< leases of a stream that somebody had already
   std::uint64_t command_buffers = 0;  ///< committed so far
@@ -92,6 +116,7 @@ struct DeviceInfo {
   int workers = 0;
   bool host_tasks = false;         ///< Stream::run works
   bool reads_host_memory = false;  ///< operations read memory that is not the device's in place
+  bool driver_streams = false;     ///< Stream::record_native, Device::wrap and capture work
 };
 
 /// A backend that has no device here.
@@ -137,6 +162,7 @@ class MILLRACE_API Buffer {
 
  private:
   friend class Device;
+  friend struct detail::Access;
   Buffer(std::uint64_t device, void* data, std::size_t size) : device_(device), data_(data), size_(size) {}
   std::uint64_t device_ = 0;
   void* data_ = nullptr;
@@ -174,6 +200,8 @@ class MILLRACE_API Device {
   /// "close-in-handler" on one of the device's own threads.
   void close();
   bool is_open() const noexcept;
+  /// The same device, and not another of the same name?
+  bool operator==(const Device& other) const noexcept { return core_ == other.core_; }
   const DeviceInfo& info() const;
 
   /// Memory for use on the calling thread's current stream; usable there at once. Zero bytes give a
@@ -187,6 +215,16 @@ class MILLRACE_API Device {
   /// allocate, owned.
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+
+  /// Memory of the host's that copies of the device reach at full speed and without holding up a thread, and
+  /// its kernels in place; host code reads and writes it like any other. Freed by deallocate too, but what
+  /// the stream had recorded by then is done before anybody gets it again, since the next to write may be the
+  /// host. It is reused, never waited for, where other memory is free. Throws OutOfMemoryError, Unsupported.
+  void* allocate_pinned(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  void* allocate_pinned(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  /// allocate_pinned, owned.
+  Buffer pinned_buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
+  Buffer pinned_buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
 
   /// The allocation is used by what is recorded on the stream up to now: it is not reused before.
   void record_use(const void* address, Stream stream);
@@ -205,18 +243,47 @@ class MILLRACE_API Device {
   /// The stream the calling thread uses when it names none: a guard's, or the thread's own lease.
   Stream stream();
   Stream default_stream();
-  /// A stream for an object rather than a thread. Throws as the exhaustion policy says.
-  StreamLease lease();
+  /// A stream for an object rather than a thread. Throws as the exhaustion policy says, for each priority by
+  /// itself.
+  StreamLease lease(StreamPriority priority = StreamPriority::normal);
+  /// A stream that somebody else made becomes one of this device's, beside the pool's, until the last of its
+  /// leases ends: memory is allocated for it, work recorded in it, it is waited for and waits, as any other.
+  /// CUDA: a cudaStream_t or CUstream of the device's primary context; null is the legacy default stream. It
+  /// is known by the driver's number, so that wrapping it again gives the same stream, and another one that
+  /// gets its handle later does not.
+  ///
+  /// Others may put work on it at any time and tell nobody: frees, uses, events and waits cover what is on it
+  /// when they are called. Stream::wait, Stream::query and Event::record speak of that work too. What was
+  /// recorded comes on it with the commit (host tasks, copies that the driver can't do ahead and what waits
+  /// for uncommitted work later: CommandBuffer::status says scheduled, wait for completed). End the lease
+  /// before the stream is destroyed, and after the last work on memory that was allocated for it: what is put
+  /// on it later is waited for by nobody.
+  ///
+  /// Throws InvalidArgument for a stream of another context or device, PoolExhausted beyond
+  /// DeviceOptions::wrapped_streams, Unsupported where DeviceInfo::driver_streams is false; rule
+  /// "per-thread-default-stream" for cudaStreamPerThread, which is another stream in each thread,
+  /// "captured-stream" while it is being captured. Of a wrapped stream, calls that need the driver's may
+  /// throw "captured-stream" too, and "destroyed-stream" where its handle is another stream's by now; work
+  /// that finds out later fails with that. A handle that is nobody's may crash the driver, so do end the
+  /// lease first.
+  StreamLease wrap(void* native_stream);
+  /// Begins a capture. Nobody else's capture is disturbed by it, nor by anything else of the device's, in
+  /// whatever mode the driver was told to capture. Throws PoolExhausted beyond DeviceOptions::captures,
+  /// Unsupported where DeviceInfo::driver_streams is false.
+  Capture capture();
   Event event();
 
-  MemoryStats memory() const;
+  MemoryStats memory(MemoryKind kind = MemoryKind::device) const;
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;
-  /// Gives every empty granule back to the device; returns the bytes.
+  /// Gives every empty granule back, of all kinds of memory; returns the bytes.
   std::size_t trim();
   /// At least what is live, else OutOfMemoryError; trims if it must.
-  void set_memory_limit(std::size_t bytes);
+  void set_memory_limit(std::size_t bytes, MemoryKind kind = MemoryKind::device);
+  /// The same as a part of what the device has (DeviceInfo::memory_bytes), from more than 0 to 1, in whole
+  /// granules.
+  void set_memory_fraction(double fraction);
   void reset_peaks();
   /// Re-adds every block of every heap and cache and throws InvalidState, rule "accounting", if they
   /// do not sum to what was committed. Exact only while no other thread allocates or frees.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <millrace/export.h>
+#include <millrace/memory_kind.h>
 
 namespace millrace {
 
@@ -68,6 +69,7 @@ struct OutOfMemoryReport {
     std::uint64_t thread = 0;  ///< the library's number of the thread that allocated it
     std::size_t live_bytes = 0;
   };
+  MemoryKind kind = MemoryKind::device;  ///< all figures are of this kind
   std::size_t requested = 0;
   std::size_t live = 0;       ///< in blocks that callers hold
   std::size_t cached = 0;     ///< in thread caches, free and ready for reuse
@@ -75,7 +77,12 @@ struct OutOfMemoryReport {
   std::size_t committed = 0;  ///< taken from the device
   std::size_t limit = 0;
   std::size_t largest_free = 0;  ///< the largest range that could be handed out
-  std::vector<Holder> holders;   ///< the largest first, at most eight
+  /// What the device answered when it was asked for memory below the limit, which others may hold: other
+  /// processes, and allocators beside this one. Empty where the limit left no room.
+  std::string refusal;
+  std::size_t device_free = 0;  ///< what the device said of itself after that; both 0 where it says nothing
+  std::size_t device_total = 0;
+  std::vector<Holder> holders;  ///< the largest first, at most eight
 };
 
 /// OutOfMemory with the figures behind it.

@@ -16,8 +16,8 @@ namespace millrace {
 ///
 /// Thread safety: any thread may call anything but move and destruction at any time.
 /// Errors: InvalidState ("stale-stream", "event-inside-encoder", "waited-work-abandoned" from wait,
-/// "event-not-recorded" and "event-not-done" from elapsed_since), InvalidArgument for a stream or event of
-/// another device, Closed, ForkedProcess.
+/// "event-not-recorded" and "event-not-done" from elapsed_since, those of native), InvalidArgument for a
+/// stream or event of another device, Closed, ForkedProcess.
 class MILLRACE_API Event {
  public:
   Event() = default;
@@ -40,6 +40,15 @@ class MILLRACE_API Event {
   std::uint64_t generation() const;
   /// From when earlier's work was done to when this one's was. Both must be done.
   std::chrono::nanoseconds elapsed_since(const Event& earlier) const;
+  /// The driver's event for what is marked now, for streams and threads of the caller's own to wait for. It
+  /// lasts until this one is recorded again or ends, or the device is closed; it is not to be recorded or
+  /// destroyed. CUDA: a cudaEvent_t of the device's primary context.
+  ///
+  /// Blocks while the device can't have the marked work yet (a host task, or work that waits for what was not
+  /// committed). Who waits for the driver's event does not hear of a failure; one that is known already is
+  /// thrown. Throws Unsupported where the driver has no events; rules "event-not-committed", and
+  /// "wait-in-own-handler" in a host task where it would have to block.
+  void* native() const;
   /// Returns it to the pool now.
   void reset() noexcept;
 

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <millrace/device.h>
+#include <millrace/dlpack.h>
 #include <millrace/dtype.h>
 #include <millrace/error.h>
 #include <millrace/event.h>
+#include <millrace/graph.h>
+#include <millrace/memory_kind.h>
+#include <millrace/native_allocator.h>
 #include <millrace/reduce.h>
 #include <millrace/reduction.h>
 #include <millrace/stream.h>

@@ -19,8 +19,8 @@ namespace millrace {
 /// InvalidArgument. NaN wins min and max, and the first one argmin and argmax; integers wrap. f16, bf16 and
 /// f32 accumulate in at least f32, pairwise. The same bits come out whatever the number of workers.
 ///
-/// Throws InvalidArgument (shapes, types, dims), InvalidState, Closed, ForkedProcess.
-/// Thread safety: as Stream.
+/// Throws InvalidArgument (shapes, types, dims), InvalidState, Closed, ForkedProcess, and OutOfMemoryError
+/// where the device needs memory besides the tensors. Thread safety: as Stream.
 MILLRACE_API void reduce(Stream stream, ReduceOp op, const TensorView& input, const TensorView& output,
                          std::span<const std::int64_t> dims = {}, const ReduceOptions& options = {},
                          SourcePlace place = SourcePlace::here());

@@ -157,7 +157,8 @@ class MILLRACE_API Stream {
   void wait();
   /// The same with a limit; TimedOut when it is reached.
   void wait(std::chrono::nanoseconds limit);
-  /// Is everything committed done? Does not commit. Two loads.
+  /// Is everything committed done? Does not commit. Two loads; of a wrapped stream the driver is asked, and
+  /// others' work counts.
   bool query() const;
 
   bool operator==(const Stream&) const = default;

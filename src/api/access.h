@@ -9,10 +9,15 @@
 #include "device/context.h"
 #include "device/core.h"
 #include "device/fork.h"
+#include "device/graph.h"
 #include "device/registry.h"
 #include "device/thread_contexts.h"
 #include "stream/pool.h"
 #include "sync/ref.h"
+
+namespace millrace {
+struct GraphMemory;
+}
 
 namespace millrace::detail {
 
@@ -58,6 +63,15 @@ struct Access {
   static StreamLease make_lease(Stream stream) { return StreamLease(stream); }
   static std::uint64_t device_of(const Stream& stream) noexcept { return stream.device_; }
   static StreamId id_of(const Stream& stream) noexcept { return {stream.slot_, stream.generation_}; }
+
+  static Capture make_capture(Stream stream) { return Capture(stream); }
+  static Graph make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory);
+
+  /// Takes over an allocation of the device.
+  static Buffer make_buffer(const Core& core, void* data, std::size_t size) noexcept {
+    return {core.id(), data, size};
+  }
+  static std::uint64_t device_of(const Buffer& buffer) noexcept { return buffer.device_; }
 
   static Event make_event(const Core& core, std::uint32_t slot, std::uint32_t lease) {
     return {core.id(), slot, lease};

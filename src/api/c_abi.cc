@@ -2,12 +2,15 @@
 
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <utility>
 
 #include <millrace/millrace.h>
 
 #include "api/access.h"
+#include "device/fork.h"
+#include "memory/allocator.h"
 #include "sync/thread_slot.h"
 
 struct millrace_device {
@@ -20,6 +23,10 @@ struct millrace_event {
 
 struct millrace_lease {
   millrace::StreamLease lease;
+};
+
+struct millrace_native {
+  millrace::NativeRecorder recorder;
 };
 
 namespace {
@@ -103,6 +110,35 @@ millrace_status status_of(const millrace::Completion& completion) noexcept {
   return completion.status == millrace::BufferStatus::completed ? MILLRACE_OK : MILLRACE_INVALID_STATE;
 }
 
+/// Has the allocation and a view of it made a tensor: make(Buffer&&, const TensorView&).
+template <typename Make>
+auto make_tensor(millrace_device* device, void* address, millrace_dtype dtype, std::int32_t dims,
+                 const std::int64_t* shape, const std::int64_t* strides, Make&& make) {
+  constexpr const char* kCall = "millrace_to_dlpack";
+  if (dims < 0) {
+    throw Error(millrace::ErrorCode::InvalidArgument, std::to_string(dims) + " dimensions can't be",
+                {.call = kCall, .device = {}, .rule = {}});
+  }
+  const auto numbers = [&](const std::int64_t* given, const char* what) {
+    if (dims == 0) return millrace::Dims();
+    return millrace::Dims(std::span(&required(given, what), static_cast<std::size_t>(dims)));
+  };
+  millrace::TensorView view{address, static_cast<millrace::DType>(dtype), numbers(shape, "shape"), {}};
+  view.strides = strides == nullptr ? millrace::contiguous_strides(view.shape) : numbers(strides, "strides");
+
+  millrace::refuse_in_forked_child(kCall);
+  millrace::Core& core = *Access::core_of(required(device, "device").device);
+  const millrace::sync::Gate::Pass pass = core.enter(kCall);
+  const std::size_t bytes = millrace::Allocator::of(core).size_of(address, kCall);
+  millrace::Buffer buffer = Access::make_buffer(core, address, bytes);
+  try {
+    return make(std::move(buffer), view);
+  } catch (...) {
+    static_cast<void>(buffer.release());  // the caller's still
+    throw;
+  }
+}
+
 std::size_t alignment_or_default(std::size_t alignment) {
   return alignment == 0 ? millrace::kDefaultAlignment : alignment;
 }
@@ -168,6 +204,18 @@ millrace_status millrace_device_lease(millrace_device* device, millrace_lease** 
   });
 }
 
+millrace_status millrace_device_wrap(millrace_device* device, void* native, millrace_lease** lease,
+                                     millrace_stream* stream) {
+  return guarded([&] {
+    auto& out = required(lease, "lease");
+    auto& out_stream = required(stream, "stream");
+    auto made =
+        std::make_unique<millrace_lease>(millrace_lease{required(device, "device").device.wrap(native)});
+    out_stream = c(made->lease.stream());
+    out = made.release();
+  });
+}
+
 void millrace_lease_end(millrace_lease* lease) {
   delete lease;
 }
@@ -195,6 +243,35 @@ millrace_status millrace_record_use(millrace_device* device, const void* address
   return guarded([&] { required(device, "device").device.record_use(address, cpp(stream)); });
 }
 
+millrace_status millrace_record_stream(millrace_device* device, const void* address, millrace_stream stream) {
+  return guarded([&] { required(device, "device").device.record_stream(address, cpp(stream)); });
+}
+
+millrace_status millrace_to_dlpack(millrace_device* device, void* address, millrace_dtype dtype, int32_t dims,
+                                   const int64_t* shape, const int64_t* strides, int32_t read_only,
+                                   struct DLManagedTensorVersioned** tensor) {
+  return guarded([&] {
+    const auto allowed = read_only != 0 ? millrace::AccessMode::read : millrace::AccessMode::write;
+    auto& out = required(tensor, "tensor");
+    out = make_tensor(device, address, dtype, dims, shape, strides,
+                      [&](millrace::Buffer&& buffer, const millrace::TensorView& view) {
+                        return millrace::to_dlpack(std::move(buffer), view, allowed);
+                      });
+  });
+}
+
+millrace_status millrace_to_dlpack_unversioned(millrace_device* device, void* address, millrace_dtype dtype,
+                                               int32_t dims, const int64_t* shape, const int64_t* strides,
+                                               struct DLManagedTensor** tensor) {
+  return guarded([&] {
+    auto& out = required(tensor, "tensor");
+    out = make_tensor(device, address, dtype, dims, shape, strides,
+                      [](millrace::Buffer&& buffer, const millrace::TensorView& view) {
+                        return millrace::to_dlpack_unversioned(std::move(buffer), view);
+                      });
+  });
+}
+
 millrace_status millrace_stream_copy(millrace_stream stream, void* to, const void* from, size_t bytes) {
   return guarded([&] { cpp(stream).copy(to, from, bytes); });
 }
@@ -219,6 +296,21 @@ millrace_status millrace_stream_on_completed(millrace_stream stream, void (*hand
       handler(argument, status_of(completion));
     });
   });
+}
+
+millrace_status millrace_stream_record_native(millrace_stream stream, millrace_native** recorder,
+                                              void** native) {
+  return guarded([&] {
+    auto& out = required(recorder, "recorder");
+    auto& out_native = required(native, "native");
+    auto made = std::make_unique<millrace_native>(millrace_native{cpp(stream).record_native()});
+    out_native = made->recorder.stream();
+    out = made.release();
+  });
+}
+
+void millrace_native_end(millrace_native* recorder) {
+  delete recorder;
 }
 
 millrace_status millrace_stream_commit(millrace_stream stream) {
@@ -250,6 +342,13 @@ millrace_status millrace_event_wait(millrace_event* event) {
 
 millrace_status millrace_event_query(millrace_event* event, int32_t* done) {
   return guarded([&] { required(done, "done") = required(event, "event").event.query() ? 1 : 0; });
+}
+
+millrace_status millrace_event_native(millrace_event* event, void** native) {
+  return guarded([&] {
+    auto& out = required(native, "native");
+    out = required(event, "event").event.native();
+  });
 }
 
 millrace_status millrace_stream_wait_event(millrace_stream stream, millrace_event* event) {

@@ -133,6 +133,29 @@ Buffer Device::buffer(Stream stream, std::size_t bytes, std::size_t alignment) {
   return Buffer(core_->id(), data, bytes);
 }
 
+void* Device::allocate_pinned(std::size_t bytes, std::size_t alignment) {
+  Context& context = context_on(core_, "Device::allocate_pinned");
+  return Allocator::of(*core_, MemoryKind::pinned)
+      .allocate(context, Allocator::kCurrentSlot, bytes, alignment);
+}
+
+void* Device::allocate_pinned(Stream stream, std::size_t bytes, std::size_t alignment) {
+  constexpr const char* kCall = "Device::allocate_pinned";
+  Context& context = context_on(core_, kCall);
+  return Allocator::of(*core_, MemoryKind::pinned)
+      .allocate(context, slot_on(*core_, stream, kCall), bytes, alignment);
+}
+
+Buffer Device::pinned_buffer(std::size_t bytes, std::size_t alignment) {
+  void* data = allocate_pinned(bytes, alignment);
+  return Buffer(core_->id(), data, bytes);
+}
+
+Buffer Device::pinned_buffer(Stream stream, std::size_t bytes, std::size_t alignment) {
+  void* data = allocate_pinned(stream, bytes, alignment);
+  return Buffer(core_->id(), data, bytes);
+}
+
 void Device::record_use(const void* address, Stream stream) {
   constexpr const char* kCall = "Device::record_use";
   Core& core = open_core(core_, kCall);
@@ -170,10 +193,17 @@ Stream Device::default_stream() {
   return Access::make_stream(core, StreamPool::of(core).default_stream());
 }
 
-StreamLease Device::lease() {
+StreamLease Device::lease(StreamPriority priority) {
   constexpr const char* kCall = "Device::lease";
   Context& context = context_on(core_, kCall);
-  return Access::make_lease(Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall)));
+  return Access::make_lease(
+      Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall, priority)));
+}
+
+StreamLease Device::wrap(void* native_stream) {
+  constexpr const char* kCall = "Device::wrap";
+  Core& core = open_core(core_, kCall);
+  return Access::make_lease(Access::make_stream(core, StreamPool::of(core).wrap(native_stream, kCall)));
 }
 
 Event Device::event() {
@@ -191,10 +221,10 @@ void Device::grant_access(const Device& other) {
   core.throw_if_failed(core.backend().grant_access(name), kCall);
 }
 
-MemoryStats Device::memory() const {
+MemoryStats Device::memory(MemoryKind kind) const {
   Core& core = open_core(core_, "Device::memory");
   const auto pass = core.enter("Device::memory");
-  return Allocator::of(core).stats();
+  return Allocator::of(core, kind).stats();
 }
 
 StreamStats Device::streams() const {
@@ -210,25 +240,35 @@ std::vector<MissingDependency> Device::missing_dependencies() const {
 std::size_t Device::trim() {
   Core& core = open_core(core_, "Device::trim");
   const auto pass = core.enter("Device::trim");
-  return Allocator::of(core).trim();
+  return Allocator::of(core).trim() + Allocator::of(core, MemoryKind::pinned).trim();
 }
 
-void Device::set_memory_limit(std::size_t bytes) {
+void Device::set_memory_limit(std::size_t bytes, MemoryKind kind) {
   Core& core = open_core(core_, "Device::set_memory_limit");
   const auto pass = core.enter("Device::set_memory_limit");
-  Allocator::of(core).set_limit(bytes);
+  Allocator::of(core, kind).set_limit(bytes);
+}
+
+void Device::set_memory_fraction(double fraction) {
+  constexpr const char* kCall = "Device::set_memory_fraction";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  const Backend& device = core.backend();
+  Allocator::of(core).set_limit(memory_part(device.info(), device.granule(), fraction, kCall));
 }
 
 void Device::reset_peaks() {
   Core& core = open_core(core_, "Device::reset_peaks");
   const auto pass = core.enter("Device::reset_peaks");
-  Allocator::of(core).reset_peaks();
+  for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned})
+    Allocator::of(core, kind).reset_peaks();
 }
 
 void Device::check_accounting() const {
   Core& core = open_core(core_, "Device::check_accounting");
   const auto pass = core.enter("Device::check_accounting");
-  Allocator::of(core).check_accounting();
+  for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned})
+    Allocator::of(core, kind).check_accounting();
 }
 
 void Device::synchronize() {

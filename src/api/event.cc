@@ -53,7 +53,10 @@ void Event::reset() noexcept {
 void Event::record(Stream stream) {
   Core& core = Access::context_of(device_, "Event::record").core();
   check_same_device(device_, Access::device_of(stream), "Event::record");
-  StreamPool::of(core).set_mark(Access::id_of(stream), EventPool::of(core).slot(slot_), "Event::record");
+  EventPool& events = EventPool::of(core);
+  EventSlot& marked = events.slot(slot_);
+  StreamPool::of(core).set_mark(Access::id_of(stream), marked, "Event::record");
+  events.return_old_native(marked);
 }
 
 void Stream::wait_event(const Event& event) {
@@ -66,6 +69,7 @@ void Stream::wait_event(const Event& event) {
 bool Event::query() const {
   Core& core = Access::open_core_of(device_, "Event::query");
   const TimelinePoint point = EventPool::of(core).slot(slot_).point();
+  StreamPool::of(core).refuse_captured(point, "Event::query");
   if (!StreamPool::of(core).is_completed(point)) return false;
   core.backend().host_knows(point);
   return true;
@@ -82,6 +86,11 @@ void Event::wait(std::chrono::nanoseconds limit) const {
   StreamPool::of(core).wait(EventPool::of(core).slot(slot_).point(), deadline, "Event::wait");
 }
 
+void* Event::native() const {
+  Core& core = Access::open_core_of(device_, "Event::native");
+  return EventPool::of(core).native(slot_, "Event::native");
+}
+
 std::uint64_t Event::generation() const {
   Core& core = Access::open_core_of(device_, "Event::generation");
   return EventPool::of(core).slot(slot_).stamp().records;
@@ -91,6 +100,8 @@ std::chrono::nanoseconds Event::elapsed_since(const Event& earlier) const {
   Core& core = Access::open_core_of(device_, "Event::elapsed_since");
   check_same_device(earlier.device_, device_, "Event::elapsed_since");
   const EventPool& events = EventPool::of(core);
+  for (const std::uint32_t slot : {earlier.slot_, slot_})
+    StreamPool::of(core).refuse_captured(events.slot(slot).point(), "Event::elapsed_since");
   const EventSlot::Stamp from = events.slot(earlier.slot_).stamp();
   const EventSlot::Stamp to = events.slot(slot_).stamp();
   if (from.records == 0 || to.records == 0) {

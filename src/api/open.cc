@@ -7,6 +7,7 @@
 
 #include "backends/cuda/backend.h"
 #include "backends/host/backend.h"
+#include "backends/host/machine.h"
 #include "event/pool.h"
 #include "memory/allocator.h"
 #include "stream/pool.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kMaxStreams = 1024;
 constexpr int kMaxHostDevices = 64;
+constexpr int kMaxCaptures = 64;
 constexpr int kMaxWorkers = 1024;
 
 [[noreturn]] void refuse_name(std::string_view name) {
@@ -51,6 +53,16 @@ void check_range(const char* what, int value, int least, int most) {
               {.call = "Device::open", .device = {}, .rule = {}});
 }
 
+Geometry geometry_of(const MemorySource& memory, std::size_t limit) {
+  Geometry geometry;
+  geometry.granule = memory.granule();
+  // Growing in place wants room to grow; address space costs nothing until it is used.
+  geometry.heap_bytes = round_up(std::clamp(limit > geometry.heap_bytes / 4 ? geometry.heap_bytes : 4 * limit,
+                                            kGiB, geometry.heap_bytes),
+                                 geometry.granule);
+  return geometry;
+}
+
 }  // namespace
 
 std::string full_device_name(std::string_view name) {
@@ -77,6 +89,9 @@ std::vector<AbsentBackend> absent_backends() {
 
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options) {
   check_range("streams", options.streams, 1, kMaxStreams);
+  check_range("high_priority_streams", options.high_priority_streams, 0, kMaxStreams);
+  check_range("captures", options.captures, 0, kMaxCaptures);
+  check_range("wrapped_streams", options.wrapped_streams, 0, kMaxStreams);
   check_range("workers", options.workers, 0, kMaxWorkers);
 
   std::unique_ptr<Backend> backend = name.starts_with("cuda")
@@ -88,26 +103,35 @@ sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& optio
 sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& options,
                              std::unique_ptr<Backend> backend) {
   auto core = sync::make_ref<Core>(name, options, std::move(backend));
+  Backend& device = core->backend();
   const std::size_t limit =
-      options.memory_limit != 0 ? options.memory_limit : core->backend().default_memory_limit();
-  Geometry geometry;
-  geometry.granule = core->backend().granule();
-  // Growing in place wants room to grow; address space costs nothing until it is used.
-  geometry.heap_bytes = round_up(std::clamp(limit > geometry.heap_bytes / 4 ? geometry.heap_bytes : 4 * limit,
-                                            kGiB, geometry.heap_bytes),
-                                 geometry.granule);
+      memory_limit_of(options, device.info(), device.granule(), device.default_memory_limit());
+  const std::size_t pinned_limit =
+      options.pinned_limit != 0 ? options.pinned_limit : host::machine_memory() / 2;
+  const Geometry geometry = geometry_of(device, limit);
+  const Geometry pinned_geometry = geometry_of(device.pinned(), pinned_limit);
+  Geometry both = geometry;
+  both.granule = std::min(geometry.granule, pinned_geometry.granule);
+  const auto map = std::make_shared<PageMap>(both);
 
-  core->install(LayerId::streams, std::make_unique<StreamPool>(*core, StreamPool::Options::from(options)));
+  core->install(LayerId::streams, std::make_unique<StreamPool>(
+                                      *core, StreamPool::Options::from(options, core->backend().info())));
   core->install(LayerId::events, std::make_unique<EventPool>(*core));
-  auto allocator = std::make_unique<Allocator>(*core, geometry, limit);
+  auto allocator =
+      std::make_unique<Allocator>(*core, Allocator::Kind{MemoryKind::device, device, geometry, limit}, map);
   core->set_use_checker(allocator.get());
   core->install(LayerId::memory, std::move(allocator));
+  core->install(
+      LayerId::pinned,
+      std::make_unique<Allocator>(
+          *core, Allocator::Kind{MemoryKind::pinned, device.pinned(), pinned_geometry, pinned_limit}, map));
 
-  const Status started = core->backend().start(options.streams, StreamPool::of(*core));
+  const Status started = core->backend().start(StreamPool::of(*core).size(), StreamPool::of(*core));
   if (!started.ok()) {
     core->close(CloseMode::drain);
     started.throw_if_failed();
   }
+  StreamPool::of(*core).raise_priorities();
   return core;
 }
 

@@ -4,7 +4,7 @@
 
 #include "api/access.h"
 #include "reduce/plan.h"
-#include "stream/pool.h"
+#include "reduce/record.h"
 
 namespace millrace {
 namespace {
@@ -12,8 +12,8 @@ namespace {
 using detail::Access;
 
 void record(Stream stream, Operation operation, const char* call) {
-  Access::streams_of(Access::device_of(stream), call)
-      .record(Access::id_of(stream), std::move(operation), call);
+  record_reduction(Access::context_of(Access::device_of(stream), call), Access::id_of(stream),
+                   std::move(operation), call);
 }
 
 }  // namespace

@@ -4,15 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <millrace/device.h>
 
+#include "device/graph.h"
 #include "device/operation.h"
 #include "device/status.h"
 #include "sync/clock.h"
+#include "sync/ref.h"
 
 namespace millrace {
 
@@ -33,8 +36,8 @@ struct Submission {
   std::vector<TimelinePoint> waits;  ///< all of them were submitted before
   std::vector<Operation> operations;
   std::uint64_t sequence = 0;  ///< of the command buffer in its stream, for reports
-  /// It follows work of a caller's own on the driver's stream (native_stream): whatever becomes of it, it is
-  /// not reported, nor refused, before that is done.
+  /// It follows work of a caller's own on the driver's stream (native_stream, wrap): whatever becomes of it,
+  /// it is not reported, nor refused, before that is done.
   bool native = false;
   /// It runs nothing and completes with a failure, which may_run gives.
   bool given_up = false;
@@ -63,27 +66,23 @@ class CompletionSink {
   ~CompletionSink() = default;
 };
 
-/// One device, as a driver presents it.
-///
-/// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
-/// last. Submissions to one queue come one at a time.
-class Backend {
- public:
-  virtual ~Backend() = default;
+/// What a device says of its memory, other processes counted.
+struct MemoryRoom {
+  std::size_t free = 0;
+  std::size_t total = 0;
+};
 
-  virtual const DeviceInfo& info() const noexcept = 0;
+/// Memory of one kind, as a device presents it: addresses first, memory behind them later.
+///
+/// Thread safety: all members from any thread; calls for the same range one at a time.
+class MemorySource {
+ public:
   /// The unit of commit: a power of two.
   virtual std::size_t granule() const noexcept = 0;
-  /// What DeviceOptions::memory_limit 0 stands for.
-  virtual std::size_t default_memory_limit() const noexcept = 0;
-
-  /// queues: how many there will be. Starts threads; DeviceLost or OutOfMemory when it can't.
-  virtual Status start(int queues, CompletionSink& sink) = 0;
-  /// After the last completion was reported. Joins the backend's threads.
-  virtual void stop() noexcept = 0;
-  /// The process is exiting and will not wait: running operations end, nothing new starts, what is
-  /// left completes with Closed. stop follows. Called at most once, on any thread, also one of ours.
-  virtual void cancel() noexcept = 0;
+  /// Is a reservation committed as a whole or not at all? Then reserve may take its memory already, which
+  /// release gives back, and what was decommitted is only released. Otherwise parts are committed as they are
+  /// needed.
+  virtual bool commits_whole() const noexcept { return false; }
 
   /// Address space without memory; a multiple of granule, aligned to it.
   virtual Status reserve(std::size_t bytes, void** base) noexcept = 0;
@@ -96,9 +95,45 @@ class Backend {
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
 
+  /// Nothing where the device does not say. For reports, so it may take a while.
+  virtual std::optional<MemoryRoom> room() const noexcept { return std::nullopt; }
+
+ protected:
+  ~MemorySource() = default;
+};
+
+/// One device, as a driver presents it. As a source of memory it gives the device's own.
+///
+/// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
+/// last. Submissions to one queue come one at a time.
+class Backend : public MemorySource {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const DeviceInfo& info() const noexcept = 0;
+  /// What DeviceOptions::memory_limit 0 stands for.
+  virtual std::size_t default_memory_limit() const noexcept = 0;
+
+  /// queues: how many there will be. Starts threads; DeviceLost or OutOfMemory when it can't.
+  virtual Status start(int queues, CompletionSink& sink) = 0;
+  /// The queue's work comes first where the device has a choice. Right after start.
+  virtual void raise_priority(QueueId queue) noexcept;
+  /// After the last completion was reported. Joins the backend's threads.
+  virtual void stop() noexcept = 0;
+  /// The process is exiting and will not wait: running operations end, nothing new starts, what is
+  /// left completes with Closed. stop follows. Called at most once, on any thread, also one of ours.
+  virtual void cancel() noexcept = 0;
+
+  /// Memory of the host's that the device's work reaches as fast as it can. A device that works in the host's
+  /// memory has no other.
+  virtual MemorySource& pinned() noexcept { return *this; }
+
   /// The work of another device may touch this one's memory from here on, what is committed and what will be.
   /// Unsupported where the two have no way to each other; fine for its own name.
   virtual Status grant_access(const std::string& other_device);
+
+  /// What a reduction needs of the device's memory besides its tensors.
+  virtual std::size_t scratch_bytes(const ReduceWork& /*work*/) const noexcept { return 0; }
 
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure
   /// means that it was not taken and is not reported: it is as it was, so that the caller destroys a user's
@@ -109,6 +144,41 @@ class Backend {
   /// submission that follows it. Null while something that was submitted is not on it yet; the caller sees to
   /// it that nothing is submitted meanwhile. Unsupported where there is no such stream.
   virtual Status native_stream(QueueId queue, void** stream) noexcept;
+  /// An event of the driver's that stands for the point, and for nothing else until it is returned. Null
+  /// while the point is neither done nor on the driver's stream. Unsupported where the driver has no events.
+  virtual Status lend_native_event(TimelinePoint point, void** event) noexcept;
+  /// Also after stop.
+  virtual void return_native_event(QueueId queue, void* event) noexcept;
+
+  // Streams of the driver's that somebody else made, and puts work on without telling. Unsupported, or not
+  // called, where info().driver_streams is false.
+
+  /// The driver's number for a stream, which no other one ever gets. InvalidArgument for one of another
+  /// context; rules "per-thread-default-stream", "captured-stream".
+  virtual Status identify(void* stream, std::uint64_t* id) noexcept;
+  /// From here on the queue is that stream, after all that was put on the one before. Nothing is submitted
+  /// meanwhile. False if it can't be now, since something of the queue is still the host's.
+  virtual bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept;
+  /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
+  virtual Status check_wrapped(QueueId queue) noexcept;
+  /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell.
+  virtual bool number_of(void* stream, std::uint64_t* id) noexcept;
+  virtual bool is_captured(void* stream) noexcept;
+  /// Waits until all is done that is on a stream which can't be wrapped, unless it is being captured.
+  virtual void finish(void* stream) noexcept;
+  /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.
+  virtual bool is_idle(QueueId queue) noexcept;
+
+  // Captures: a queue whose work does not run but becomes part of a graph. Everything submitted to it is
+  // reported as soon as it was captured.
+
+  /// Nothing of the queue is underway. Unsupported where there are no graphs.
+  virtual Status begin_capture(QueueId queue) noexcept;
+  /// Everything that was submitted to the queue was reported. graph: null where it is not wanted. Rule
+  /// "capture-invalidated"; the capture has ended in any case.
+  virtual Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept;
+  /// Rule "not-capturable", if the operation can't be part of a graph.
+  virtual Status check_capturable(const Operation& operation) const noexcept;
 
   /// A host thread is about to wait for the queue: runs its next submission on the calling thread, if that is
   /// ready and runs no code of the user's. False if there was nothing to do; the caller holds no lock.
@@ -123,5 +193,14 @@ class Backend {
   /// Is the caller one of the backend's own threads?
   virtual bool on_own_thread() const noexcept = 0;
 };
+
+/// A part of a device's memory, in whole granules. Throws InvalidArgument for what is no part; what: whose
+/// value it is.
+std::size_t memory_part(const DeviceInfo& info, std::size_t granule, double fraction, const char* what);
+
+/// The limit that the options set: of memory_limit, or usual where that is 0, and memory_fraction the
+/// smaller.
+std::size_t memory_limit_of(const DeviceOptions& options, const DeviceInfo& info, std::size_t granule,
+                            std::size_t usual);
 
 }  // namespace millrace

@@ -22,8 +22,8 @@ using detail::Core;
 
 /// The layers that keep state on a device and in each thread's context, in the order in which they
 /// are built; they are torn down in reverse.
-enum class LayerId : std::uint8_t { streams, events, memory };
-inline constexpr std::size_t kLayerCount = 3;
+enum class LayerId : std::uint8_t { streams, events, memory, pinned };
+inline constexpr std::size_t kLayerCount = 4;
 
 /// What one layer keeps in a context.
 class ContextPart {

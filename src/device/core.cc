@@ -121,7 +121,10 @@ void Core::throw_closed(const char* call) const {
 }
 
 void Core::throw_if_failed(const Status& status, const char* call, int stream) const {
-  if (!status.ok()) throw Error(status.error().code(), status.error().message(), error_context(call, stream));
+  if (status.ok()) return;
+  ErrorContext context = error_context(call, stream);
+  context.rule = status.error().rule();
+  throw Error(status.error().code(), status.error().message(), std::move(context));
 }
 
 ErrorContext Core::error_context(const char* call, int stream) const {

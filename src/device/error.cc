@@ -15,10 +15,12 @@ std::string full_text(ErrorCode code, const std::string& message, const ErrorCon
 }
 
 std::string out_of_memory_text(const OutOfMemoryReport& r) {
-  std::string text = "asked for " + std::to_string(r.requested) + " bytes; live " + std::to_string(r.live) +
-                     ", cached " + std::to_string(r.cached) + ", pending " + std::to_string(r.pending) +
-                     ", committed " + std::to_string(r.committed) + " of a limit of " +
-                     std::to_string(r.limit) + ", largest free range " + std::to_string(r.largest_free) + ".";
+  const bool pinned = r.kind == MemoryKind::pinned;
+  std::string text = "asked for " + std::to_string(r.requested) + (pinned ? " pinned" : "") +
+                     " bytes; live " + std::to_string(r.live) + ", cached " + std::to_string(r.cached) +
+                     ", pending " + std::to_string(r.pending) + ", committed " + std::to_string(r.committed) +
+                     " of a limit of " + std::to_string(r.limit) + ", largest free range " +
+                     std::to_string(r.largest_free) + ".";
   if (!r.holders.empty()) {
     text += " Held by";
     for (std::size_t i = 0; i < r.holders.size(); ++i) {
@@ -29,8 +31,16 @@ std::string out_of_memory_text(const OutOfMemoryReport& r) {
     }
     text += ".";
   }
-  return text +
-         " Free something, raise DeviceOptions::memory_limit, or handle DeviceOptions::on_out_of_memory";
+  if (!r.refusal.empty()) {
+    text += " It was not the limit: " + r.refusal + ".";
+    if (r.device_total != 0) {
+      text += " The device has " + std::to_string(r.device_free) + " of " + std::to_string(r.device_total) +
+              " bytes free; what is not committed here is held by other processes, or by others in this one.";
+    }
+    return text + " Free something here or there, or handle DeviceOptions::on_out_of_memory";
+  }
+  return text + " Free something, raise DeviceOptions::" + (pinned ? "pinned_limit" : "memory_limit") +
+         ", or handle DeviceOptions::on_out_of_memory";
 }
 
 }  // namespace

@@ -11,6 +11,9 @@
 #include <millrace/stream.h>
 #include <millrace/tensor.h>
 
+#include "device/graph.h"
+#include "sync/ref.h"
+
 namespace millrace {
 
 struct CopyWork {
@@ -48,13 +51,19 @@ struct ReduceWork {
   void* output = nullptr;
   void* values =
       nullptr;  ///< argmin and argmax: the elements found, with the output's strides; null: not wanted
+  /// Backend::scratch_bytes of the device's memory, the work's alone until it is done; null where that is 0.
+  void* scratch = nullptr;
   Dims kept, kept_strides, output_strides;
   Dims reduced, reduced_strides;
   std::int64_t kept_count = 1;
   std::int64_t reduced_count = 1;  ///< 0: the result is the operation's value for nothing
 };
 
-using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork>;
+struct GraphWork {
+  sync::Ref<DeviceGraph> graph;
+};
+
+using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork, GraphWork>;
 
 struct Operation {
   Work work;

@@ -1,7 +1,10 @@
 #include "event/pool.h"
 
+#include <optional>
 #include <span>
 #include <string>
+
+#include "stream/pool.h"
 
 namespace millrace {
 
@@ -59,7 +62,10 @@ bool EventPool::grow() {
 }
 
 void EventPool::put(Context* context, Lease lease) noexcept {
-  if (!slot(lease.slot).give_back(lease.number)) return;
+  EventSlot& given = slot(lease.slot);
+  if (!given.give_back(lease.number)) return;
+  if (given.has_native()) [[unlikely]]
+    return_native(given.take_native(EventSlot::Which::any));  // before the slot is anybody else's (V6)
   if (context != nullptr) {
     if (const Context::Hold hold = context->hold()) {
       auto& cache = static_cast<EventCache&>(*context->part(LayerId::events));
@@ -70,6 +76,40 @@ void EventPool::put(Context* context, Lease lease) noexcept {
   }
   sync::LockGuard lock(mutex_);
   if (!closed_) free_.push_back(lease.slot);
+}
+
+void* EventPool::native(std::uint32_t index, const char* call) {
+  EventSlot& marked = slot(index);
+  StreamPool& streams = StreamPool::of(core_);
+  for (;;) {
+    const EventSlot::Marking marking = marked.marking();
+    if (marking.native != nullptr) return marking.native;
+    const TimelinePoint point = marking.point;
+    EventSlot::Native native{nullptr, point.queue};
+    {
+      const sync::Gate::Pass pass = core_.enter(call);
+      streams.refuse_captured(point, call);
+      streams.status_of(point).throw_if_failed();
+      core_.throw_if_failed(core_.backend().lend_native_event(point, &native.event), call, point.queue);
+      if (native.event == nullptr && streams.timeline(point.queue).committed() < point.value) {
+        throw_rule("event-not-committed",
+                   "the work that the event marks is still being recorded; commit its stream first",
+                   core_.error_context(call, point.queue));
+      }
+    }
+    if (native.event == nullptr) {
+      streams.wait(point, std::nullopt, call);
+      continue;
+    }
+    void* const event = native.event;
+    const bool kept = marked.keep_native(marking.number, native);
+    return_native(native);
+    if (kept) return event;
+  }
+}
+
+void EventPool::return_native(EventSlot::Native native) noexcept {
+  if (native.event != nullptr) core_.backend().return_native_event(native.queue, native.event);
 }
 
 void EventPool::drain(EventCache& cache, std::size_t keep) noexcept {

@@ -64,6 +64,14 @@ class EventPool final : public Layer {
   /// Into the calling thread's cache, or past it where the thread has none (null). Ignored once the device is
   /// closing, and for a lease that has ended.
   void put(Context* context, Lease lease) noexcept EXCLUDES(mutex_);
+  /// The driver's event for what the slot marks, which the slot keeps until it is marked again or given back.
+  /// Blocks while that is not on the driver's stream. Throws as Event::native.
+  void* native(std::uint32_t index, const char* call);
+  /// After the slot was marked: returns the driver's event of the marking before, if there is one.
+  void return_old_native(EventSlot& marked) noexcept {
+    if (marked.has_native()) [[unlikely]]
+      return_native(marked.take_native(EventSlot::Which::old));
+  }
   EventSlot& slot(std::uint32_t index) const noexcept {
     return chunks_[index / options_.chunk_slots][index % options_.chunk_slots];  // upholds V5
   }
@@ -81,6 +89,7 @@ class EventPool final : public Layer {
   /// Takes back what other threads' caches hold, of those that are not in use right now.
   void drain_others() noexcept EXCLUDES(mutex_);
   bool grow() REQUIRES(mutex_);
+  void return_native(EventSlot::Native native) noexcept;
 
   Core& core_;
   const Options options_;

@@ -19,6 +19,8 @@ namespace millrace {
 ///       stream of one record with the value of another.
 ///   V2  A time is kept only for the newest marking of the current lease.
 ///   V3  The time of a marking is there before the timeline says that its point was reached.
+///   V6  The driver's event that a slot has is of its newest marking, and is no other slot's; an older one is
+///       returned when the slot is marked again or given back.
 ///
 /// Thread safety: all members from any thread; take and give_back from the pool, for a slot that is nobody
 /// else's. The mutex is a leaf.
@@ -41,6 +43,46 @@ class alignas(sync::kInterference) EventSlot final : public Mark {
     // relaxed: the caller has the lease.
     if (marked_by_ != lease_.load(std::memory_order_relaxed)) return {};
     return {markings_ - first_marking_, reached_, when_};
+  }
+
+  /// What is marked now.
+  struct Marking {
+    TimelinePoint point;
+    std::uint64_t number = 0;
+    void* native = nullptr;  ///< the driver's event for it, if somebody has asked
+  };
+  Marking marking() const noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    return {point(), markings_, native_marking_ == markings_ ? native_.event : nullptr};
+  }
+  /// An event of the driver's, and the queue to return it to.
+  struct Native {
+    void* event = nullptr;
+    QueueId queue = 0;
+  };
+  /// Takes over an event that was lent for that marking, unless the slot was marked again or has one. native
+  /// becomes what the caller has to return.
+  [[nodiscard]] bool keep_native(std::uint64_t marking, Native& native) noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    if (marking != markings_ || (native_marking_ == marking && native_.event != nullptr)) return false;
+    std::swap(native_, native);
+    native_marking_ = marking;
+    // relaxed: who has to see it is ordered by the mutex, or by the caller (see has_native).
+    has_native_.store(true, std::memory_order_relaxed);
+    return true;
+  }
+  enum class Which : std::uint8_t { old, any };
+  /// Takes the one that it has out: of an older marking than the newest, or any.
+  Native take_native(Which which) noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    if (which == Which::old && native_marking_ == markings_) return {};
+    has_native_.store(false, std::memory_order_relaxed);  // relaxed: as above
+    return std::exchange(native_, {});
+  }
+  /// For who has marked it, or owns the lease: is there one to take?
+  bool has_native() const noexcept {
+    // relaxed: one that was kept for an older marking was so before marked, under the same mutex.
+    return has_native_.load(std::memory_order_relaxed);
   }
 
   /// A new lease; returns its number. Touches nothing that other threads write, so that taking an event costs
@@ -79,7 +121,7 @@ class alignas(sync::kInterference) EventSlot final : public Mark {
   }
 
  private:
-  static constexpr int kValueBits = 54;  // the rest is enough for 1024 streams
+  static constexpr int kValueBits = 52;  // the rest is enough for 4096 streams
   static constexpr std::uint64_t kValueMask = (std::uint64_t{1} << kValueBits) - 1;
 
   sync::atomic<std::uint64_t> word_{0};
@@ -91,6 +133,9 @@ class alignas(sync::kInterference) EventSlot final : public Mark {
   sync::atomic<std::uint32_t> lease_{0};
   bool reached_ GUARDED_BY(mutex_) = false;
   sync::Clock::time_point when_ GUARDED_BY(mutex_){};
+  Native native_ GUARDED_BY(mutex_);
+  std::uint64_t native_marking_ GUARDED_BY(mutex_) = 0;  // whose that is
+  sync::atomic<bool> has_native_{false};                 // written under mutex_
 };
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <bit>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "device/status.h"
 #include "sync/prefetch.h"
@@ -22,17 +23,19 @@ std::string hex(const void* address) {
 
 }  // namespace
 
-Allocator::Allocator(Core& core, const Geometry& geometry, std::size_t limit)
+Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
     : core_(core),
       streams_(StreamPool::of(core)),
-      geometry_(geometry),
+      kind_(kind.kind),
+      geometry_(kind.geometry),
       protect_(core.options().protect),
-      limit_(limit),
-      peak_(core.options().exact_peaks ? 0 : geometry.peak_quantum),
+      limit_(kind.limit),
+      peak_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
       budget_(core.options().all_caches_bytes),
-      source_{core.backend(), limit_},
-      map_(geometry_),
-      arenas_(static_cast<std::size_t>(core.options().streams)) {}
+      source_{kind.memory, limit_, kind_},
+      map_(std::move(map)),
+      cached_slots_(static_cast<unsigned>(streams_.first_captured())),
+      arenas_(static_cast<std::size_t>(streams_.size())) {}
 
 Allocator::~Allocator() = default;
 
@@ -40,10 +43,14 @@ Arena& Allocator::arena_of(int slot) {
   auto& entry = arenas_[static_cast<std::size_t>(slot)];
   // acquire: pairs with the release below.
   if (Arena* arena = entry.load(std::memory_order_acquire)) return *arena;
+  if (static_cast<unsigned>(slot) >= cached_slots_) {
+    throw_rule("stale-stream", "the capture has ended, and with it its stream; allocate for another one",
+               core_.error_context("Device::allocate", slot));
+  }
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
     return *arena;  // relaxed: written under the mutex
-  owned_.push_back(std::make_unique<Arena>(slot, geometry_, source_, map_, *this));
+  owned_.push_back(std::make_unique<Arena>(slot, false, geometry_, source_, *map_, *this));
   // release: pairs with the acquires above and in for_each_arena.
   entry.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
@@ -63,6 +70,11 @@ void Allocator::finish_close() noexcept {
   sync::LockGuard lock(making_);
   for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
   owned_.clear();
+  std::vector<std::unique_ptr<GraphMemory>> graphs;
+  {
+    sync::LockGuard graphs_lock(graphs_mutex_);
+    graphs.swap(graphs_);
+  }
 }
 
 BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) const {
@@ -70,7 +82,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
     throw Error(ErrorCode::InvalidArgument,
                 "an alignment of " + std::to_string(alignment) +
                     " was asked for; it must be a power of two up to 1 GiB",
-                core_.error_context("Device::allocate"));
+                core_.error_context(allocate_call()));
   }
   BlockRequest request;
   request.large = bytes > geometry_.small_limit;
@@ -89,10 +101,11 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
 void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::size_t alignment) {
   {
     Context::Hold hold = context.hold();
-    if (!hold) core_.throw_closed("Device::allocate");
+    if (!hold) core_.throw_closed(allocate_call());
     if (slot == kCurrentSlot) slot = StreamPool::current_if_leased(context).slot;
-    if (slot != kCurrentSlot && bytes <= geometry_.small_limit && alignment <= geometry_.small_unit &&
-        std::has_single_bit(alignment)) [[likely]] {
+    // kCurrentSlot is none of them, and neither are those of captures.
+    if (static_cast<unsigned>(slot) < cached_slots_ && bytes <= geometry_.small_limit &&
+        alignment <= geometry_.small_unit && std::has_single_bit(alignment)) [[likely]] {
       const std::size_t units = (bytes + geometry_.small_unit - 1) / geometry_.small_unit;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
       ThreadCache& cache = cache_of(context);
@@ -102,7 +115,13 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
     }
   }
   const BlockRequest request = request_for(bytes, alignment);
-  if (slot == kCurrentSlot) slot = StreamPool::current(context, "Device::allocate").slot;
+  if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
+  if (kind_ == MemoryKind::pinned && static_cast<unsigned>(slot) >= cached_slots_) {
+    throw Error(
+        ErrorCode::Unsupported,
+        "pinned memory was asked for within a capture; allocate it before, and keep it as long as the graph",
+        core_.error_context(allocate_call(), slot));
+  }
   return allocate_slow(context, slot, bytes, request);
 }
 
@@ -112,7 +131,7 @@ void* Allocator::give_out(Block& block) noexcept {
 }
 
 Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
-  Block* block = map_.find(reinterpret_cast<std::uintptr_t>(address));
+  Block* block = map_->find(reinterpret_cast<std::uintptr_t>(address));
   // What follows reads the line and then writes it, and another thread may have written it last.
   sync::prefetch_for_write(block);
   // relaxed: the look-up ordered it; a descriptor that became something else has another address.
@@ -132,13 +151,14 @@ Block& Allocator::live_block(const void* address, const char* call, std::uint64_
 }
 
 void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) {
-  const Context::Hold hold = context.hold();
+  std::vector<TimelinePoint> to_cover;
+  Context::Hold hold = context.hold();
   if (!hold) return;  // closed: the memory is gone, and so is the need to free it
   constexpr const char* kCall = "Device::deallocate";
   std::uint64_t word = 0;
   Block& block = live_block(address, kCall, word);
   const std::uint64_t meant = BlockWord::generation(word);
-  while (!try_free(cache_of(context), block, word, on_misuse)) {
+  while (!try_free(cache_of(context, block.kind), block, word, on_misuse, to_cover)) {
     // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
     static_cast<void>(live_block(address, kCall, word));
     if (BlockWord::generation(word) != meant) {
@@ -147,16 +167,26 @@ void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) 
                  core_.error_context(kCall));
     }
   }
+  if (to_cover.empty()) [[likely]]
+    return;
+  hold.leave();
+  for (const TimelinePoint& point : to_cover) streams_.cover(point);
 }
 
-bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse) {
+bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
+                         std::vector<TimelinePoint>& to_cover) {
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
-  if ((word & BlockWord::kMarks) != 0 || protect_) {
-    const BlockUse own{{arena.slot(), arena.timeline().last_used()}};
+  const Timeline& timeline = arena.timeline();
+  const std::uint64_t covering = timeline.covering();
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
+  const bool host_waits = block.kind == MemoryKind::pinned;
+  const bool own_use = protect_ || timeline.trails() || (host_waits && timeline.completed() < covering);
+  if ((word & BlockWord::kMarks) != 0 || own_use) {
+    const BlockUse own{.point = {arena.slot(), timeline.last_used()}, .until_free = host_waits};
     if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                         protect_ ? &own : nullptr)) {
+                         own_use || host_waits ? &own : nullptr, &to_cover)) {
       return false;
     }
     cache.count_free(size);
@@ -169,14 +199,14 @@ bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, O
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
     return false;
   }
-  block.free_value = arena.timeline().last_used();
+  block.free_value = covering;
   cache.count_free(size);
   if (own != nullptr) {
     cache.push(*own, block);
+  } else if (arena.is_direct() || (block.large && cache.find(&arena) != nullptr)) {
+    arena.give(block);
   } else if (!block.large) {
     cache.send(block);
-  } else if (cache.find(&arena) != nullptr) {
-    arena.give(block);
   } else {
     BlockList one;
     one.push(&block);

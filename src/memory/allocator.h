@@ -8,11 +8,13 @@
 #include <vector>
 
 #include <millrace/device.h>
+#include <millrace/memory_kind.h>
 
 #include "device/core.h"
 #include "device/use_checker.h"
 #include "memory/arena.h"
 #include "memory/geometry.h"
+#include "memory/graph_memory.h"
 #include "memory/heap.h"
 #include "memory/limit.h"
 #include "memory/page_map.h"
@@ -22,20 +24,37 @@
 
 namespace millrace {
 
-/// One arena a stream, a cache a thread, one limit.
+/// One arena a stream, a cache a thread, one limit: of one kind of memory. A device has an allocator for each
+/// kind. They share the page map, since an address alone says which kind of memory it is of; whatever is done
+/// to an allocation may be asked of any of them.
 ///
 /// Invariants (docs/concurrency.md):
 ///   M1  At quiet points committed = live + cached + unsent + remote + pending + free, re-added from
 ///       the heaps by check_accounting.
 ///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
+///   A4  Pinned memory is free only once all that was recorded on its stream before its free is done, since
+///       the host may write to it the moment it is handed out again.
 ///   O1  Out of memory, nobody waits for another thread's context while holding a lock or their own.
 ///
 /// Thread safety: all members from any thread; a context by its own thread.
 class Allocator final : public Layer, public ArenaHost, public UseChecker {
  public:
-  Allocator(Core& core, const Geometry& geometry, std::size_t limit);
+  /// What tells one kind of memory from another.
+  struct Kind {
+    MemoryKind kind;
+    MemorySource& memory;
+    Geometry geometry;
+    std::size_t limit;
+  };
+
+  Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map);
   ~Allocator() override;
-  static Allocator& of(Core& core) noexcept { return static_cast<Allocator&>(core.layer(LayerId::memory)); }
+  static Allocator& of(Core& core, MemoryKind kind = MemoryKind::device) noexcept {
+    return static_cast<Allocator&>(core.layer(layer_of(kind)));
+  }
+  static LayerId layer_of(MemoryKind kind) noexcept {
+    return kind == MemoryKind::device ? LayerId::memory : LayerId::pinned;
+  }
 
   /// Memory that the stream of the slot may use at once; kCurrentSlot: the calling thread's. Throws
   /// OutOfMemoryError, InvalidArgument, Closed, and what taking a lease does.
@@ -46,10 +65,24 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   enum class OnMisuse : std::uint8_t { raise, forgive };
   void deallocate(Context& context, void* address, OnMisuse on_misuse);
 
+  /// What the live allocation at the address has, which is what was asked for or a little more.
+  std::size_t size_of(const void* address, const char* call) const;
+  /// The slot of the stream that the live allocation at the address is for.
+  int slot_of(const void* address, const char* call) const;
   /// slot's stream uses the allocation: up to now, or until the allocation is freed.
   void record_use(const void* address, int slot, bool until_free, const char* call);
   void make_discardable(void* address);
   bool make_resident(void* address);
+
+  // Graphs (graph_memory.cc). The memory of a capture is the slot's until end_capture, and of no other.
+  void begin_capture(int slot);
+  /// It is the graph's now, until drop_graph.
+  GraphMemory& end_capture(int slot) noexcept;
+  /// What was recorded in the stream uses it. Throws std::bad_alloc.
+  void add_launch(GraphMemory& memory, int slot);
+  /// The graph will be launched no more: its memory goes back once what was launched is done. graph is kept
+  /// so long.
+  void drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept;
 
   MemoryStats stats();
   std::size_t trim();
@@ -66,13 +99,20 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void check(const Use& use, TimelinePoint at) override;
 
  private:
-  static ThreadCache& cache_of(Context& context) noexcept {
-    return static_cast<ThreadCache&>(*context.part(LayerId::memory));
+  static ThreadCache& cache_of(Context& context, MemoryKind kind) noexcept {
+    return static_cast<ThreadCache&>(*context.part(layer_of(kind)));
+  }
+  ThreadCache& cache_of(Context& context) const noexcept { return cache_of(context, kind_); }
+  /// The public call that allocates, for errors.
+  const char* allocate_call() const noexcept {
+    return kind_ == MemoryKind::device ? "Device::allocate" : "Device::allocate_pinned";
   }
   Arena& arena_of(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
-  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse);
+  /// to_cover: as Arena::free_used's.
+  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
+                std::vector<TimelinePoint>& to_cover);
   void unhide(const Block& block) noexcept;
   /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
@@ -82,10 +122,16 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
 
   // slow.cc: what the fast path could not serve, and the out-of-memory procedure.
   void* allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request);
-  Block* obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
-  Block* obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
+  struct Obtained {
+    Block* block = nullptr;
+    Growth refusal{};  ///< where there is no block: why the arena has not grown
+  };
+  /// Throws where the device could not be asked for memory, or answered that it is more than out of it.
+  Obtained obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
+  Obtained obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
   struct Reclaimed {
     Block* block = nullptr;               ///< live
+    Growth refusal{};                     ///< the last one
     bool skipped_a_cache = false;         ///< its thread was using it
     std::optional<TimelinePoint> next{};  ///< reaching it frees something
   };
@@ -95,37 +141,51 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// False if one was in use and was skipped.
   bool flush_caches(const Context* except) noexcept;
   std::size_t release_empty() noexcept;
-  [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot);
+  /// Gives back the memory of graphs that nothing uses any more; a point whose reaching would do so with
+  /// more.
+  std::optional<TimelinePoint> release_graphs() noexcept;
+  [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal);
 
   // report.cc
   Totals totals();
   std::size_t cached_bytes();
-  OutOfMemoryReport report(std::size_t bytes);
+  OutOfMemoryReport report(std::size_t bytes, const Growth& refusal);
 
+  /// All but those of graphs, whose memory is nobody else's.
   template <typename Visit>
   void for_each_arena(Visit&& visit) {
-    for (auto& entry : arenas_) {
+    for (unsigned slot = 0; slot < cached_slots_; ++slot) {
       // acquire: pairs with the release in arena_of.
-      if (Arena* arena = entry.load(std::memory_order_acquire)) visit(*arena);
+      if (Arena* arena = arenas_[slot].load(std::memory_order_acquire)) visit(*arena);
     }
+  }
+  template <typename Visit>
+  void for_each_graph_arena(Visit&& visit) EXCLUDES(graphs_mutex_) {
+    sync::LockGuard lock(graphs_mutex_);
+    for (const auto& graph : graphs_) visit(graph->arena);
   }
 
   Core& core_;
   StreamPool& streams_;
+  const MemoryKind kind_;
   const Geometry geometry_;
   const bool protect_;
   Limit limit_;
   Peak peak_;
   CacheBudget budget_;
   HeapSource source_;
-  PageMap map_;
+  const std::shared_ptr<PageMap> map_;
   sync::Mutex reclaiming_;  // one out-of-memory procedure at a time, so that none misses what another moves
   sync::Mutex totals_mutex_;
   Totals retired_totals_ GUARDED_BY(totals_mutex_);
   sync::atomic<std::uint64_t> out_of_memory_{0};
   sync::atomic<std::size_t> most_threads_{0};  // since the peaks were reset
 
-  sync::Mutex making_;  // makes arenas
+  sync::Mutex graphs_mutex_;  // what becomes of the memory of graphs; taken before any arena's
+  std::vector<std::unique_ptr<GraphMemory>> graphs_ GUARDED_BY(graphs_mutex_);
+
+  const unsigned cached_slots_;  // those before have arenas of their own; the others are captures'
+  sync::Mutex making_;           // makes arenas
   std::vector<std::unique_ptr<Arena>> owned_ GUARDED_BY(making_);
   std::vector<sync::atomic<Arena*>> arenas_;  // by slot; made when first asked for
 };

@@ -7,12 +7,14 @@
 
 namespace millrace {
 
-Arena::Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host)
+Arena::Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map,
+             ArenaHost& host)
     : slot_(slot),
+      direct_(direct),
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
-      blocks_(*this),
+      blocks_(*this, source.kind),
       small_(false, geometry, source, map, blocks_),
       large_(true, geometry, source, map, blocks_) {}
 
@@ -60,10 +62,10 @@ Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
   return block;
 }
 
-Status Arena::grow(const BlockRequest& request) {
+Growth Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  return space(request.large).grow(request.size, request.alignment);
+  return space(request.large).grow(request.size, request.alignment, timeline_.completed());
 }
 
 void Arena::give(BlockList blocks) {
@@ -94,7 +96,8 @@ void Arena::take_in_remote() {
 }
 
 void Arena::take_in(Block& block) {
-  if (block.large || bins_bytes_ + block.size > geometry_.bins_bytes) {
+  // Nothing is in front of a direct arena that would be refilled from bins.
+  if (block.large || direct_ || bins_bytes_ + block.size > geometry_.bins_bytes) {
     space(block.large).give(block);
     return;
   }
@@ -134,7 +137,8 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
   return true;
 }
 
-bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra) {
+bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
+                      std::vector<TimelinePoint>* to_cover) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
   std::uint64_t word = block.word.load(std::memory_order_acquire);
@@ -143,16 +147,29 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
   };
   if (!is_meant()) return false;
   if (!forgiving) refuse_uncovered_uses(block);
-  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);  // throws while nothing has changed
+  // These throw while nothing has changed.
+  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);
+  if (to_cover != nullptr) {
+    const auto ends_with_wrapped = [&](const BlockUse& use) {
+      return use.until_free && host_.timeline(use.point.queue).is_wrapped();
+    };
+    const auto count = std::ranges::count_if(block.uses, ends_with_wrapped);
+    to_cover->reserve(static_cast<std::size_t>(count) +
+                      (extra != nullptr && ends_with_wrapped(*extra) ? 1 : 0));
+  }
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
                                            std::memory_order_acquire, std::memory_order_acquire)) {
     if (!is_meant()) return false;
   }
-  block.free_value = timeline_.last_used();
+  block.free_value = timeline_.covering();
   if (extra != nullptr) block.uses.push_back(*extra);
   for (BlockUse& use : block.uses) {
-    if (use.until_free) use.point.value = host_.timeline(use.point.queue).last_used();
+    if (!use.until_free) continue;
+    const Timeline& used_on = host_.timeline(use.point.queue);
+    use.point.value = used_on.covering();
+    if (to_cover != nullptr && to_cover->size() < to_cover->capacity() && used_on.is_wrapped())
+      to_cover->push_back(use.point);
   }
   if (all_reached(block)) {
     retire_uses(block);
@@ -251,6 +268,16 @@ std::size_t Arena::release_empty() {
   merge_bins();
   const std::uint64_t done = timeline_.completed();
   return small_.release_empty(done) + large_.release_empty(done);
+}
+
+bool Arena::release_all() {
+  sync::LockGuard lock(mutex_);
+  take_in_remote();
+  collect_pending_locked(false);
+  merge_bins();
+  static_cast<void>(small_.release_empty(Space::kAnyValue));
+  static_cast<void>(large_.release_empty(Space::kAnyValue));
+  return small_.is_empty() && large_.is_empty();
 }
 
 std::optional<TimelinePoint> Arena::next_to_finish() {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "memory/block.h"
 #include "memory/block_pool.h"
@@ -53,9 +54,11 @@ struct BlockRequest {
 /// give back memory; takes no other arena's mutex.
 class Arena {
  public:
-  Arena(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
+  /// direct: no thread caches its blocks, so that it can be emptied as a whole.
+  Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
 
   int slot() const noexcept { return slot_; }
+  bool is_direct() const noexcept { return direct_; }
   const Timeline& timeline() const noexcept { return timeline_; }
 
   /// Blocks of the class for a thread's cache, in state cached: at least one, unless there is none
@@ -64,7 +67,7 @@ class Arena {
   /// One block in state moving; null if there is none without growing. With idle_only set, one that a
   /// stream which this arena does not order may use at once.
   Block* take(const BlockRequest& request, bool idle_only) EXCLUDES(mutex_);
-  Status grow(const BlockRequest& request) EXCLUDES(mutex_);
+  Growth grow(const BlockRequest& request) EXCLUDES(mutex_);
 
   /// Takes back blocks that the arena's own stream orders, and only that.
   void give(BlockList blocks) EXCLUDES(mutex_);
@@ -74,11 +77,12 @@ class Arena {
 
   /// A use of a live block by another stream; false when the block is not that of the generation.
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
-  /// A free of a block with uses, or with an extra one: false when another free was first. Throws
+  /// A free of a block with uses, or with an extra one that may be its own stream's: false when another free
+  /// was first. Throws
   /// InvalidState, rule "freed-while-in-use", if recorded work uses it that no record_use covers,
-  /// unless forgiving.
-  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra)
-      EXCLUDES(mutex_);
+  /// unless forgiving. to_cover: points on wrapped streams that the caller has to have covered.
+  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
+                 std::vector<TimelinePoint>* to_cover = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
   /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal
@@ -88,6 +92,9 @@ class Arena {
 
   /// Gives back whole granules that nothing uses; bytes.
   std::size_t release_empty() EXCLUDES(mutex_);
+  /// The same of an arena whose own stream uses nothing any more, whatever it has recorded. False if some of
+  /// it is still somebody's.
+  [[nodiscard]] bool release_all() EXCLUDES(mutex_);
   /// A point whose reaching frees something here, for the out-of-memory procedure to wait for.
   std::optional<TimelinePoint> next_to_finish() EXCLUDES(mutex_);
 
@@ -120,6 +127,7 @@ class Arena {
   void link_pending(Block& block) REQUIRES(mutex_);
 
   const int slot_;
+  const bool direct_;
   const Geometry& geometry_;
   const Timeline& timeline_;
   ArenaHost& host_;

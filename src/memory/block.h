@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <millrace/memory_kind.h>
+
 #include "device/backend.h"
 #include "sync/atomic.h"
 
@@ -71,6 +73,7 @@ struct alignas(sync::kCacheLine) Block {
   sync::atomic<std::uint64_t> thread{0};  ///< who allocated it last
   std::uint16_t size_class = 0;           ///< small blocks
   bool large = false;                     ///< which of the arena's spaces it is from
+  MemoryKind kind = MemoryKind::device;   ///< the arena's; never changes
   // Bookkeeping.
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       range;  ///< FreeRanges

@@ -11,7 +11,7 @@ namespace millrace {
 /// Thread safety: guarded by the arena's mutex.
 class BlockPool {
  public:
-  explicit BlockPool(Arena& arena) : arena_(&arena) {}
+  explicit BlockPool(Arena& arena, MemoryKind kind = MemoryKind::device) : arena_(&arena), kind_(kind) {}
 
   /// Makes sure that the next count calls of take do not allocate. Throws std::bad_alloc.
   void reserve(int count) {
@@ -19,6 +19,7 @@ class BlockPool {
       slabs_.push_back(std::make_unique<Block[]>(kSlab));
       for (std::size_t i = kSlab; i-- > 0;) {
         slabs_.back()[i].arena = arena_;
+        slabs_.back()[i].kind = kind_;
         put(slabs_.back()[i]);
       }
     }
@@ -46,6 +47,7 @@ class BlockPool {
   static constexpr std::size_t kSlab = 64;
 
   Arena* const arena_;
+  const MemoryKind kind_;
   Block* free_ = nullptr;
   int available_ = 0;
   std::vector<std::unique_ptr<Block[]>> slabs_;

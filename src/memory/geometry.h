@@ -20,6 +20,7 @@ struct Geometry {
   int refill_blocks = 16;
   int unsent_blocks = 32;               ///< blocks of one other arena that a thread collects
   std::size_t bins_bytes = 32 * kMiB;   ///< free small blocks that an arena keeps unmerged
+  std::size_t spare_bytes = 64 * kMiB;  ///< what a space for large blocks may have beyond what was ever taken
   std::size_t peak_quantum = 8 * kMiB;  ///< what a thread may leave unpublished of its live bytes
   int address_bits = 47;
 };

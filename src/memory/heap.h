@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/backend.h"
+#include "device/status.h"
 #include "memory/block.h"
 #include "memory/limit.h"
 
@@ -17,10 +18,18 @@ struct Heap {
   Block* first = nullptr;  ///< the block at base; the others follow by Block::right
 };
 
+/// How growing went.
+struct Growth {
+  Status status;
+  bool at_limit = false;  ///< it was our own limit that left no room, and not the device
+  bool ok() const noexcept { return status.ok(); }
+};
+
 /// What spaces need of the device, and what they tell the accounting.
 struct HeapSource {
-  Backend& backend;
+  MemorySource& memory;
   Limit& limit;
+  MemoryKind kind = MemoryKind::device;
   sync::atomic<std::uint64_t> created{0};  ///< heaps
   sync::atomic<std::uint64_t> released{0};
 };

@@ -61,4 +61,24 @@ class Limit {
   sync::atomic<std::size_t> peak_{0};
 };
 
+/// Part of a limit, reserved: given back at the end of the scope unless it was used up.
+///
+/// Thread safety: one thread.
+class LimitShare {
+ public:
+  LimitShare(Limit& limit, std::size_t bytes) : limit_(limit), bytes_(limit.try_reserve(bytes) ? bytes : 0) {}
+  ~LimitShare() {
+    if (bytes_ != 0) limit_.give_back(bytes_);
+  }
+  LimitShare(const LimitShare&) = delete;
+  LimitShare& operator=(const LimitShare&) = delete;
+  /// False where the limit had no room.
+  explicit operator bool() const noexcept { return bytes_ != 0; }
+  void use_up() noexcept { bytes_ = 0; }
+
+ private:
+  Limit& limit_;
+  std::size_t bytes_;
+};
+
 }  // namespace millrace

@@ -41,7 +41,9 @@ MemoryStats Allocator::stats() {
   MemoryStats stats;
   stats.live = sum.allocated_bytes - sum.freed_bytes;
   stats.cached = cached_bytes();
-  for_each_arena([&](Arena& arena) { stats.pending += arena.pending_bytes(); });
+  const auto add_pending = [&](const Arena& arena) { stats.pending += arena.pending_bytes(); };
+  for_each_arena(add_pending);
+  for_each_graph_arena(add_pending);
   stats.committed = limit_.committed();
   stats.limit = limit_.limit();
   stats.peak_live = std::max(peak_.value(), stats.live);
@@ -70,23 +72,35 @@ void Allocator::reset_peaks() {
   peak_.reset();
 }
 
-OutOfMemoryReport Allocator::report(std::size_t bytes) {
+OutOfMemoryReport Allocator::report(std::size_t bytes, const Growth& refusal) {
   const MemoryStats now = stats();
   OutOfMemoryReport report;
+  report.kind = kind_;
   report.requested = bytes;
   report.live = now.live;
   report.cached = now.cached;
   report.pending = now.pending;
   report.committed = now.committed;
   report.limit = now.limit;
+  if (!refusal.at_limit && !refusal.ok()) {
+    report.refusal = refusal.status.error().message();
+    if (const std::optional<MemoryRoom> room = source_.memory.room()) {
+      report.device_free = room->free;
+      report.device_total = room->total;
+    }
+  }
   std::map<std::pair<int, std::uint64_t>, std::size_t> held;
-  for_each_arena([&](Arena& arena) {
-    report.largest_free = std::max(report.largest_free, arena.largest_free());
+  const auto add_held = [&](Arena& arena) {
     arena.for_each_block([&](const Block& block) {
       if (block.state() != BlockState::live) return;
       held[{arena.slot(), block.thread.load(std::memory_order_relaxed)}] += block.size;
     });
+  };
+  for_each_arena([&](Arena& arena) {
+    report.largest_free = std::max(report.largest_free, arena.largest_free());
+    add_held(arena);
   });
+  for_each_graph_arena(add_held);
   for (const auto& [who, live] : held) report.holders.push_back({who.first, who.second, live});
   std::sort(report.holders.begin(), report.holders.end(),
             [](const auto& a, const auto& b) { return a.live_bytes > b.live_bytes; });
@@ -94,14 +108,14 @@ OutOfMemoryReport Allocator::report(std::size_t bytes) {
   return report;
 }
 
-void Allocator::throw_out_of_memory(std::size_t bytes, int slot) {
+void Allocator::throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal) {
   out_of_memory_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-  throw OutOfMemoryError(report(bytes), core_.error_context("Device::allocate", slot));
+  throw OutOfMemoryError(report(bytes, refusal), core_.error_context(allocate_call(), slot));
 }
 
 void Allocator::check_accounting() {
   std::size_t live = 0, other = 0, cached = 0, pending = 0;
-  for_each_arena([&](Arena& arena) {
+  const auto add_all = [&](Arena& arena) {
     arena.for_each_block([&](const Block& block) {
       switch (block.state()) {
         case BlockState::hole: break;
@@ -112,7 +126,9 @@ void Allocator::check_accounting() {
         default: other += block.size;
       }
     });
-  });
+  };
+  for_each_arena(add_all);
+  for_each_graph_arena(add_all);
   const MemoryStats now = stats();
   const std::size_t sum = live + cached + pending + other;
   if (sum == now.committed && live == now.live && cached == now.cached && pending == now.pending) return;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "memory/allocator.h"
 #include "sync/thread.h"
@@ -15,29 +16,35 @@ constexpr int kCallbackRounds = 64;
 
 }  // namespace
 
-Block* Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request) {
+Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request) {
   for (;;) {
-    if (!request.large && request.alignment == geometry_.small_unit) {
+    if (!request.large && request.alignment == geometry_.small_unit && !arena.is_direct()) {
       const auto fits = static_cast<int>(geometry_.refill_bytes / request.size);
       BlockList blocks;
       arena.refill(request, std::clamp(fits, 1, geometry_.refill_blocks), blocks);
       if (Block* block = blocks.pop()) {
         cache.fill(cache.of(arena), blocks);
-        return block;
+        return {.block = block};
       }
     } else if (Block* block = arena.take(request, false)) {
-      return block;
+      return {.block = block};
     }
-    if (reuse_pending(arena, request) || arena.collect_pending()) continue;
+    // Blocks of a capture that another stream of it uses wait for nothing that is ever reached.
+    if (!arena.is_direct() && (reuse_pending(arena, request) || arena.collect_pending())) continue;
     // What this thread caches in other classes may be merged into what is asked for.
-    if (!request.large && cache.flush_before_growth(arena)) continue;
+    if (!request.large && !arena.is_direct() && cache.flush_before_growth(arena)) continue;
     // Another thread on the same stream may take what we grew by: then we grow again.
-    if (!arena.grow(request).ok()) return nullptr;
+    Growth growth = arena.grow(request);
+    if (growth.ok()) continue;
+    if (growth.status.error().code() != ErrorCode::OutOfMemory)
+      core_.throw_if_failed(growth.status, allocate_call(), arena.slot());
+    return {.refusal = std::move(growth)};
   }
 }
 
 bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
-  if (protect_) return false;  // memory is hidden between uses, which takes their end
+  // Memory is hidden between uses, or the host's next (A4): that takes the uses' end.
+  if (protect_ || kind_ == MemoryKind::pinned) return false;
   Block* block = arena.claim_pending(request);
   if (block == nullptr) return false;
   for (const BlockUse& use : block->uses) {
@@ -48,31 +55,31 @@ bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
   }
   block->uses.clear();
   // A1: from here the arena's stream orders it, the inserted waits included.
-  block->free_value = arena.timeline().last_used();
+  block->free_value = arena.timeline().covering();
   arena.give(*block);
   return true;
 }
 
-Block* Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request,
-                                 bool flush_first) {
+Allocator::Obtained Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request,
+                                              bool flush_first) {
   const Context::Hold hold = context.hold();
-  if (!hold) core_.throw_closed("Device::allocate");
+  if (!hold) core_.throw_closed(allocate_call());
   ThreadCache& cache = cache_of(context);
   if (flush_first) cache.flush();
-  Block* block = obtain(cache, arena, request);
-  if (block != nullptr) cache.hand_out(*block);
-  return block;
+  Obtained obtained = obtain(cache, arena, request);
+  if (obtained.block != nullptr) cache.hand_out(*obtained.block);
+  return obtained;
 }
 
 void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request) {
-  constexpr const char* kCall = "Device::allocate";
+  const char* const call = allocate_call();
   {
     // The hold keeps the arenas and their blocks there, as it does on the fast path: the device's gate is one
     // word, and all threads would write it.
     const Context::Hold hold = context.hold();
-    if (!hold) core_.throw_closed(kCall);
+    if (!hold) core_.throw_closed(call);
     ThreadCache& cache = cache_of(context);
-    if (Block* block = obtain(cache, arena_of(slot), request)) {
+    if (Block* block = obtain(cache, arena_of(slot), request).block) {
       cache.hand_out(*block);
       return give_out(*block);
     }
@@ -85,7 +92,7 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
   for (int callbacks = 0, skips = 0;;) {
     Reclaimed reclaimed;
     {
-      const sync::Gate::Pass pass = core_.enter(kCall);
+      const sync::Gate::Pass pass = core_.enter(call);
       reclaimed = reclaim(context, arena_of(slot), request);
       if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
     }
@@ -96,8 +103,8 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
     if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
     if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
     // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): held while the report is made
-    const sync::Gate::Pass pass = core_.enter(kCall);
-    throw_out_of_memory(bytes, slot);
+    const sync::Gate::Pass pass = core_.enter(call);
+    throw_out_of_memory(bytes, slot, reclaimed.refusal);
   }
 }
 
@@ -106,12 +113,16 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   sync::LockGuard lock(reclaiming_);
   Reclaimed result;
   const auto try_again = [&](bool flush_first) {
-    result.block = obtain_holding(context, arena, request, flush_first);
+    Obtained obtained = obtain_holding(context, arena, request, flush_first);
+    result.block = obtained.block;
+    result.refusal = std::move(obtained.refusal);
     return result.block != nullptr;
   };
   if (try_again(true)) return result;
   // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
   streams_.flush_insertions();
+  streams_.cover_wrapped();
+  result.next = release_graphs();
   for_each_arena([](Arena& each) { each.collect_pending(); });
   result.skipped_a_cache = !flush_caches(&context);
   if (try_again(false)) return result;
@@ -127,12 +138,14 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
 
 bool Allocator::flush_caches(const Context* except) noexcept {
   return core_.with_idle_contexts([except](const Context& context) { return &context != except; },
-                                  [](Context& context) { cache_of(context).flush(); });
+                                  [this](Context& context) { cache_of(context).flush(); });
 }
 
 Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
+  if (borrower.is_direct())
+    return nullptr;  // upholds A3: the lender would get it back before the graph is done
   const Context::Hold hold = context.hold();
-  if (!hold) core_.throw_closed("Device::allocate");
+  if (!hold) core_.throw_closed(allocate_call());
   Block* block = nullptr;
   for_each_arena([&](Arena& lender) {
     if (block != nullptr || &lender == &borrower) return;
@@ -162,6 +175,8 @@ std::size_t Allocator::release_empty() noexcept {
 
 std::size_t Allocator::trim() {
   streams_.flush_insertions();
+  streams_.cover_wrapped();
+  static_cast<void>(release_graphs());
   static_cast<void>(flush_caches(nullptr));  // those in use keep what they have
   return release_empty();
 }
@@ -170,7 +185,8 @@ void Allocator::set_limit(std::size_t bytes) {
   if (limit_.try_set(bytes)) return;
   trim();
   if (limit_.try_set(bytes)) return;
-  throw OutOfMemoryError(report(bytes), core_.error_context("Device::set_memory_limit"));
+  throw OutOfMemoryError(report(bytes, {.status = {}, .at_limit = true}),
+                         core_.error_context("Device::set_memory_limit"));
 }
 
 }  // namespace millrace

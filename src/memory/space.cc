@@ -7,6 +7,20 @@
 namespace millrace {
 namespace {
 
+// A space for large blocks may have a sixteenth more than was ever taken of it at once, but for what is given
+// back before it grows beyond that: twice of what was taken at once, and a quarter of all that ever was.
+constexpr std::size_t kPartSpare = 16;
+constexpr std::uint64_t kPartGivenBack = 4;
+constexpr int kLooks = 32;  // at the largest free ranges, for one that can be given back
+
+// Each commit takes calls of the driver's. Who allocates so often in a row and frees nothing gets a part of
+// what the space has in advance: docs/decisions/best-fit-for-everything.md has what that does.
+constexpr int kGrowthsInARow = 8;
+constexpr std::size_t kPartAhead = 128, kMostAhead = 256 * kMiB;
+
+// Of a device that commits whole heaps.
+constexpr std::size_t kLeastSmallHeap = 2 * kMiB, kLeastLargeHeap = 8 * kMiB, kLargestHeap = 256 * kMiB;
+
 std::size_t padding(const Block& block, std::size_t alignment) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(block.data());
   return static_cast<std::size_t>(round_up(start, alignment) - start);
@@ -20,13 +34,13 @@ Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& 
       geometry_(geometry),
       source_(source),
       map_(map),
-      pool_(pool),
-      free_(large ? FreeRanges::Fit::first : FreeRanges::Fit::best) {}
+      pool_(pool) {}
 
 Space::~Space() {
   free_.clear();
   holes_.clear();
   for (const auto& heap : heaps_) {
+    std::size_t committed = 0;
     for (Block* block = heap->first; block != nullptr; block = block->right) {
       if (block->state() == BlockState::hole) continue;
       // Single blocks are no whole granules; what lies between two holes is.
@@ -36,10 +50,11 @@ Space::~Space() {
         block = block->right;
         bytes += block->size;
       }
-      source_.backend.decommit(start, bytes);
-      source_.limit.give_back(bytes);
+      source_.memory.decommit(start, bytes);
+      committed += bytes;
     }
-    source_.backend.release(heap->base, heap->bytes);
+    source_.memory.release(heap->base, heap->bytes);
+    source_.limit.give_back(committed);
     source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   }
 }
@@ -59,10 +74,15 @@ Block* Space::take(std::size_t size, std::size_t alignment, std::uint64_t done) 
   }
   if (block->size > size) insert(split(*block, size), BlockState::free);
   map_.set_block(*block);
+  taken_ += size;
+  most_taken_ = std::max(most_taken_, taken_);
+  all_taken_ += size;
   return block;
 }
 
 void Space::give(Block& block) noexcept {
+  growths_ = 0;
+  taken_ -= block.size;
   insert(block, BlockState::free);
 }
 
@@ -111,8 +131,9 @@ Block& Space::insert(Block& block, BlockState state) noexcept {
   return *merged;
 }
 
-Status Space::grow(std::size_t size, std::size_t alignment) {
+Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) {
   pool_.reserve(4);
+  if (source_.memory.commits_whole()) return grow_by_heap(size, alignment);
   // The free end before a hole counts towards what is needed: growth in place. Padding for the
   // alignment is what the worst start would take, less where the start is known.
   Block* best = nullptr;
@@ -133,32 +154,109 @@ Status Space::grow(std::size_t size, std::size_t alignment) {
   if (best == nullptr) {
     // Said before address space is reserved and described, which for an absurd size is a lot.
     if (size > source_.limit.limit()) return no_room(size);
-    Status added = add_heap(size + (alignment > geometry_.granule ? alignment : 0));
-    if (!added.ok()) return added;
+    const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
+    Status added = add_heap(least, std::max(least, geometry_.heap_bytes));
+    if (!added.ok()) return {std::move(added)};
     best = heaps_.back()->first;
     best_need = round_up(padding(*best, alignment) + size, geometry_.granule);
   }
-  return fill_hole(*best, best_need);
+  // What has been given back may have made another hole the better one.
+  if (give_back_elsewhere(*best, best_need, done)) return grow(size, alignment, done);
+  ++growths_;
+  const std::size_t wanted = std::min(step(best_need), best->size);
+  Growth grown = fill_hole(*best, wanted);
+  return grown.ok() || wanted == best_need ? grown : fill_hole(*best, best_need);
 }
 
-Status Space::no_room(std::size_t bytes) const {
-  return Status(ErrorCode::OutOfMemory, "the memory limit of " + std::to_string(source_.limit.limit()) +
-                                            " bytes leaves no room for " + std::to_string(bytes) + " more");
+bool Space::give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint64_t done) noexcept {
+  if (!large_) return false;
+  const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
+  const std::size_t committed = taken_ + free_.bytes();
+  if (committed + bytes <= most_taken_ + spare) return false;
+  if (given_back_ > 2 * std::uint64_t{most_taken_} + all_taken_ / kPartGivenBack) return false;
+  std::size_t given_back = 0;
+  const auto can_go = [&](const Block& block) {
+    return &block != hole.left && block.free_value <= done &&
+           !source_.memory.decommittable(block.data(), block.size).empty();
+  };
+  // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
+  int looks = 0;
+  const Block* const one =
+      free_.find_largest([&](const Block& block) { return ++looks > kLooks || can_go(block); });
+  if (one == nullptr || looks > kLooks) return false;
+  // The smallest first: they are the least likely to serve anybody.
+  for (std::size_t least = geometry_.granule; given_back < bytes;) {
+    Block* const block = free_.find(least, can_go);
+    if (block == nullptr) break;
+    least = block->size;
+    std::size_t part = 0;
+    if (decommit(*block, part) == nullptr) break;
+    given_back += part;
+  }
+  given_back_ += given_back;
+  return given_back != 0;
 }
 
-Status Space::fill_hole(Block& hole, std::size_t bytes) {
-  if (!source_.limit.try_reserve(bytes)) return no_room(bytes);
+std::size_t Space::step(std::size_t need) const noexcept {
+  if (growths_ < kGrowthsInARow) return need;
+  const std::size_t part = std::min(committed_ / kPartAhead, kMostAhead);
+  return std::max(need, round_down(part, geometry_.granule));
+}
+
+Growth Space::grow_by_heap(std::size_t size, std::size_t alignment) {
+  const auto fits = [&](const Block& range) { return range.size >= padding(range, alignment) + size; };
+  if (free_.find(size, fits) != nullptr) return {};  // what came back meanwhile
+  const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
+  // A quarter of what there is at once, so that the number of heaps grows with the logarithm of their bytes.
+  const std::size_t wanted = round_up(
+      std::clamp(committed_ / 4, large_ ? kLeastLargeHeap : kLeastSmallHeap, kLargestHeap), kLeastSmallHeap);
+  Growth added = add_whole_heap(std::max(least, wanted));
+  return added.ok() || wanted <= least ? added : add_whole_heap(least);
+}
+
+Growth Space::add_whole_heap(std::size_t bytes) {
+  // Before the reservation, which may take the memory already.
+  LimitShare share(source_.limit, bytes);
+  if (!share) return no_room(bytes);
+  Status added = add_heap(bytes, bytes);
+  if (!added.ok()) return {std::move(added)};
+  added = commit(*heaps_.back()->first, bytes);
+  if (added.ok()) {
+    share.use_up();
+  } else {
+    release_heap(heaps_.size() - 1);
+  }
+  return {std::move(added)};
+}
+
+std::size_t Space::padding_of_base(std::size_t alignment) const noexcept {
+  return alignment > geometry_.granule ? alignment : 0;
+}
+
+Growth Space::no_room(std::size_t bytes) const {
+  return {Status(ErrorCode::OutOfMemory, "the memory limit of " + std::to_string(source_.limit.limit()) +
+                                             " bytes leaves no room for " + std::to_string(bytes) + " more"),
+          true};
+}
+
+Growth Space::fill_hole(Block& hole, std::size_t bytes) {
+  LimitShare share(source_.limit, bytes);
+  if (!share) return no_room(bytes);
+  Status committed = commit(hole, bytes);
+  if (committed.ok()) share.use_up();
+  return {std::move(committed)};
+}
+
+Status Space::commit(Block& hole, std::size_t bytes) {
   try {
     map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), bytes, unit_);
-  } catch (...) {
-    source_.limit.give_back(bytes);
-    throw;
+  } catch (const std::bad_alloc&) {
+    return Status(ErrorCode::OutOfMemory,
+                  "no host memory for the map of " + std::to_string(bytes) + " bytes of the device's");
   }
-  Status committed = source_.backend.commit(hole.data(), bytes);
-  if (!committed.ok()) {
-    source_.limit.give_back(bytes);
-    return committed;
-  }
+  Status committed = source_.memory.commit(hole.data(), bytes);
+  if (!committed.ok()) return committed;
+  committed_ += bytes;
   remove(hole);
   if (hole.size > bytes) insert(split(hole, bytes), BlockState::hole);
   hole.free_value = 0;
@@ -166,17 +264,16 @@ Status Space::fill_hole(Block& hole, std::size_t bytes) {
   return {};
 }
 
-Status Space::add_heap(std::size_t bytes) {
+Status Space::add_heap(std::size_t least, std::size_t wanted) {
   heaps_.reserve(heaps_.size() + 1);
   auto heap = std::make_unique<Heap>();
-  const std::size_t least = round_up(bytes, geometry_.granule);
-  heap->bytes = std::max(least, geometry_.heap_bytes);
+  heap->bytes = wanted;
   void* base = nullptr;
-  Status reserved = source_.backend.reserve(heap->bytes, &base);
+  Status reserved = source_.memory.reserve(heap->bytes, &base);
   while (!reserved.ok() && heap->bytes > least) {
     // Address space can be limited too.
     heap->bytes = std::max(least, round_up(heap->bytes / 4, geometry_.granule));
-    reserved = source_.backend.reserve(heap->bytes, &base);
+    reserved = source_.memory.reserve(heap->bytes, &base);
   }
   if (!reserved.ok()) return reserved;
   heap->base = static_cast<std::byte*>(base);
@@ -200,35 +297,60 @@ void Space::release_heap(std::size_t index) noexcept {
   remove(*heap.first);
   pool_.put(*heap.first);
   map_.remove_granules(reinterpret_cast<std::uintptr_t>(heap.base), heap.bytes);
-  source_.backend.release(heap.base, heap.bytes);
+  source_.memory.release(heap.base, heap.bytes);
   source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   heaps_.erase(heaps_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
+Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
+  const std::span<std::byte> range = source_.memory.decommittable(block.data(), block.size);
+  if (range.empty()) return nullptr;
+  try {
+    pool_.reserve(2);
+  } catch (const std::bad_alloc&) {
+    return nullptr;  // no host memory for the pieces: keep it whole
+  }
+  const auto head = static_cast<std::size_t>(range.data() - block.data());
+  bytes = range.size();
+  remove(block);
+  Block* empty = &block;
+  if (head != 0) {
+    empty = &split(block, head);
+    insert(block, BlockState::free);
+  }
+  if (empty->size > bytes) insert(split(*empty, bytes), BlockState::free);
+  source_.memory.decommit(range.data(), bytes);
+  source_.limit.give_back(bytes);
+  committed_ -= bytes;
+  return &insert(*empty, BlockState::hole);
+}
+
+std::size_t Space::release_whole(std::uint64_t done) noexcept {
+  std::size_t released = 0;
+  for (std::size_t i = heaps_.size(); i-- > 0;) {
+    const Block& block = *heaps_[i]->first;
+    if (block.right != nullptr || block.state() != BlockState::free || block.free_value > done) continue;
+    const std::size_t bytes = heaps_[i]->bytes;
+    source_.memory.decommit(heaps_[i]->base, bytes);
+    release_heap(i);
+    committed_ -= bytes;
+    source_.limit.give_back(bytes);  // only now, since it may be the release that gives the memory back (M2)
+    released += bytes;
+  }
+  return released;
+}
+
 std::size_t Space::release_empty(std::uint64_t done) noexcept {
+  if (source_.memory.commits_whole()) return release_whole(done);
   std::size_t released = 0;
   for (std::size_t i = heaps_.size(); i-- > 0;) {
     for (Block* block = heaps_[i]->first; block != nullptr; block = block->right) {
       if (block->state() != BlockState::free || block->free_value > done) continue;
-      const std::span<std::byte> range = source_.backend.decommittable(block->data(), block->size);
-      if (range.empty()) continue;
-      const auto head = static_cast<std::size_t>(range.data() - block->data());
-      try {
-        pool_.reserve(2);
-      } catch (const std::bad_alloc&) {
-        return released;  // no host memory for the pieces: keep it whole
-      }
-      remove(*block);
-      Block* empty = block;
-      if (head != 0) {
-        empty = &split(*block, head);
-        insert(*block, BlockState::free);
-      }
-      if (empty->size > range.size()) insert(split(*empty, range.size()), BlockState::free);
-      source_.backend.decommit(range.data(), range.size());
-      source_.limit.give_back(range.size());
-      released += range.size();
-      block = &insert(*empty, BlockState::hole);
+      std::size_t bytes = 0;
+      Block* const hole = decommit(*block, bytes);
+      if (hole == nullptr) continue;
+      released += bytes;
+      block = hole;
     }
     if (heaps_[i]->first->state() == BlockState::hole && heaps_[i]->first->right == nullptr) release_heap(i);
   }

@@ -16,7 +16,8 @@
 namespace millrace {
 
 /// Every byte of every heap belongs to exactly one block. Neighbours that are both free, or both
-/// holes, are always merged.
+/// holes, are always merged. Where the device commits memory in parts, a heap is a large reservation that
+/// grows in place; where it does not, each heap is as large as what was needed when it was made.
 ///
 /// Invariants (docs/concurrency.md):
 ///   M3  The blocks of a heap, followed by right, tile it: each ends where the next begins.
@@ -31,18 +32,21 @@ class Space {
 
   std::size_t unit() const noexcept { return unit_; }
 
-  /// A free range that fits, its rest left free: the smallest one of a space for small blocks, the one with
-  /// the lowest address of one for large blocks; null if there is none. The block is in state moving. size is
-  /// a multiple of unit(). Only ranges that no work beyond done may still use, for takers that this arena's
-  /// stream does not order. Throws std::bad_alloc before anything has changed.
+  /// The smallest free range that fits, its rest left free; null if there is none. The block is in state
+  /// moving. size is a multiple of unit(). Only ranges that no work beyond done may still use, for takers
+  /// that this arena's stream does not order. Throws std::bad_alloc before anything has changed.
   Block* take(std::size_t size, std::size_t alignment, std::uint64_t done = kAnyValue);
   /// Takes back a block, merged with what is free around it.
   void give(Block& block) noexcept;
-  /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's.
-  Status grow(std::size_t size, std::size_t alignment);
+  /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's. A space
+  /// for large blocks gives back other free memory first, if work up to done no longer uses it, where it
+  /// would waste too much otherwise (docs/decisions/best-fit-for-everything.md).
+  Growth grow(std::size_t size, std::size_t alignment, std::uint64_t done = 0);
   /// Gives back whole granules that are free and that work up to done no longer uses; bytes.
   std::size_t release_empty(std::uint64_t done) noexcept;
 
+  /// Has it no heap?
+  bool is_empty() const noexcept { return heaps_.empty(); }
   std::size_t largest_free() const noexcept { return free_.largest(); }
   /// The smallest free_value among free blocks that is beyond done and at most submitted; 0 if there is
   /// none.
@@ -56,9 +60,25 @@ class Space {
   }
 
  private:
-  Status add_heap(std::size_t bytes);
-  Status fill_hole(Block& hole, std::size_t bytes);
-  Status no_room(std::size_t bytes) const;
+  /// A heap that is one hole.
+  Status add_heap(std::size_t least, std::size_t wanted);
+  /// The same, all of it committed.
+  Growth add_whole_heap(std::size_t bytes);
+  Growth grow_by_heap(std::size_t size, std::size_t alignment);
+  Growth fill_hole(Block& hole, std::size_t bytes);
+  /// What the limit has room for already.
+  Status commit(Block& hole, std::size_t bytes);
+  Growth no_room(std::size_t bytes) const;
+  /// What an alignment may cost at the beginning of a heap.
+  std::size_t padding_of_base(std::size_t alignment) const noexcept;
+  /// need, or more where the space does nothing but grow.
+  std::size_t step(std::size_t need) const noexcept;
+  /// Before the hole is filled with so many bytes: false if nothing was given back.
+  bool give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint64_t done) noexcept;
+  /// Gives back the whole granules of a free block, the rest of which stays free. Returns the hole that they
+  /// are part of now; null, and nothing has changed, where there are none.
+  Block* decommit(Block& block, std::size_t& bytes) noexcept;
+  std::size_t release_whole(std::uint64_t done) noexcept;
   void release_heap(std::size_t index) noexcept;
   /// Splits off the first bytes of a block that is in no ranges; the rest is a new block to its right.
   Block& split(Block& block, std::size_t bytes) noexcept;
@@ -77,7 +97,13 @@ class Space {
   PageMap& map_;
   BlockPool& pool_;
   FreeRanges free_;
-  FreeRanges holes_{FreeRanges::Fit::best};
+  FreeRanges holes_;
+  std::size_t committed_ = 0;
+  int growths_ = 0;               // since a block came back
+  std::size_t taken_ = 0;         // bytes that callers have now
+  std::size_t most_taken_ = 0;    // the most that they ever had
+  std::uint64_t all_taken_ = 0;   // what they took, ever
+  std::uint64_t given_back_ = 0;  // before growth
   std::vector<std::unique_ptr<Heap>> heaps_;
 };
 

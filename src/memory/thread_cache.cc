@@ -8,6 +8,8 @@ namespace {
 constexpr std::size_t kPortion = kMiB;
 /// Allocations; filling a cache again costs as much as some hundred of them.
 constexpr std::uint64_t kBetweenFlushes = 512;
+/// In a row: a program that goes on to other sizes misses a few times at once, and then not for long.
+constexpr int kMostFlushes = 8;
 
 }  // namespace
 
@@ -126,10 +128,13 @@ void ThreadCache::send_all(Unsent& unsent) noexcept {
 
 bool ThreadCache::flush_before_growth(const Arena& arena) noexcept {
   const std::uint64_t now = counters_.allocations();
-  if (now < next_flush_) return false;
+  for (; now >= next_flush_; next_flush_ += std::max(next_flush_ / 8, kBetweenFlushes)) {
+    flushes_ = std::min(flushes_ + 1, kMostFlushes);
+  }
+  if (flushes_ == 0) return false;
   ArenaCache* const cache = find(&arena);
   if (cache == nullptr || !flush(*cache)) return false;
-  next_flush_ = now + std::max(now / 8, kBetweenFlushes);
+  --flushes_;
   return true;
 }
 

@@ -118,8 +118,9 @@ class ThreadCache final : public ContextPart {
 
   /// Gives every cached and unsent block back to its arena.
   void flush() noexcept;
-  /// The same of one arena's cached blocks, less and less often: the cache has to be filled again, and once a
-  /// program does the same over and over it is cheaper to grow once. False if nothing was given back.
+  /// The same of one arena's cached blocks. The cache has to be filled again, and once a program does the
+  /// same over and over it is cheaper to grow once: so it may be done ever more rarely, and a few times in a
+  /// row where it was not needed for long. False if nothing was given back.
   [[nodiscard]] bool flush_before_growth(const Arena& arena) noexcept;
   void publish_peak() noexcept { peak_share_.publish(shared_.peak); }
   void retire() noexcept override { flush(); }
@@ -156,7 +157,8 @@ class ThreadCache final : public ContextPart {
   std::array<int, SizeClass::kCount> magazine_limit_;
   std::array<std::unique_ptr<ArenaCache>, kArenas> caches_;
   int next_victim_ = 0;
-  std::uint64_t next_flush_ = 0;  // before growth: not before so many allocations
+  int flushes_ = 0;               // before growth: that were earned and not used
+  std::uint64_t next_flush_ = 0;  // the next is earned after so many allocations
   std::array<Unsent, kArenas> unsent_;
   Counters counters_;
 };

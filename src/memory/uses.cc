@@ -7,22 +7,39 @@
 
 namespace millrace {
 
+std::size_t Allocator::size_of(const void* address, const char* call) const {
+  std::uint64_t word = 0;
+  return live_block(address, call, word).size;
+}
+
+int Allocator::slot_of(const void* address, const char* call) const {
+  std::uint64_t word = 0;
+  return live_block(address, call, word).arena->slot();
+}
+
 void Allocator::record_use(const void* address, int slot, bool until_free, const char* call) {
   std::uint64_t word = 0;
   Block& block = live_block(address, call, word);
-  const BlockUse use{.point = {slot, streams_.timeline(slot).last_used()}, .until_free = until_free};
+  if (static_cast<unsigned>(slot) >= cached_slots_ && slot != block.arena->slot()) {
+    throw_rule(
+        "captured-work",
+        "a use by captured work ends with the last launch of its graph; keep the memory that long instead",
+        core_.error_context(call, slot));
+  }
+  const BlockUse use{.point = {slot, streams_.timeline(slot).covering()}, .until_free = until_free};
   if (slot == block.arena->slot() || (!until_free && reached(use.point))) return;
   if (!block.arena->add_use(block, BlockWord::generation(word), use)) {
     throw_rule("use-after-free", "the allocation was freed while its use was recorded; order the two calls",
                core_.error_context(call, slot));
   }
+  if (!until_free) streams_.cover(use.point);
 }
 
 void Allocator::check(const Use& use, TimelinePoint at) {
   constexpr const char* kCall = "recording";
   const auto address = reinterpret_cast<std::uintptr_t>(use.address);
-  Block* block = map_.find_containing(address);
-  if (block == nullptr && !map_.covers(address)) return;  // memory of somebody else's
+  Block* block = map_->find_containing(address);
+  if (block == nullptr && !map_->covers(address)) return;  // memory of somebody else's
   // acquire: pairs with the release in ThreadCache::hand_out.
   const std::uint64_t word = block == nullptr ? 0 : block->word.load(std::memory_order_acquire);
   if (block != nullptr && BlockWord::state(word) == BlockState::live) {

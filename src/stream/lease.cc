@@ -43,10 +43,11 @@ void LeasePart::fold() noexcept {
   pool_.leases_taken_.fetch_add(leases_.load(std::memory_order_acquire), std::memory_order_relaxed);
 }
 
-LeaseTable::LeaseTable(Core& core, int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout)
-    : core_(core), slots_(slots), policy_(policy), timeout_(timeout) {
+LeaseTable::LeaseTable(Core& core, int first_slot, int slots, ExhaustionPolicy policy,
+                       std::chrono::nanoseconds timeout, const Kind& kind)
+    : core_(core), slots_(slots), kind_(kind), policy_(policy), timeout_(timeout) {
   free_.reserve(static_cast<std::size_t>(slots));  // so that add_free never allocates
-  for (int slot = slots - 1; slot > 0; --slot) free_.push_back(slot);
+  for (int slot = slots - 1; slot >= 0; --slot) free_.push_back(first_slot + slot);
 }
 
 Status LeaseTable::acquire(bool may_wait, int* slot) {
@@ -57,9 +58,9 @@ Status LeaseTable::acquire(bool may_wait, int* slot) {
   switch (policy_) {
     case ExhaustionPolicy::share: *slot = -1; return {};
     case ExhaustionPolicy::fail:
-      return exhausted(
-          ErrorCode::PoolExhausted,
-          "end a lease, raise DeviceOptions::streams or let DeviceOptions::exhaustion share them");
+      return exhausted(ErrorCode::PoolExhausted,
+                       std::string("end one, or raise DeviceOptions::") + kind_.option +
+                           (kind_.may_share ? ", or let DeviceOptions::exhaustion share them" : ""));
     case ExhaustionPolicy::wait: break;
   }
   if (!may_wait) {
@@ -103,10 +104,11 @@ Status LeaseTable::wait_for_free(int* slot) {
       "none was returned within " +
       std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
       " ms (DeviceOptions::exhaustion_timeout)";
-  return exhausted(ErrorCode::TimedOut, advice.c_str());
+  return exhausted(ErrorCode::TimedOut, advice);
 }
 
 void LeaseTable::take_back_parked() noexcept {
+  if (!kind_.parked) return;
   const auto part_of = [](const Context& context) -> LeasePart& {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   };
@@ -145,8 +147,8 @@ void LeaseTable::close() noexcept {
   returned_.notify_all();
 }
 
-Status LeaseTable::exhausted(ErrorCode code, const char* advice) const {
-  return Status(code, "all " + std::to_string(slots_ - 1) + " streams of the pool are leased; " + advice);
+Status LeaseTable::exhausted(ErrorCode code, const std::string& advice) const {
+  return Status(code, "all " + std::to_string(slots_) + " " + kind_.what + " are leased; " + advice);
 }
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -66,7 +67,14 @@ class alignas(sync::kInterference) LeasePart final : public ContextPart {
 /// Thread safety: all members from any thread. The mutex is taken alone.
 class LeaseTable {
  public:
-  LeaseTable(Core& core, int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout);
+  struct Kind {
+    const char* what;    ///< "streams of the pool"
+    const char* option;  ///< what makes more of them
+    bool may_share = false;
+    bool parked = false;  ///< threads keep one
+  };
+  LeaseTable(Core& core, int first_slot, int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout,
+             const Kind& kind);
 
   /// A slot for one holder alone; -1 where the policy is to share one that others hold. May wait only if
   /// asked to; then as the policy wait, else as fail. The caller holds no context. Failures: PoolExhausted,
@@ -86,7 +94,7 @@ class LeaseTable {
   Status wait_for_free(int* slot) EXCLUDES(mutex_);
   /// Makes what is parked with threads free, once their owners are out of their contexts.
   void take_back_parked() noexcept EXCLUDES(mutex_);
-  Status exhausted(ErrorCode code, const char* advice) const;
+  Status exhausted(ErrorCode code, const std::string& advice) const;
 
   alignas(sync::kInterference) sync::Mutex mutex_;
   sync::ConditionVariable returned_;  // free_ is not empty or closed_ was set
@@ -97,6 +105,7 @@ class LeaseTable {
   alignas(sync::kInterference) sync::atomic<int> waiting_{0};  // threads in wait_for_free
   Core& core_;
   const int slots_;
+  const Kind kind_;
   const ExhaustionPolicy policy_;
   const std::chrono::nanoseconds timeout_;
 };

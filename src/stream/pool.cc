@@ -14,8 +14,6 @@
 namespace millrace {
 namespace {
 
-// Waking a thread that blocks takes about as long.
-constexpr std::chrono::microseconds kSpin{10};
 // How often a lease looks for a stream before it falls back on the default one.
 constexpr int kShareTries = 8;
 
@@ -25,13 +23,25 @@ StreamPool::StreamPool(Core& core, const Options& options)
     : core_(core),
       exit_wait_(options.exit_wait),
       closed_failure_(ErrorCode::Closed, "the device was closed before the work ran", core.error_context("")),
-      leases_(core, options.streams, options.exhaustion, options.exhaustion_timeout),
+      ordinary_(options.streams),
+      first_wrapped_(ordinary_ + options.high_priority_streams),
+      first_captured_(first_wrapped_ + options.wrapped_streams),
+      leases_(core, 1, options.streams - 1, options.exhaustion, options.exhaustion_timeout,
+              {"streams of the pool", "streams", true, true}),
+      high_leases_(core, ordinary_, options.high_priority_streams, options.exhaustion,
+                   options.exhaustion_timeout, {"streams of high priority", "high_priority_streams", true}),
+      captures_(core, first_captured_, options.captures, ExhaustionPolicy::fail, {},
+                {"slots for captures", "captures"}),
+      wrapped_(*this, first_wrapped_, options.wrapped_streams),
       dispatcher_(core),
-      to_settle_(static_cast<std::size_t>(options.streams), false) {
-  streams_.reserve(static_cast<std::size_t>(options.streams));
-  for (int slot = 0; slot < options.streams; ++slot) {
+      to_settle_(static_cast<std::size_t>(first_captured_ + options.captures), false) {
+  streams_.reserve(to_settle_.size());
+  for (int slot = 0; slot < first_captured_ + options.captures; ++slot) {
+    const StreamKind kind = slot >= first_captured_  ? StreamKind::captured
+                            : slot >= first_wrapped_ ? StreamKind::wrapped
+                                                     : StreamKind::ordinary;
     streams_.push_back(
-        std::make_unique<StreamState>(*this, slot, options.max_uncompleted, options.failures_kept));
+        std::make_unique<StreamState>(*this, slot, kind, options.max_uncompleted, options.failures_kept));
   }
 }
 
@@ -60,8 +70,13 @@ StreamId StreamPool::current(Context& context, const char* call) {
   return taken;
 }
 
-StreamId StreamPool::lease(Context& context, const char* call) {
-  {
+void StreamPool::raise_priorities() noexcept {
+  for (int slot = ordinary_; slot < first_wrapped_; ++slot) core_.backend().raise_priority(slot);
+}
+
+StreamId StreamPool::lease(Context& context, const char* call, StreamPriority priority) {
+  const bool high = priority == StreamPriority::high && first_wrapped_ != ordinary_;
+  if (!high) {
     const Context::Hold hold = context.hold();
     if (!hold) core_.throw_closed(call);
     LeasePart& own = own_part(context);
@@ -74,8 +89,11 @@ StreamId StreamPool::lease(Context& context, const char* call) {
   // Who holds the slots that could be shared may end those leases meanwhile: then there are free ones.
   for (int tries = 0; !taken && tries < kShareTries; ++tries) {
     int slot = 0;
-    core_.throw_if_failed(leases_.acquire(!core_.on_device_thread(), &slot), call);
-    taken = slot >= 0 ? StreamId{slot, state(slot).begin_lease()} : share_lease();
+    LeaseTable& table = high ? high_leases_ : leases_;
+    core_.throw_if_failed(table.acquire(!core_.on_device_thread(), &slot), call);
+    taken = slot >= 0 ? StreamId{slot, state(slot).begin_lease()}
+            : high    ? share_lease(ordinary_, first_wrapped_ - ordinary_)
+                      : share_lease(1, ordinary_ - 1);
   }
   leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   if (taken) return *taken;
@@ -84,12 +102,12 @@ StreamId StreamPool::lease(Context& context, const char* call) {
   return default_stream();
 }
 
-std::optional<StreamId> StreamPool::share_lease() noexcept {
+std::optional<StreamId> StreamPool::share_lease(int first_slot, int slots) noexcept {
   // relaxed: any stream will do; in turn, so that the leases spread over them.
   const std::uint32_t first = next_shared_.fetch_add(1, std::memory_order_relaxed);
-  const auto others = static_cast<std::uint32_t>(size() - 1);
+  const auto others = static_cast<std::uint32_t>(slots);
   for (std::uint32_t tried = 0; tried < others; ++tried) {
-    const int shared = 1 + static_cast<int>((first + tried) % others);
+    const int shared = first_slot + static_cast<int>((first + tried) % others);
     if (const std::optional<std::uint32_t> generation = state(shared).try_share_lease()) {
       shared_leases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
       return StreamId{shared, *generation};
@@ -100,6 +118,7 @@ std::optional<StreamId> StreamPool::share_lease() noexcept {
 
 void StreamPool::end_lease(Context* mine, int slot) noexcept {
   if (slot == 0 || forked()) return;
+  if (slot >= first_wrapped_) return wrapped_.end(slot);
   switch (state(slot).drop_holder()) {
     case StreamState::LeaseEnd::held_by_others: return;
     case StreamState::LeaseEnd::recording:
@@ -107,6 +126,7 @@ void StreamPool::end_lease(Context* mine, int slot) noexcept {
       break;
     case StreamState::LeaseEnd::done: break;
   }
+  if (slot >= ordinary_) return high_leases_.add_free(slot);
   if (mine != nullptr) {
     const Context::Hold hold = mine->hold();
     if (hold && leases_.park(own_part(*mine), slot)) return;
@@ -153,13 +173,19 @@ void StreamPool::add_handler(StreamId stream, HandlerKind kind, Handler&& handle
 
 void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  state_of(stream, call).set_mark(stream.generation, mark, call);
+  StreamState& marked = state_of(stream, call);
+  check_wrapped(marked, call);
+  tidy(marked, marked.set_mark(stream.generation, mark, call));
 }
 
 void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   StreamState& waiter = state_of(stream, call);
   if (point.value == 0) return waiter.check_no_recorder(stream.generation, "event-inside-encoder", call);
+  if (point.queue != stream.slot) {
+    refuse_captured(point, call);
+    refuse_outside_event(waiter, call);
+  }
   if (point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
     waiter.add_wait(stream.generation, point, call);
     return;
@@ -177,6 +203,7 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
 StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
   StreamState& stream = state_of(id, call);
   stream.check_no_recorder(id.generation, "one-encoder", call);
+  check_wrapped(stream, call);
   const auto ask = [&](void** driver_stream) {
     core_.throw_if_failed(core_.backend().native_stream(id.slot, driver_stream), call, id.slot);
   };
@@ -187,9 +214,7 @@ StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> use
     ask(&ignored);
   }
   for (;;) {
-    const std::uint64_t value = commit_when_room(stream, std::nullopt, call, [&](bool may_queue) {
-                                  return stream.commit(id.generation, may_queue, call);
-                                }).value;
+    const std::uint64_t value = commit(id, std::nullopt, call).value;
     {
       const sync::Gate::Pass pass = core_.enter(call);
       Native native{stream.open_native(id.generation, value, call)};
@@ -257,15 +282,20 @@ StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Dead
   }
 }
 
-sync::Ref<BufferState> StreamPool::commit(StreamId id, const char* call) {
+StreamState::Commit StreamPool::commit(StreamId id, sync::Deadline deadline, const char* call) {
   StreamState& stream = state_of(id, call);
-  return commit_when_room(stream, std::nullopt, call,
-                          [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); })
-      .buffer;
+  check_wrapped(stream, call);
+  return commit_when_room(stream, deadline, call,
+                          [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); });
+}
+
+std::uint64_t StreamPool::commit_any(StreamState& stream, const char* call) {
+  return commit_when_room(stream, std::nullopt, call, [&](bool) { return stream.commit_any(call); }).value;
 }
 
 void StreamPool::commit(BufferState& buffer, const char* call) {
   StreamState& stream = buffer.stream();
+  check_wrapped(stream, call);
   static_cast<void>(commit_when_room(stream, std::nullopt, call,
                                      [&](bool may_queue) { return stream.commit(buffer, may_queue, call); }));
 }
@@ -292,6 +322,7 @@ void StreamPool::tidy(StreamState& stream, Aftermath&& after) noexcept {
   if (after.settle) {
     sync::LockGuard order(order_mutex_);
     settle(stream.slot(), after.finished);
+    after.finished.append(std::move(leftovers_));
   }
   destroy(after.finished);
 }
@@ -325,130 +356,6 @@ void StreamPool::destroy(Fifo<Segment>& finished) noexcept {
   while (!finished.empty()) delete finished.pop_front();
 }
 
-// Waiting
-
-void StreamPool::refuse_wait_on_backend_thread(const char* call) const {
-  if (!core_.backend().on_own_thread()) return;
-  throw_rule(
-      "wait-in-own-handler",
-      "a host task would wait on the thread that has to run what it waits for; order streams with events",
-      core_.error_context(call));
-}
-
-void StreamPool::throw_timed_out(std::string what, int slot, const char* call) const {
-  throw Error(ErrorCode::TimedOut, "waited until the limit for " + std::move(what) + "; the work goes on",
-              core_.error_context(call, slot));
-}
-
-template <typename Done>
-void StreamPool::assist(int slot, sync::Deadline deadline, Done&& done) noexcept {
-  if (core_.backend().on_own_thread()) return;
-  // With a limit it only looks: how long a submission takes is not known before.
-  while (!deadline && !done() && core_.backend().assist(slot)) {
-  }
-  sync::Clock::time_point end = sync::now() + kSpin;
-  if (deadline) end = std::min(end, *deadline);
-  while (!done() && sync::now() < end) sync::yield();
-}
-
-void StreamPool::refuse_wait_in_own_handler(StreamState& stream, const char* call) const {
-  refuse_wait_on_backend_thread(call);
-  if (HandlerScope::inside(core_) && stream.in_handler_of_unfinished()) {
-    throw_rule("wait-in-own-handler",
-               "inside a handler of a command buffer the stream would wait for that very buffer",
-               core_.error_context(call, stream.slot()));
-  }
-}
-
-void StreamPool::wait(StreamId id, sync::Deadline deadline, const char* call) {
-  StreamState& stream = state_of(id, call);
-  refuse_wait_in_own_handler(stream, call);
-  const std::uint64_t value = commit_when_room(stream, deadline, call, [&](bool may_queue) {
-                                return stream.commit(id.generation, may_queue, call);
-                              }).value;
-  assist(id.slot, deadline, [&] { return stream.timeline().completed() >= value; });
-  if (!stream.wait_until_completed(value, deadline)) {
-    throw_timed_out("value " + std::to_string(value) + " of the stream's timeline, which has reached " +
-                        std::to_string(stream.timeline().completed()),
-                    id.slot, call);
-  }
-  core_.backend().host_knows({id.slot, value});
-  stream.take_first_failure(id.generation).throw_if_failed();
-}
-
-void StreamPool::wait(BufferState& buffer, sync::Deadline deadline, const char* call) {
-  StreamState& stream = buffer.stream();
-  if (HandlerScope::inside(&buffer)) {
-    throw_rule("wait-in-own-handler", "inside a handler of the command buffer there is nothing to wait for",
-               core_.error_context(call, stream.slot()));
-  }
-  if (buffer.status() == BufferStatus::recording) {
-    throw_rule("wait-before-commit", "the command buffer is being recorded; commit it first",
-               core_.error_context(call, stream.slot()));
-  }
-  if (!is_final(buffer.status())) {
-    refuse_wait_on_backend_thread(call);
-    assist(stream.slot(), deadline, [&] { return is_final(buffer.status()); });
-    if (!stream.wait_until_final(buffer, deadline)) {
-      throw_timed_out(
-          "command buffer " + std::to_string(buffer.sequence()) + ", which is " + to_string(buffer.status()),
-          stream.slot(), call);
-    }
-  }
-  // One that was given up is final before its place in the order is reached.
-  if (is_completed(buffer.end())) core_.backend().host_knows(buffer.end());
-  if (buffer.status() != BufferStatus::abandoned) stream.failure_of(buffer).throw_if_failed();
-}
-
-void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* call) {
-  if (!is_completed(point)) {
-    refuse_wait_on_backend_thread(call);
-    assist(point.queue, deadline, [&] { return is_completed(point); });
-    if (!state(point.queue).wait_until_completed(point.value, deadline)) {
-      throw_timed_out(
-          "an event, whose work is " +
-              std::string(timeline(point.queue).submitted() >= point.value   ? "submitted"
-                          : timeline(point.queue).committed() >= point.value ? "held for other work"
-                                                                             : "not committed"),
-          point.queue, call);
-    }
-  }
-  core_.backend().host_knows(point);
-  status_of(point).throw_if_failed();
-}
-
-bool StreamPool::query(StreamId id, const char* call) {
-  check_lease(id, call);
-  const StreamState& stream = state(id.slot);
-  const std::uint64_t value = stream.timeline().committed();
-  if (stream.timeline().completed() < value) return false;
-  core_.backend().host_knows({id.slot, value});
-  return true;
-}
-
-void StreamPool::synchronize(const char* call) {
-  if (core_.on_device_thread()) {
-    throw_rule("wait-in-own-handler",
-               "a handler or host task would wait for itself; wait for command buffers or events",
-               core_.error_context(call));
-  }
-  std::vector<std::uint64_t> values;
-  values.reserve(streams_.size());
-  for (const auto& stream : streams_) {
-    values.push_back(
-        commit_when_room(*stream, std::nullopt, call, [&](bool) { return stream->commit_any(call); }).value);
-  }
-  Status first;
-  for (std::size_t i = 0; i < streams_.size(); ++i) {
-    static_cast<void>(streams_[i]->wait_until_completed(values[i], std::nullopt));
-    if (values[i] != 0) core_.backend().host_knows({static_cast<QueueId>(i), values[i]});
-    Status failure = streams_[i]->take_first_failure();
-    if (first.ok()) first = std::move(failure);
-  }
-  static_cast<void>(dispatcher_.wait_until_idle(std::nullopt));
-  first.throw_if_failed();
-}
-
 // For the layers below
 
 Status StreamPool::status_of(TimelinePoint point) const noexcept {
@@ -456,19 +363,16 @@ Status StreamPool::status_of(TimelinePoint point) const noexcept {
   return state(point.queue).failure_of(point.value);
 }
 
-bool StreamPool::wait_until_completed(TimelinePoint point, sync::Deadline deadline) {
-  if (!is_completed(point)) {
-    if (timeline(point.queue).committed() < point.value || core_.backend().on_own_thread()) return false;
-    if (!state(point.queue).wait_until_completed(point.value, deadline)) return false;
-  }
-  core_.backend().host_knows(point);
-  return true;
-}
-
 bool StreamPool::try_insert_wait(int slot, TimelinePoint point) {
   assert(timeline(point.queue).submitted() >= point.value &&
          "only submitted points can be waited for at once");
-  return state(slot).try_insert_wait(point);
+  bool has_to_settle = false;
+  const bool inserted = state(slot).try_insert_wait(point, has_to_settle);
+  if (has_to_settle) {
+    sync::LockGuard order(order_mutex_);
+    settle(slot, leftovers_);
+  }
+  return inserted;
 }
 
 void StreamPool::flush_insertions() {
@@ -477,7 +381,8 @@ void StreamPool::flush_insertions() {
 
 StreamStats StreamPool::stats() const {
   StreamStats stats;
-  stats.streams = size();
+  stats.streams = ordinary_;
+  stats.most_wrapped = first_captured_ - first_wrapped_;
   // relaxed: statistics. With the list locked no part is folded, so each lease counts once.
   core_.with_contexts([&](std::span<Context* const> contexts) {
     stats.leases = leases_taken_.load(std::memory_order_relaxed);
@@ -487,7 +392,7 @@ StreamStats StreamPool::stats() const {
   });
   stats.shared_leases = shared_leases_.load(std::memory_order_relaxed);
   for (const auto& stream : streams_) {
-    if (stream->leased()) ++stats.leased;
+    if (stream->leased() && !stream->is_captured()) ++(stream->is_wrapped() ? stats.wrapped : stats.leased);
     stats.command_buffers += stream->buffers_committed();
     stats.abandoned_buffers += stream->buffers_abandoned();
   }
@@ -510,7 +415,7 @@ void StreamPool::completed(TimelinePoint point, Status status, sync::Clock::time
 // Closing
 
 void StreamPool::begin_close(CloseMode mode) noexcept {
-  leases_.close();
+  for (LeaseTable* table : {&leases_, &high_leases_, &captures_}) table->close();
   const bool exiting = mode == CloseMode::exit;
   if (exiting) core_.backend().cancel();
   Fifo<Segment> finished;
@@ -519,6 +424,7 @@ void StreamPool::begin_close(CloseMode mode) noexcept {
     sync::LockGuard order(order_mutex_);
     for (const auto& stream : streams_) finished.append(stream->close(held_).finished);
     for (const auto& stream : streams_) settle(stream->slot(), finished);
+    finished.append(std::move(leftovers_));
   }
   destroy(finished);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,6 +19,7 @@
 #include "stream/held_waits.h"
 #include "stream/lease.h"
 #include "stream/stream_state.h"
+#include "stream/wrapped.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
@@ -26,20 +28,29 @@
 namespace millrace {
 
 /// Thread safety: all members from any thread. Members that may throw enter the device's gate themselves;
-/// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's.
+/// those that block do so outside the gate, with no lock held. The order mutex comes before any stream's, and
+/// that of the wrapped streams before both.
 class StreamPool final : public Layer, public CompletionSink {
  public:
   struct Options {
     int streams = 32;
+    int high_priority_streams = 0;
+    int wrapped_streams = 0;  ///< slots for those that others made
+    int captures = 0;         ///< slots for captures
     ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
     std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
     int max_uncompleted = 64;  ///< command buffers a stream
     int failures_kept = 64;    ///< failed command buffers a stream
     std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
 
-    static Options from(const DeviceOptions& options) {
+    static Options from(const DeviceOptions& options, const DeviceInfo& info) {
       Options result;
       result.streams = options.streams;
+      result.high_priority_streams = options.high_priority_streams;
+      if (info.driver_streams) {
+        result.wrapped_streams = options.wrapped_streams;
+        result.captures = options.captures;
+      }
       result.exhaustion = options.exhaustion;
       result.exhaustion_timeout = options.exhaustion_timeout;
       return result;
@@ -54,6 +65,10 @@ class StreamPool final : public Layer, public CompletionSink {
 
   Core& core() const noexcept { return core_; }
   int size() const noexcept { return static_cast<int>(streams_.size()); }
+  /// The slots from there on are captures'. Those before are, in order, ordinary, of high priority, wrapped.
+  int first_captured() const noexcept { return first_captured_; }
+  /// Tells the backend which streams are to be of high priority; once it was started.
+  void raise_priorities() noexcept;
 
   // Which stream. These two: whoever holds the context, on its own thread.
   /// A guard's stream, or the thread's own lease; slot -1 if it has none yet. Throws InvalidState, rule
@@ -74,15 +89,36 @@ class StreamPool final : public Layer, public CompletionSink {
 
   StreamId default_stream() const noexcept { return {0, 1}; }
   /// For an object: end_lease gives it back. Nobody holds the context, the calling thread's.
-  StreamId lease(Context& context, const char* call);
+  StreamId lease(Context& context, const char* call, StreamPriority priority = StreamPriority::normal);
   /// From any thread; mine is its context, or null. The slot is kept with the thread or becomes free.
   void end_lease(Context* mine, int slot) noexcept;
+  /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
+  StreamId wrap(void* stream, const char* call);
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
   /// The same without a lock for a lease that lasts; does not see that the device is closing.
   void check_lease(StreamId stream, const char* call) {
     if (state_of(stream, call).generation() != stream.generation) [[unlikely]]
       check_handle(stream, call);
+  }
+  /// Does its lease last? The handle is one that this pool gave.
+  bool lasts(StreamId stream) const noexcept { return state(stream.slot).generation() == stream.generation; }
+
+  // Captures (capture.cc). The slot is the caller's from begin_capture until free_capture.
+  StreamId begin_capture(const char* call);
+  /// Commits and ends the capture, or throws with nothing changed: the rules of committing. Otherwise the
+  /// stream's lease has ended, and what went wrong is in failed.
+  struct Captured {
+    sync::Ref<DeviceGraph> graph;
+    Status failed;
+  };
+  Captured end_capture(StreamId id, const char* call);
+  void abort_capture(StreamId id) noexcept;
+  void free_capture(int slot) noexcept { captures_.add_free(slot); }
+  /// Rule "captured-event", for a point of work that does not run.
+  void refuse_captured(TimelinePoint point, const char* call) const {
+    if (point.queue >= first_captured_ && point.value != 0) [[unlikely]]
+      throw_captured_event(call);
   }
 
   // Recording. Rules as in millrace/stream.h.
@@ -108,7 +144,9 @@ class StreamPool final : public Layer, public CompletionSink {
   void add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call);
 
   /// What was committed, or the buffer that was last; null if none was.
-  sync::Ref<BufferState> commit(StreamId id, const char* call);
+  sync::Ref<BufferState> commit(StreamId id, const char* call) {
+    return commit(id, std::nullopt, call).buffer;
+  }
   void commit(BufferState& buffer, const char* call);
   void abandon(BufferState& buffer, const char* call);
 
@@ -131,8 +169,15 @@ class StreamPool final : public Layer, public CompletionSink {
   /// committed, or the caller is one of the backend's threads.
   bool wait_until_completed(TimelinePoint point, sync::Deadline deadline);
   /// Adds a wait for a submitted point to what is recorded in the stream from here on. It orders and does
-  /// not inherit the point's failure. False if a recorder is open or the device is closing.
+  /// not inherit the point's failure. False if a recorder is open or the device is closing. The caller may
+  /// hold its context.
   bool try_insert_wait(int slot, TimelinePoint point);
+  /// Has the point of a wrapped stream reached by itself, when everything is done that is on it now (S12).
+  /// Does nothing for other streams.
+  void cover(TimelinePoint point) noexcept;
+  /// The same for all that is on wrapped streams; looks for a while whether it is done where they are idle.
+  /// No context is held.
+  void cover_wrapped() noexcept;
   /// Hands over inserted waits that nobody may ever commit, so that they end by themselves and memory
   /// freed after them can be taken back: those of streams in whose current buffer nothing else is, which
   /// stays recordable. Does not wait, enters no gate; no lock and no context is held by the caller.
@@ -158,11 +203,16 @@ class StreamPool final : public Layer, public CompletionSink {
     return static_cast<LeasePart&>(*context.part(LayerId::streams));
   }
 
+  friend class WrappedStreams;
+
   /// A lease of a slot that others hold, in turn; nothing if there is none.
-  std::optional<StreamId> share_lease() noexcept;
+  std::optional<StreamId> share_lease(int first_slot, int slots) noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
   /// Of a stream that comes from outside. Throws InvalidArgument.
   StreamState& state_of(StreamId stream, const char* call) const;
+  StreamState::Commit commit(StreamId id, sync::Deadline deadline, const char* call);
+  /// Whatever is recorded in the stream, whoever holds it.
+  std::uint64_t commit_any(StreamState& stream, const char* call);
   template <typename Try>
   StreamState::Commit commit_when_room(StreamState& stream, sync::Deadline deadline, const char* call,
                                        Try&& attempt);
@@ -172,17 +222,28 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Calls give_up_work, which returns an Aftermath, with the order mutex held, and tidies up after it.
   template <typename GiveUp>
   void give_up(int slot, GiveUp&& give_up_work) EXCLUDES(order_mutex_);
+  /// Rule "event-outside-capture", of a stream for captures.
+  void refuse_outside_event(const StreamState& stream, const char* call) const;
+  [[noreturn]] void throw_captured_event(const char* call) const;
+  void end_captured_lease(StreamState& stream) noexcept;
+  /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
+  Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
+  /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
+  void check_wrapped(const StreamState& stream, const char* call) const;
+  /// The value to wait for: of what was committed, and of what others have put on a wrapped stream.
+  std::uint64_t value_to_wait_for(StreamState& stream, std::uint64_t committed);
   void refuse_wait_on_backend_thread(const char* call) const;
   void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
-  template <typename Done>
-  void assist(int slot, sync::Deadline deadline, Done&& done) noexcept;
+  void assist(int slot, sync::Deadline deadline, const std::function<bool()>& done) noexcept;
   [[noreturn]] void throw_timed_out(std::string what, int slot, const char* call) const;
 
   Core& core_;
   const std::chrono::nanoseconds exit_wait_;
   const Status closed_failure_;
-  LeaseTable leases_;
+  const int ordinary_, first_wrapped_, first_captured_;  // see first_captured
+  LeaseTable leases_, high_leases_, captures_;
+  WrappedStreams wrapped_;
   // All but those in LeasePart::leases_ of a thread that lives; and those of them that share.
   sync::atomic<std::uint64_t> leases_taken_{0}, shared_leases_{0};
   sync::atomic<std::uint32_t> next_shared_{0};
@@ -192,6 +253,7 @@ class StreamPool final : public Layer, public CompletionSink {
 
   sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
   HeldWaits held_ GUARDED_BY(order_mutex_);
+  Fifo<Segment> leftovers_ GUARDED_BY(order_mutex_);      // finished where nothing could be destroyed (H2)
   std::vector<bool> to_settle_ GUARDED_BY(order_mutex_);  // scratch space of settle, by slot
 };
 

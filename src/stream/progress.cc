@@ -27,6 +27,7 @@ bool wait_until(sync::ConditionVariable& changed, sync::UniqueLock& lock, sync::
 Aftermath StreamState::progress() noexcept {
   Aftermath after;
   bool submitted = submit_ready();
+  if (is_wrapped()) submitted |= put_marks();
   // What the backend refuses it won't report. Finishing it may make room for more.
   while (!running_.empty() && running_.front()->refused) {
     finish_front(running_.front()->failure, sync::now(), after.finished);
@@ -87,6 +88,12 @@ void StreamState::submit(Segment& segment) noexcept {
     // What was not taken is destroyed with the segment, where no lock is held (H2).
     // NOLINTNEXTLINE(bugprone-use-after-move): it is as it was.
     if (recorded.operations.empty()) recorded.operations = std::move(submission.operations);
+  }
+  if (is_wrapped()) {
+    // What the backend holds back comes on the stream after what others put there meanwhile.
+    void* stream = nullptr;
+    const bool is_there = pool_.core().backend().native_stream(slot_, &stream).ok() && stream != nullptr;
+    if (!is_there) timeline_.set_held(segment.value());
   }
   timeline_.set_submitted(segment.value());
 }

@@ -42,9 +42,10 @@ Status forgotten_failure(const Core& core, int slot) {
 
 }  // namespace
 
-StreamState::StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept)
+StreamState::StreamState(StreamPool& pool, int slot, StreamKind kind, int max_uncompleted, int failures_kept)
     : pool_(pool),
       slot_(slot),
+      kind_(kind),
       max_uncompleted_(max_uncompleted),
       abandoned_failure_(abandoned_failure(pool.core(), slot)),
       failures_(failures_kept, forgotten_failure(pool.core(), slot)) {}
@@ -126,7 +127,19 @@ Segment& StreamState::segment_for_wait(BufferState& buffer) {
   return new_segment(buffer);
 }
 
-void StreamState::add(BufferState& buffer, Operation&& operation) {
+void StreamState::refuse_captured_work(const char* what, const char* call) const {
+  if (!is_captured()) [[likely]]
+    return;
+  throw_rule("captured-work",
+             std::string(what) +
+                 " speaks of work that runs, and what is captured does not: end the capture and ask "
+                 "of the stream on which its graph is launched",
+             context(call));
+}
+
+void StreamState::add(BufferState& buffer, Operation&& operation, const char* call) {
+  if (is_captured())
+    pool_.core().throw_if_failed(pool_.core().backend().check_capturable(operation), call, slot_);
   Segment* const last = buffer.segments_.back();
   const bool open = last != nullptr && !last->ended;
   if (UseChecker* const checker = pool_.core().use_checker()) {
@@ -147,14 +160,14 @@ void StreamState::record(std::uint32_t generation, Operation&& operation, const 
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("one-encoder", call);
-  add(recording(generation, call), std::move(operation));
+  add(recording(generation, call), std::move(operation), call);
 }
 
 void StreamState::record(BufferState& buffer, Operation&& operation, const char* call) {
   sync::LockGuard lock(mutex_);
   check_recording(buffer, "encode-after-commit", call);
   assert(buffer.recorder_open_ && "a Recorder records only while it is open");
-  add(buffer, std::move(operation));
+  add(buffer, std::move(operation), call);
 }
 
 sync::Ref<BufferState> StreamState::current(std::uint32_t generation, const char* call) {
@@ -225,12 +238,14 @@ void StreamState::add_to(HandlerJob& job, BufferState& buffer, Handler&& handler
 
 void StreamState::add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler,
                               const char* call) {
+  refuse_captured_work("a handler", call);
   sync::LockGuard lock(mutex_);
   BufferState& buffer = recording(generation, call);
   add_to(kind == HandlerKind::scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
 }
 
 void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& handler, const char* call) {
+  refuse_captured_work("a handler", call);
   sync::LockGuard lock(mutex_);
   const bool scheduled = kind == HandlerKind::scheduled;
   check_recording(buffer, scheduled ? "scheduled-handler-after-commit" : "completed-handler-after-commit",
@@ -238,12 +253,15 @@ void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& h
   add_to(scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));
 }
 
-void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
+Aftermath StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
   check_no_recorder("event-inside-encoder", call);
+  sync::Ref<BufferState> marker;
+  // What others have put on a wrapped stream is behind no segment, unless one is still to be submitted.
+  if (is_wrapped() && all_submitted()) marker = make_marker();
   // The newest segment is the last one of wherever any is left.
-  Segment* newest = current_ ? current_->segments_.back() : nullptr;
+  Segment* newest = marker ? marker->segments_.back() : current_ ? current_->segments_.back() : nullptr;
   if (newest == nullptr) newest = ready_.back();
   if (newest == nullptr) newest = running_.back();
   if (newest != nullptr) {
@@ -257,6 +275,9 @@ void StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* cal
   } else {
     mark.reached(number, value == 0 ? sync::now() : completed_at_);
   }
+  if (!marker) return {};
+  hand_over_marker(std::move(marker));
+  return progress();
 }
 
 void StreamState::check_no_recorder(std::uint32_t generation, const char* rule, const char* call) {
@@ -288,10 +309,18 @@ void StreamState::add_held_wait(std::uint32_t generation, TimelinePoint point, H
   merge(segment.submission.waits, point);
 }
 
-bool StreamState::try_insert_wait(TimelinePoint point) {
+bool StreamState::try_insert_wait(TimelinePoint point, bool& settle) {
   sync::LockGuard lock(mutex_);
   if (closing_ || (current_ && current_->recorder_open_)) return false;
   if (point.queue == slot_ || point.value == 0) return true;
+  if (is_wrapped()) {
+    if (!all_submitted()) return false;
+    sync::Ref<BufferState> marker = make_marker();
+    merge(marker->segments_.back()->submission.waits, point);
+    hand_over_marker(std::move(marker));
+    settle = submit_ready() && tells_;  // nothing is finished here: the caller may hold its context
+    return !timeline_.trails();
+  }
   Segment& segment = segment_for_wait(recording());
   merge(segment.reuse_waits, point);
   merge(segment.submission.waits, point);
@@ -446,6 +475,7 @@ Aftermath StreamState::close(HeldWaits& held) noexcept {
   closing_ = true;
   last_committed_ = {};  // it keeps the core, which keeps this
   if (current_) give_up_current(held, BufferStatus::closed, pool_.closed_failure());
+  if (timeline_.is_wrapped()) wanted_mark_ = timeline_.covering();
   changed_.notify_all();
   return progress();
 }

@@ -25,6 +25,12 @@ namespace millrace {
 
 class StreamPool;
 
+enum class StreamKind : std::uint8_t {
+  ordinary,
+  wrapped,   ///< for streams that somebody else made
+  captured,  ///< for captures: what is submitted does not run
+};
+
 enum class HandlerKind : std::uint8_t { scheduled, completed };
 
 /// What a change of a stream leaves to be done once its mutex is released.
@@ -58,12 +64,14 @@ struct Aftermath {
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
 class alignas(sync::kInterference) StreamState {
  public:
-  StreamState(StreamPool& pool, int slot, int max_uncompleted, int failures_kept);
+  StreamState(StreamPool& pool, int slot, StreamKind kind, int max_uncompleted, int failures_kept);
   ~StreamState();
   StreamState(const StreamState&) = delete;
   StreamState& operator=(const StreamState&) = delete;
 
   int slot() const noexcept { return slot_; }
+  bool is_wrapped() const noexcept { return kind_ == StreamKind::wrapped; }
+  bool is_captured() const noexcept { return kind_ == StreamKind::captured; }
   const Timeline& timeline() const noexcept { return timeline_; }
   /// Of the handles that are valid now.
   std::uint32_t generation() const noexcept {
@@ -96,6 +104,9 @@ class alignas(sync::kInterference) StreamState {
     return LeaseWord::holders(lease_.load(std::memory_order_relaxed)) != 0;  // relaxed: a statistic
   }
 
+  /// Rule "captured-work", of a stream for captures.
+  void refuse_captured_work(const char* what, const char* call) const;
+
   // Recording into the current buffer, which is started if there is none. generation: the handle's.
   void check_handle(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
   void record(std::uint32_t generation, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -109,7 +120,7 @@ class alignas(sync::kInterference) StreamState {
   void begin_native(BufferState& buffer, std::span<const Use> uses, const char* call) EXCLUDES(mutex_);
   void add_handler(std::uint32_t generation, HandlerKind kind, Handler&& handler, const char* call)
       EXCLUDES(mutex_);
-  void set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);
+  Aftermath set_mark(std::uint32_t generation, Mark& mark, const char* call) EXCLUDES(mutex_);
   /// What a wait for nothing has to obey.
   void check_no_recorder(std::uint32_t generation, const char* rule, const char* call) EXCLUDES(mutex_);
   /// For a point that was submitted, or one of this stream.
@@ -117,8 +128,24 @@ class alignas(sync::kInterference) StreamState {
   /// For a point that may not have been. The caller holds the order mutex and has announced the wait.
   void add_held_wait(std::uint32_t generation, TimelinePoint point, HeldWaits& held, const char* call)
       EXCLUDES(mutex_);
-  /// The memory layer's wait for a submitted point; false while a recorder is open or when closing.
-  [[nodiscard]] bool try_insert_wait(TimelinePoint point) EXCLUDES(mutex_);
+  /// The memory layer's wait for a submitted point; false while a recorder is open or when closing. On a
+  /// wrapped stream it has to be there before others put work on it: false as well if that can't be had now.
+  /// settle: as Aftermath's.
+  [[nodiscard]] bool try_insert_wait(TimelinePoint point, bool& settle) EXCLUDES(mutex_);
+
+  // Wrapped streams. The pool sees to it that leases of one begin and end one at a time.
+  /// Others put work on it from here on.
+  void begin_wrapped() noexcept EXCLUDES(mutex_);
+  /// They have ended to; what they have put there is covered, and nothing after it.
+  Aftermath end_wrapped() noexcept EXCLUDES(mutex_);
+  /// Nothing that was recorded is still to be submitted, and the last lease's work is covered.
+  bool is_settled() noexcept EXCLUDES(mutex_);
+  /// Submits something with that value or a later one: at once, or when what was recorded before has been
+  /// submitted, or when the stream is captured no more (S12).
+  Aftermath want_mark(std::uint64_t value) noexcept EXCLUDES(mutex_);
+  /// The last value that covers what others have put there, or if that would need a commit, of what was
+  /// committed.
+  std::uint64_t cover_now(Aftermath& after) noexcept EXCLUDES(mutex_);
 
   // Recording into a given buffer of this stream.
   void record(BufferState& buffer, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -215,10 +242,17 @@ class alignas(sync::kInterference) StreamState {
   Segment& new_segment(BufferState& buffer) REQUIRES(mutex_);
   Segment& segment_for_wait(std::uint32_t generation, const char* call) REQUIRES(mutex_);
   Segment& segment_for_wait(BufferState& buffer) REQUIRES(mutex_);
-  void add(BufferState& buffer, Operation&& operation) REQUIRES(mutex_);
+  void add(BufferState& buffer, Operation&& operation, const char* call) REQUIRES(mutex_);
   void add_to(HandlerJob& job, BufferState& buffer, Handler&& handler) REQUIRES(mutex_);
 
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
+  /// A buffer of ours with one segment, the next, that covers what others have put there.
+  sync::Ref<BufferState> make_marker() REQUIRES(mutex_);
+  void hand_over_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
+  /// Does what want_mark and end_wrapped ask for, if it can be done now; false if it submitted nothing.
+  bool put_marks() noexcept REQUIRES(mutex_);
+  bool others_capture() const noexcept;
+  bool all_submitted() const noexcept { return timeline_.last_used() == timeline_.submitted(); }
   void hand_over_current() noexcept REQUIRES(mutex_);
   void hand_over(sync::Ref<BufferState> given) noexcept REQUIRES(mutex_);
   void give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
@@ -238,6 +272,7 @@ class alignas(sync::kInterference) StreamState {
 
   StreamPool& pool_;
   const int slot_;
+  const StreamKind kind_;
   const int max_uncompleted_;
   const Status abandoned_failure_;  // what waiters of abandoned work get
 
@@ -265,7 +300,10 @@ class alignas(sync::kInterference) StreamState {
   };
   UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now, or was the last
   UntoldFailure older_failure_ GUARDED_BY(mutex_);   // the first of those before
-  bool tells_ GUARDED_BY(mutex_) = false;  // held waits may concern it: submitting sets Aftermath::settle
+  std::uint64_t wanted_mark_ GUARDED_BY(mutex_) =
+      0;                                    // wrapped: something is to be submitted with it, or later
+  bool ending_ GUARDED_BY(mutex_) = false;  // wrapped: the last lease ended, and its work is not covered
+  bool tells_ GUARDED_BY(mutex_) = false;   // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;
 };
 

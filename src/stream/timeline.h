@@ -10,10 +10,16 @@ namespace millrace {
 /// Four counters of a stream that only grow. A value names a segment of recorded work; each number says
 /// up to which value something is true of all of them.
 ///
+/// On a wrapped stream others put work without telling, so that what was recorded says nothing of it: only a
+/// value that is begun from now on covers it.
+///
 /// Invariants (docs/concurrency/streams.md):
 ///   S1  completed <= submitted <= committed <= last_used, and none ever shrinks.
 ///   S2  What a segment did happened before completed() returned its value or more.
 ///   S3  A segment's submission happened before submitted() returned its value or more.
+///   S12 Once covering() is reached, all is done that was on the stream when it was asked for, whoever put it
+///       there; and something is submitted with that value or a later one, if it is asked for
+///       (StreamState::want_mark) or the lease ends.
 ///
 /// Thread safety: reading from any thread; writing under the stream's mutex.
 class Timeline {
@@ -23,6 +29,21 @@ class Timeline {
     // relaxed: who must see a recording is ordered after it by the program, and coherence does the rest.
     return last_used_.load(std::memory_order_relaxed);
   }
+  /// What has to be reached before nothing that is on the stream now uses memory any more.
+  std::uint64_t covering() const noexcept {
+    // acquire: pairs with the release in set_last_used, for set_others that came before (S12).
+    const std::uint64_t last = last_used_.load(std::memory_order_acquire);
+    return last + others_.load(std::memory_order_relaxed);  // relaxed: ordered by the load before
+  }
+  /// May something that was recorded come on a wrapped stream after what others put there from now on?
+  bool trails() const noexcept {
+    // relaxed: who frees memory is ordered after who recorded work on it.
+    if (others_.load(std::memory_order_relaxed) == 0) [[likely]]
+      return false;
+    return last_used() != submitted() || held_.load(std::memory_order_relaxed) > completed();
+  }
+  /// Do others put work on it?
+  bool is_wrapped() const noexcept { return others_.load(std::memory_order_relaxed) != 0; }  // as above
   /// Closed for recording: it will be reached whatever happens, unless it waits for work that is not.
   std::uint64_t committed() const noexcept {
     // relaxed: as last_used.
@@ -42,8 +63,11 @@ class Timeline {
  private:
   friend class StreamState;
 
+  // release: pairs with the acquire in covering.
+  void set_last_used(std::uint64_t value) noexcept { last_used_.store(value, std::memory_order_release); }
+  void set_others(bool others) noexcept { others_.store(others ? 1 : 0, std::memory_order_relaxed); }
+  void set_held(std::uint64_t value) noexcept { held_.store(value, std::memory_order_relaxed); }
   // relaxed: as the readers'.
-  void set_last_used(std::uint64_t value) noexcept { last_used_.store(value, std::memory_order_relaxed); }
   void set_committed(std::uint64_t value) noexcept { committed_.store(value, std::memory_order_relaxed); }
   // release: pairs with the acquire in submitted (S3).
   void set_submitted(std::uint64_t value) noexcept { submitted_.store(value, std::memory_order_release); }
@@ -54,6 +78,9 @@ class Timeline {
   sync::atomic<std::uint64_t> committed_{0};
   sync::atomic<std::uint64_t> submitted_{0};
   sync::atomic<std::uint64_t> completed_{0};
+  sync::atomic<std::uint64_t> others_{0};  // 1: they put work on it
+  sync::atomic<std::uint64_t> held_{
+      0};  // wrapped: the newest value that the backend has not put on it at once
 };
 
 }  // namespace millrace

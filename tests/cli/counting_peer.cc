@@ -1,6 +1,8 @@
 // A peer that counts what is asked of it, and says so at its end: a line of JSON for each allocator in the
-// file that MILLRACE_TEST_PEER_LOG names. Three more of the same: one for mode growth, one that soon has no
-// memory, one that can't be made.
+// file that MILLRACE_TEST_PEER_LOG names. Four more of the same: a plain one, one that soon has no memory,
+// one that can't be made, one that is another setting.
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -12,6 +14,12 @@
 
 namespace {
 
+constexpr const char* kCounting = "counting";
+constexpr const char* kGrowing = "growing";
+constexpr const char* kStingyName = "stingy";
+constexpr const char* kSetting = "setting";
+constexpr const char* kFaulty = "faulty";
+
 constexpr int kStingy = 5000;  // allocations before there are no more
 
 struct Block {
@@ -20,9 +28,12 @@ struct Block {
 };
 
 struct Counting {
-  Counting(const char* its_name, int its_most) : name(its_name), most(its_most) {}
+  Counting(const char* its_name, int its_most, uint64_t initial_bytes)
+      : name(its_name), most(its_most), peak(initial_bytes) {}
   const char* name;
-  int most;  // allocations; -1: no limit
+  int most;       // allocations; -1: no limit
+  uint64_t peak;  // bytes that were live at once, as asked for
+  uint64_t bytes = 0;
   std::mutex mutex;
   std::map<void*, Block> live;
   std::set<void*> streams;
@@ -38,11 +49,11 @@ Counting& of(void* self) {
 }
 
 template <const char* const& Name, int Most>
-void* create(int, char*, size_t) {
-  return new Counting(Name, Most);
+void* create(int, uint64_t initial_bytes, char*, size_t) {
+  return new Counting(Name, Most, initial_bytes);
 }
 
-void* create_none(int device, char* reason, size_t size) {
+void* create_none(int device, uint64_t, char* reason, size_t size) {
   std::snprintf(reason, size, "device %d is not to its taste", device);
   return nullptr;
 }
@@ -93,6 +104,8 @@ void* allocate(void* self, void* stream, size_t bytes) {
   void* const address = std::malloc(16);  // the bench itself does not touch it
   c.expect(c.live.emplace(address, Block{stream, bytes}).second);
   ++c.allocations;
+  c.bytes += bytes;
+  c.peak = std::max(c.peak, c.bytes);
   return address;
 }
 
@@ -106,6 +119,7 @@ void release(void* self, void* stream, void* address, size_t bytes) {
   if (found == c.live.end()) return;
   c.expect(found->second.stream == stream && found->second.bytes == bytes);
   c.live.erase(found);
+  c.bytes -= bytes;
   std::free(address);
 }
 
@@ -127,18 +141,26 @@ void record_use(void* self, void* stream, void* used_on, void* address) {
   ++c.uses;
 }
 
-constexpr const char* kCounting = "counting";
-constexpr const char* kGrowing = "growing";
-constexpr const char* kStingyName = "stingy";
-
-constexpr millrace_peer peer(const char* name, int growth_only, void* (*make)(int, char*, size_t)) {
-  return {name,        "7.1",        "host",   growth_only, make, destroy,   enter,
-          open_stream, close_stream, allocate, release,     fill, record_use};
+uint64_t peak_committed(void* self) {
+  return of(self).peak;
 }
 
-constexpr millrace_peer kPeers[] = {
-    peer(kCounting, 0, create<kCounting, -1>), peer(kGrowing, 1, create<kGrowing, -1>),
-    peer(kStingyName, 0, create<kStingyName, kStingy>), peer("choosy", 0, create_none)};
+const char* fault(void* self) {
+  return of(self).name == kFaulty && of(self).releases > 0 ? "it lost a block" : nullptr;
+}
+
+constexpr millrace_peer peer(const char* name, millrace_peer_role role,
+                             void* (*make)(int, uint64_t, char*, size_t)) {
+  return {name,         "7.1",    "host",  role, make,       destroy,        enter, open_stream,
+          close_stream, allocate, release, fill, record_use, peak_committed, fault};
+}
+
+constexpr millrace_peer kPeers[] = {peer(kCounting, MILLRACE_PEER_ALLOCATOR, create<kCounting, -1>),
+                                    peer(kGrowing, MILLRACE_PEER_PLAIN, create<kGrowing, -1>),
+                                    peer(kStingyName, MILLRACE_PEER_ALLOCATOR, create<kStingyName, kStingy>),
+                                    peer("choosy", MILLRACE_PEER_ALLOCATOR, create_none),
+                                    peer(kSetting, MILLRACE_PEER_SETTING, create<kSetting, -1>),
+                                    peer(kFaulty, MILLRACE_PEER_SETTING, create<kFaulty, -1>)};
 
 }  // namespace
 
@@ -147,6 +169,7 @@ uint32_t millrace_peer_interface(void) {
 }
 
 const millrace_peer* const* millrace_peers(void) {
-  static const millrace_peer* const all[] = {&kPeers[0], &kPeers[1], &kPeers[2], &kPeers[3], nullptr};
+  static const millrace_peer* const all[] = {&kPeers[0], &kPeers[1], &kPeers[2], &kPeers[3],
+                                             &kPeers[4], &kPeers[5], nullptr};
   return all;
 }

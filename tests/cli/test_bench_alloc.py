@@ -25,12 +25,15 @@ MODES = {
     "event": (("event",), "ns/event", False, False),
     "query": (("query",), "ns/query", False, False),
 }
+# Modes in which each allocator is made for a case, and that have one thread.
+RANDOM = [f"random 1000/{largest}" for largest in (1, 4, 64, 256, 1024, 4096)]
+MULTISTREAM = [f"multistream {streams}/4 {state}" for streams in (4, 2, 1) for state in ("cold", "warm")]
 
 
 def alloc(*args):
     document, keys = bench("alloc", *args)
     for mode, definition in document["modes"].items():
-        assert definition.startswith(("ns", "ms")), (mode, definition)
+        assert definition.startswith(("ns", "us", "ms")), (mode, definition)
     return document, keys
 
 
@@ -80,8 +83,9 @@ def test_growth_is_one_thread():
 def test_modes_come_with_commas_and_again():
     document, _ = alloc("--mode", "query,event", "--mode", "lease", "--mode", "event", "--threads", 1, *SHORT)
     assert list(document["modes"]) == ["lease", "event", "query"]
-    document, _ = alloc("--mode", "all", "--threads", 1, *SHORT)
-    assert set(document["modes"]) == {*MODES, "growth"}
+    document, _ = alloc("--mode", "all", "--case", "KiB,large,growth", "--case", "lease,event,query,random 1000/64,4/4 cold",
+                        "--threads", 1, *SHORT)
+    assert set(document["modes"]) == {*MODES, "growth", "random", "multistream"}
 
 
 def test_threads_by_default():
@@ -115,6 +119,40 @@ def test_a_peer_gets_back_what_it_gave():
         assert [line["name"] for line in log_of(log)] == ["growing"]
 
 
+def test_random_is_the_same_steps_for_all():
+    folder, path = folder_of("counting_peer.so")
+    log = path / "log"
+    with folder, unittest.mock.patch.dict(os.environ, MILLRACE_TEST_PEER_LOG=str(log)):
+        document, keys = alloc("--mode", "random", "--case", "random 1000/", "--threads", 2, "--peers", path, *SHORT)
+        impls = {impl for _, _, impl, _, _ in keys} - {"mimalloc"}
+        assert impls == {"millrace", "glibc", "counting", "growing", "stingy", "setting"}, impls
+        expect_keys({key for key in keys if key[2] in impls},
+                    {(case, None, impl, 1, "ms") for case in RANDOM for impl in impls})
+        assert document["peers"]["choosy"] == "7.1; failed in random: device 0 is not to its taste", document["peers"]
+        assert "; failed in random: random 1000/64: it lost a block" in document["peers"]["faulty"], document["peers"]
+        for line in log_of(log):  # once to have the memory and once with the clock, in each of two repetitions
+            assert line["allocations"] == 2000, line
+        assert len(log_of(log)) == 4 * len(RANDOM) * 2 + len(RANDOM), "a case that fails is not tried again"
+
+
+def test_a_case_that_fails_is_named_and_the_others_are_measured():
+    folder, path = folder_of("counting_peer.so")
+    with folder:
+        document, keys = alloc("--mode", "random", "--case", "random 10000/64,random 1000/64", "--peers", path, *SHORT)
+        assert "7.1; failed in random: random 10000/64: could not allocate" in document["peers"]["stingy"], document["peers"]
+        measured = {(case, impl) for case, _, impl, _, _ in keys}
+        assert ("random 1000/64", "stingy") in measured and ("random 10000/64", "stingy") not in measured, measured
+        assert ("random 10000/64", "counting") in measured, measured
+
+
+def test_multistream_waits_for_its_kernels():
+    document, keys = alloc("--mode", "multistream", *SHORT)
+    expect_keys(keys, {(case, None, impl, 1, "us") for case in MULTISTREAM for impl in ("millrace", "floor")})
+    for row in document["rows"]:
+        # Half a millisecond each, and on one stream one after the other.
+        assert row["value"] > (2000 if "1/4" in row["case"] else 500), row
+
+
 def test_a_peer_that_fails_is_named_and_left_out():
     folder, path = folder_of("counting_peer.so")
     with folder:
@@ -136,15 +174,16 @@ def test_a_library_that_is_no_peer_is_named_with_the_reason():
         arguments = ("--mode", "query", "--threads", 1, "--peers", path, *SHORT)
         document, _ = alloc(*arguments)
         assert document["peers"]["outdated_peer.so"] == \
-            "absent: expected interface 1, found 99; build it again with scripts/build-peers", document["peers"]
+            "absent: expected interface 2, found 100; build it again with scripts/build-peers", document["peers"]
         assert document["peers"]["broken.so"].startswith("absent: "), document["peers"]
         table = cli.run("bench", "alloc", *arguments).stdout
-        assert "outdated_peer.so: absent: expected interface 1, found 99" in table, table
+        assert "outdated_peer.so: absent: expected interface 2, found 100" in table, table
 
 
 def test_what_is_refused():
     for arguments, said in ((("--mode", "pairs"), "expected one or several of pair, handoff"),
                             (("--mode", "pair,pairs"), "expected one or several of pair, handoff"),
+                            (("--case", "5 KiB"), "--case: expected parts of the cases' names, as 4 KiB, found 5 KiB"),
                             (("--threads", "1,x"), "expected numbers from 1 to 256"),
                             (("--peers", "/proc/nowhere"), "--peers: expected a folder of peers, found /proc/nowhere"),
                             (("--device", "tpu"), "--device tpu")):

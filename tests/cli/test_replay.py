@@ -2,12 +2,17 @@
 """replay and record: what Python pickles is read as Python means it, and what record writes as it was written."""
 
 import json
+import os
+import pathlib
 import pickle
 import random
+import shutil
 import sys
+import unittest.mock
 
 import cli
 
+PEERS = pathlib.Path(os.environ.get("MILLRACE_TEST_PEERS", "build/release/test_peers"))
 HEADER = "Thread,Time,Action,Pointer,Size,Stream\n"
 
 
@@ -203,6 +208,62 @@ def test_exit_codes():
                       ("replay", good, "--repeat", 0), ("record",), ("record", "-o", path / "x", "--workload", "x"),
                       ("record", "-o", path / "x", "--max-size", "0"), ("record", "-o", path / "no" / "x")):
             assert cli.run(*usage).returncode == 2, usage
+
+
+def test_peers_replay_the_same_log():
+    folder, path = cli.temporary_folder()
+    log = path / "peers.log"
+    with folder, unittest.mock.patch.dict(os.environ, MILLRACE_TEST_PEER_LOG=str(log)):
+        file = path / "m.csv"
+        assert cli.run("record", "--workload", "multistream", "--seed", 4, "--threads", 3, "--allocations", 9000,
+                       "-o", file).returncode == 0
+        peers = path / "peers"
+        peers.mkdir()
+        for name in ("counting_peer.so", "outdated_peer.so"):
+            shutil.copy(PEERS / name, peers / name)
+        result = cli.run("replay", file, "--peers", peers, "--repeat", 2, "--json", "-")
+        assert result.returncode == 0, result
+        document = json.loads(result.stdout)
+        assert document["peers"]["counting"] == "7.1", document["peers"]
+        assert document["peers"]["outdated_peer.so"].startswith("absent: expected interface"), document["peers"]
+        (report,) = document["replay"]
+        assert report["out_of_memory"] == 0 and len(report["runs"]) == 2, report
+        found = {peer["impl"]: peer for peer in report["peers"]}
+        assert list(found) == ["counting", "growing", "stingy", "choosy", "setting", "faulty"], found
+        for name in ("counting", "growing", "setting"):
+            peer = found[name]
+            assert len(peer["runs"]) == 2 and peer["out_of_memory"] == 0 and peer["first_failure"] is None, peer
+            for run in peer["runs"]:
+                assert run["done"] == report["events"] and 0 < run["peak_committed_bytes"], run
+            # It counts what is live as it was asked for, and the replay looks at what is live now and then.
+            assert 0.9 < peer["committed_per_live"] < 1.2, peer
+        # It has 5000 blocks to give, and replays go on without the rest.
+        stingy = found["stingy"]
+        assert [run["out_of_memory"] for run in stingy["runs"]] == [report["allocations"] - 5000] * 2, stingy
+        assert stingy["first_failure"]["message"] == "stingy could not allocate them", stingy
+        assert found["choosy"] == {"impl": "choosy", "failure": "device 0 is not to its taste"}, found["choosy"]
+        assert found["faulty"] == {"impl": "faulty", "failure": "it lost a block"}, found["faulty"]
+        for line in map(json.loads, log.read_text().splitlines()):
+            assert line["faults"] == 0 and line["live"] == 0 and line["allocations"] == line["releases"], line
+
+        table = cli.run("replay", file, "--serial", "--peers", peers).stdout
+        rows = [line.split() for line in table.splitlines()]
+        assert [row[1] for row in rows[:5]] == ["allocator", "millrace", "counting", "growing", "stingy"], table
+        assert "choosy did not replay it: device 0 is not to its taste" in table, table
+        assert "found no memory for" in table and "outdated_peer.so: absent: expected interface" in table, table
+
+
+def test_what_peers_can_not_have_is_refused():
+    folder, path = cli.temporary_folder()
+    with folder:
+        file = path / "a.csv"
+        file.write_text(HEADER + "1,t,allocate,0x10,4096,0\n")
+        for arguments, said in ((("--peers", path / "none"), "--peers: expected a folder of peers, found"),
+                                (("--peers", path, "--memory-limit", "1GiB"), "excludes")):
+            result = cli.run("replay", file, *arguments)
+            assert result.returncode == 2 and said in result.stderr, result
+        document = json.loads(cli.run("replay", file, "--peers", path, "--json", "-").stdout)
+        assert document["replay"][0]["peers"] == [] and document["peers"] == {}, document
 
 
 def test_ctrl_c_ends_a_replay():

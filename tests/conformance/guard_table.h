@@ -104,6 +104,21 @@ inline std::vector<Row> device_rows() {
   return {
       {"Device::is_open", Then::not_throw, [](Subject& s) { static_cast<void>(s.device.is_open()); }},
       {"Device::info", Then::either, [](Subject& s) { check(s.device.info().name == s.name, "its name"); }},
+      {"Device::wrap, capture", Then::refuse,
+       [](Subject& s) {
+         bool has_them = true;
+         for (const bool wrap : {false, true}) {
+           try {
+             wrap ? static_cast<void>(s.device.wrap(nullptr)) : static_cast<void>(s.device.capture());
+           } catch (const Error& error) {
+             if (error.code() != ErrorCode::Unsupported) throw;
+             has_them = false;
+           }
+         }
+         check(has_them == s.device.info().driver_streams, "does it, or says that it can't");
+       }},
+      {"Device::lease(high)", Then::refuse,
+       [](Subject& s) { expect_committed_to(s.device.lease(StreamPriority::high).stream()); }},
       {"Device(Device)", Then::not_throw,
        [](Subject& s) {
          Device copy = s.device;

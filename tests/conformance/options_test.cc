@@ -4,6 +4,8 @@
 #include <millrace/millrace.h>
 
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "support/expect_error.h"
@@ -31,6 +33,45 @@ TEST(Options, ChaosIsTakenOrRefusedByName) {
 }
 TEST(Options, ProtectIsTakenOrRefusedByName) {
   expect_taken_or_refused({.protect = true}, "protect");
+}
+
+TEST(Options, TheLimitIsTheSmallerOfBytesAndFraction) {
+  const Watchdog watchdog("limits by fraction");
+  const std::size_t all = create_test_device().info().memory_bytes;
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  const auto limit_of = [](const DeviceOptions& options) {
+    return create_test_device(options).memory().limit;
+  };
+  const std::size_t tenth = limit_of({.memory_fraction = 0.1});
+  EXPECT_LE(tenth, all / 10 + 1);
+  EXPECT_GT(tenth, all / 10 - 4 * kMiB);
+  EXPECT_EQ(limit_of({.memory_limit = 64 * kMiB, .memory_fraction = 0.5}), 64 * kMiB);
+  EXPECT_EQ(limit_of({.memory_limit = all, .memory_fraction = 0.1}), tenth);
+  EXPECT_EQ(limit_of({.memory_limit = 64 * kMiB, .memory_fraction = 1}), 64 * kMiB);
+
+  Device device = create_test_device();
+  device.set_memory_fraction(0.1);
+  EXPECT_EQ(device.memory().limit, tenth);
+  expect_code(ErrorCode::OutOfMemory, [&] { device.allocate(tenth + 1); });
+  const Buffer held = device.buffer(64 * kMiB);
+  expect_code(ErrorCode::OutOfMemory,
+              [&] { device.set_memory_fraction(32.0 * kMiB / static_cast<double>(all)); });
+  EXPECT_EQ(device.memory().limit, tenth);
+}
+
+TEST(Options, WhatIsNoFractionIsRefused) {
+  const Watchdog watchdog("fractions that are none");
+  Device device = create_test_device();
+  const std::size_t limit = device.memory().limit;
+  for (const double fraction :
+       {0.0, -0.5, 1.01, 1e-12, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    const std::optional<Error> error = error_of([&] { create_test_device({.memory_fraction = fraction}); });
+    ASSERT_TRUE(error) << fraction;
+    EXPECT_EQ(error->code(), ErrorCode::InvalidArgument) << error->what();
+    EXPECT_THAT(error->message(), testing::HasSubstr("memory_fraction"));
+    expect_code(ErrorCode::InvalidArgument, [&] { device.set_memory_fraction(fraction); });
+  }
+  EXPECT_EQ(device.memory().limit, limit);
 }
 
 TEST(Options, OneWorkerRunsTheTasksOfAllStreams) {

@@ -32,8 +32,8 @@ class GpuCheck(unittest.TestCase):
         return subprocess.run([sys.executable, ROOT / "scripts/gpu-check", "--bin", self.folder, "--out", self.out,
                                *arguments], capture_output=True, text=True, env=environment, check=False)
 
-    def with_gpu(self):
-        self.program("nvidia-smi", "echo NVIDIA H200")
+    def with_gpu(self, count=1):
+        self.program("nvidia-smi", "echo NVIDIA H200; " * count)
 
     def test_without_a_gpu_nothing_is_run(self):
         self.program("nvidia-smi", "exit 9")
@@ -88,12 +88,50 @@ class GpuCheck(unittest.TestCase):
         runs = [line.split() for line in self.runs.read_text().splitlines()]
         modes = [mode for words in runs for mode in words[words.index("--mode") + 1].split(",")]
         self.assertEqual(sorted(modes), sorted(["pair", "handoff", "large", "shared", "crossstream", "growth", "lease",
-                                                "event", "query"]))
+                                                "event", "query", "random", "random", "multistream"]))
         results = [json.loads(path.read_text()) for path in (self.out / "h200").glob("bench*.json")]
         self.assertEqual(len(results), len(runs))
         for result in results:
             self.assertEqual([line.split(":")[0] for line in result["peers_built"]],
                              [f"skipped  {name}.so" for name in ("cuda_malloc_async", "cub", "torch", "rmm")])
+
+    def test_a_replay_records_its_logs_and_then_replays_them_with_the_peers(self):
+        self.with_gpu()
+        self.program("millrace", f"""echo "$*" >>{self.runs}; echo '{{"replay": []}}'""")
+        self.assertEqual(self.check("replay_random").returncode, 0)
+        *recorded, replayed = [line.split() for line in self.runs.read_text().splitlines()]
+        logs = [words[words.index("--output") + 1] for words in recorded]
+        self.assertEqual(replayed[-len(logs):], logs)
+        self.assertTrue(all(words[0] == "record" for words in recorded))
+        self.assertEqual(replayed[:5], ["replay", "--device", "cuda:0", "--peers", str(self.folder / "peers")])
+        result = json.loads((self.out / "h200/replay_random.json").read_text())
+        self.assertEqual((result["passed"], result["figures"]), (True, {"replay": []}))
+        self.assertEqual(len(result["peers_built"]), 4)
+
+    def test_a_replay_fails_where_its_logs_could_not_be_recorded(self):
+        self.with_gpu()
+        self.program("millrace", f"""echo "$1" >>{self.runs}; echo no room; test "$1" != record""")
+        self.assertEqual(self.check("replay_random").returncode, 1)
+        self.assertEqual(self.runs.read_text(), "record\n")
+        self.assertEqual(json.loads((self.out / "h200/replay_random.json").read_text())["output"], ["no room"])
+
+    def test_what_the_machine_has_not_is_not_run(self):
+        self.with_gpu()
+        self.program("gpu", f"echo run >>{self.runs}")
+        self.program("python3", "echo PyTorch finds no GPU >&2; exit 77")  # that of scripts/record-pytorch
+        done = self.check("two_gpus", "replay_pytorch")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"two_gpus +not run: there is one GPU")
+        self.assertRegex(done.stdout, r"replay_pytorch +not run: PyTorch finds no GPU")
+        self.assertFalse(self.runs.exists())
+        self.assertEqual(list((self.out / "h200").iterdir()), [])
+
+    def test_two_gpus_are_named(self):
+        self.with_gpu(2)
+        self.program("gpu", f'echo "$*" >>{self.runs}')
+        self.assertEqual(self.check("two_gpus").returncode, 0)
+        self.assertEqual(self.runs.read_text(), "--gtest_filter=TwoGpus.*\n")
+        self.assertEqual(json.loads((self.out / "h200/two_gpus.json").read_text())["gpus"], ["NVIDIA H200"] * 2)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ class CheckDocs(unittest.TestCase):
         self.assertEqual(self.body("/// Said.\nint f();\n\nint g();"), [4])
         self.assertEqual(self.body("/// Said.\nint f() {\n  return 1;\n}\n\nint g();"), [6])
 
+    def test_assertions_need_none(self):
+        self.assertEqual(self.body("static_assert(sizeof(int) == 4);"), [])
+
     def test_groups_share_a_comment(self):
         self.assertEqual(self.body("/// Said.\nint f();\nint g();"), [])
 

@@ -52,6 +52,7 @@ class MemoryLedger {
       if (!ranges_.emplace(address + done, granule).second) ADD_FAILURE() << "a granule was committed twice";
     }
     bytes_ += bytes;
+    all_bytes_ += bytes;
     peak_ = std::max(peak_, bytes_);
     EXPECT_LE(bytes_, limit_) << "more was committed than the limit allows";
   }
@@ -71,10 +72,17 @@ class MemoryLedger {
   }
   std::size_t bytes() const { return get(bytes_); }
   std::size_t peak() const { return get(peak_); }
+  std::size_t all_bytes() const { return get(all_bytes_); }  ///< that were ever committed
   std::size_t commits() const { return get(commits_); }
   std::size_t heaps() const {
     const std::lock_guard lock(mutex_);
     return heaps_.size();
+  }
+  /// Is the range the whole of a reservation?
+  bool is_heap(void* base, std::size_t bytes) const {
+    const std::lock_guard lock(mutex_);
+    const auto heap = heaps_.find(base);
+    return heap != heaps_.end() && heap->second == bytes;
   }
 
  private:
@@ -86,7 +94,7 @@ class MemoryLedger {
   mutable std::mutex mutex_;
   std::map<void*, std::size_t> heaps_;
   std::map<void*, std::size_t> ranges_;  // committed granules
-  std::size_t bytes_ = 0, peak_ = 0, commits_ = 0;
+  std::size_t bytes_ = 0, all_bytes_ = 0, peak_ = 0, commits_ = 0;
   std::size_t limit_ = ~std::size_t{0};
 };
 
@@ -129,6 +137,13 @@ class CountedBackend final : public Backend {
     inner_->decommit(address, bytes);
     ledger_->decommitted(address, bytes, granule());
   }
+  bool commits_whole() const noexcept override { return inner_->commits_whole(); }
+  std::size_t scratch_bytes(const ReduceWork& work) const noexcept override {
+    return inner_->scratch_bytes(work);
+  }
+  std::optional<MemoryRoom> room() const noexcept override { return inner_->room(); }
+  /// Not counted.
+  MemorySource& pinned() noexcept override { return inner_->pinned(); }
   Status submit(Submission&& submission) noexcept override { return inner_->submit(std::move(submission)); }
   bool assist(QueueId queue) noexcept override { return inner_->assist(queue); }
   void host_knows(TimelinePoint point) noexcept override { inner_->host_knows(point); }
@@ -155,6 +170,7 @@ class AddressesOnly final : public Backend {
   MemoryLedger ledger;
   bool refuse_reserve = false;
   bool refuse_commit = false;
+  bool whole = false;  ///< reservations are committed as wholes
 
   const DeviceInfo& info() const noexcept override { return info_; }
   std::size_t granule() const noexcept override { return granule_; }
@@ -162,6 +178,7 @@ class AddressesOnly final : public Backend {
   Status start(int, CompletionSink&) override { return {}; }
   void stop() noexcept override {}
   void cancel() noexcept override {}
+  bool commits_whole() const noexcept override { return whole; }
   Status reserve(std::size_t bytes, void** base) noexcept override {
     if (refuse_reserve) return refused();
     *base = reinterpret_cast<void*>(next_.fetch_add(bytes + granule_));
@@ -171,10 +188,12 @@ class AddressesOnly final : public Backend {
   void release(void* base, std::size_t bytes) noexcept override { ledger.released(base, bytes); }
   Status commit(void* address, std::size_t bytes) noexcept override {
     if (refuse_commit) return refused();
+    if (whole && !ledger.is_heap(address, bytes)) ADD_FAILURE() << "a part of a heap was committed";
     ledger.committed(address, bytes, granule_);
     return {};
   }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
+    if (whole && !ledger.is_heap(address, bytes)) return {};
     return granules_within(address, bytes, granule_);
   }
   void decommit(void* address, std::size_t bytes) noexcept override {

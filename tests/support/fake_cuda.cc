@@ -5,169 +5,28 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "backends/cuda/driver.h"
+#include "device/reserved_pages.h"
+#include "support/fake_machine.h"
+#include "support/fake_stream.h"
 
 namespace millrace::test {
 namespace {
 
 constexpr std::size_t kUnit = std::size_t{2} << 20;
+constexpr std::size_t kAllocationUnit = std::size_t{64} << 10;
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
-
-/// One recording of an event.
-class Recording {
- public:
-  bool is_done() const {
-    const std::lock_guard lock(mutex_);
-    return done_;
-  }
-  void finish() {
-    {
-      const std::lock_guard lock(mutex_);
-      done_ = true;
-      at_ = std::chrono::steady_clock::now();
-    }
-    changed_.notify_all();
-  }
-  std::chrono::steady_clock::time_point at() const {
-    const std::lock_guard lock(mutex_);
-    return at_;
-  }
-  void wait() const {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-  }
-
- private:
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
-  bool done_ = false;
-  std::chrono::steady_clock::time_point at_;
-};
-
-struct FakeEvent {
-  std::mutex mutex;
-  std::shared_ptr<Recording> last;
-
-  std::shared_ptr<Recording> recording() {
-    const std::lock_guard lock(mutex);
-    return last;
-  }
-};
-
-/// Operations in order, on a thread of its own.
-class FakeStream {
- public:
-  explicit FakeStream(CUdevice device) : device_(device), thread_([this] { work(); }) {}
-  ~FakeStream() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  FakeStream(const FakeStream&) = delete;
-  FakeStream& operator=(const FakeStream&) = delete;
-
-  CUdevice device() const { return device_; }
-  void push(std::function<void()> operation) {
-    {
-      const std::lock_guard lock(mutex_);
-      operations_.push_back(std::move(operation));
-    }
-    changed_.notify_all();
-  }
-  void synchronize() {
-    const auto end = std::make_shared<Recording>();
-    push([end] { end->finish(); });
-    end->wait();
-  }
-
- private:
-  void work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return stopping_ || !operations_.empty(); });
-      if (operations_.empty()) return;
-      std::function<void()> operation = std::move(operations_.front());
-      operations_.pop_front();
-      lock.unlock();
-      operation();
-      lock.lock();
-    }
-  }
-
-  const CUdevice device_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> operations_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
-struct Physical {
-  std::size_t bytes = 0;
-  CUdevice device = 0;
-};
-struct Mapping {
-  Physical memory;
-  std::set<CUdevice> accessible;  // to these
-};
-
-/// What all functions of the driver share.
-struct Machine {
-  std::atomic<std::size_t> calls{0};
-  std::atomic<CUresult> answer{CUDA_SUCCESS};
-  int devices = 1;
-  std::size_t memory_bytes = 0;
-
-  std::mutex mutex;
-  std::size_t used = 0;                             // physical memory
-  std::map<CUdeviceptr, std::size_t> reservations;  // bytes by base
-  std::map<unsigned long long, Physical> physical;  // by handle
-  std::map<CUdeviceptr, Mapping> mappings;          // by address
-  unsigned long long next_handle = 1;
-
-  bool is_device(CUdeviceptr address) {
-    const std::lock_guard lock(mutex);
-    auto found = reservations.upper_bound(address);
-    if (found == reservations.begin()) return false;
-    --found;
-    return address - found->first < found->second;
-  }
-  /// Null for memory that is not mapped; the mutex is held.
-  const Mapping* mapping_of(CUdeviceptr address) const {
-    auto found = mappings.upper_bound(address);
-    if (found == mappings.begin()) return nullptr;
-    --found;
-    return address - found->first < found->second.memory.bytes ? &found->second : nullptr;
-  }
-  bool may_touch(CUdevice device, CUdeviceptr address) {
-    const std::lock_guard lock(mutex);
-    const Mapping* const mapping = mapping_of(address);
-    return mapping == nullptr || mapping->accessible.contains(device);
-  }
-};
-
-// Never destroyed: devices may be closed by static destructors.
-Machine& machine() {
-  static Machine* const once = new Machine;
-  return *once;
-}
 
 /// Counts a call. Work that was asked about after the device has failed is answered with that.
 CUresult asked() {
@@ -176,9 +35,43 @@ CUresult asked() {
   return all.answer.load();
 }
 
-FakeStream& stream_of(CUstream stream) {
-  return *reinterpret_cast<FakeStream*>(stream);
+thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+
+/// A call that spoils captures of others, unless the thread has said that it does not mean them.
+CUresult asked_unsafely() {
+  const CUresult answer = asked();
+  if (capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED) return answer;
+  bool any = false;
+  for (const auto& stream : machine().streams.all()) {
+    const std::shared_ptr<FakeGraph> graph = stream->capture();
+    if (!graph || !graph->is_global()) continue;
+    graph->spoilt = true;
+    any = true;
+  }
+  return any ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answer;
 }
+
+std::uintptr_t keep_graph(std::shared_ptr<FakeGraph> graph) {
+  const std::lock_guard lock(machine().mutex);
+  const std::uintptr_t handle = machine().next_graph++;
+  machine().graphs[handle] = std::move(graph);
+  return handle;
+}
+std::shared_ptr<FakeGraph> graph_of(const void* handle) {
+  const std::lock_guard lock(machine().mutex);
+  return machine().graphs.at(reinterpret_cast<std::uintptr_t>(handle));
+}
+CUresult drop_fake_graph(const void* handle) {
+  const std::lock_guard lock(machine().mutex);
+  machine().graphs.erase(reinterpret_cast<std::uintptr_t>(handle));
+  return CUDA_SUCCESS;
+}
+/// A capture that spoils itself.
+CUresult spoil(FakeStream& stream, CUresult answer) {
+  stream.capture()->spoilt = true;
+  return answer;
+}
+
 FakeEvent& event_of(CUevent event) {
   return *reinterpret_cast<FakeEvent*>(event);
 }
@@ -192,22 +85,40 @@ thread_local std::array<CUcontext, 8> outer_contexts{};
 thread_local std::size_t outer_count = 0;
 
 int attribute(CUdevice_attribute which) {
+  {
+    const std::lock_guard lock(machine().mutex);
+    if (const auto set = machine().attributes.find(which); set != machine().attributes.end())
+      return set->second;
+  }
   switch (which) {
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: return 4;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: return 9;
-    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED: return 1;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM: return 1;
     default: return 0;
   }
 }
 
+CUcontext context_of(CUdevice device) {
+  return reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
+}
 CUdevice device_of(CUcontext context) {
   return static_cast<CUdevice>(reinterpret_cast<std::uintptr_t>(context)) - 1;
+}
+
+std::shared_ptr<FakeStream> find_stream(CUstream stream) {
+  return machine().streams.find(stream, device_of(current_context));
+}
+/// Of one that exists.
+FakeStream& stream_of(CUstream stream) {
+  return *find_stream(stream);
 }
 
 CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, CUdevice device) {
   Machine& all = machine();
   const std::lock_guard lock(all.mutex);
-  if (all.used + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (all.used + all.taken + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
   all.used += bytes;
   *handle = all.next_handle++;
   all.physical[*handle] = {bytes, device};
@@ -215,25 +126,37 @@ CUresult create_memory(CUmemGenericAllocationHandle* handle, std::size_t bytes, 
 }
 
 CUresult reserve(CUdeviceptr* address, std::size_t bytes) {
-  // A unit more, so that an aligned range lies within; what sticks out on both sides goes back.
-  void* const map =
-      mmap(nullptr, bytes + kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (map == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  const auto start = reinterpret_cast<std::uintptr_t>(map);
-  const std::uintptr_t aligned = (start + kUnit - 1) / kUnit * kUnit;
-  if (aligned > start) munmap(map, aligned - start);
-  const std::size_t behind = start + kUnit - aligned;
-  if (behind > 0) munmap(reinterpret_cast<void*>(aligned + bytes), behind);
-  *address = aligned;
+  void* const pages = reserve_pages(bytes, kUnit);
+  if (pages == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  *address = reinterpret_cast<CUdeviceptr>(pages);
   Machine& all = machine();
   const std::lock_guard lock(all.mutex);
-  all.reservations[aligned] = bytes;
+  all.reservations[*address] = bytes;
+  return CUDA_SUCCESS;
+}
+
+CUresult allocate(CUdeviceptr* address, std::size_t bytes) {
+  Machine& all = machine();
+  const std::lock_guard lock(all.mutex);
+  if (all.used + all.taken + bytes > all.memory_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  void* const pages = reserve_pages(bytes, kAllocationUnit);
+  if (pages == nullptr || mprotect(pages, bytes, PROT_READ | PROT_WRITE) != 0)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  *address = reinterpret_cast<CUdeviceptr>(pages);
+  all.used += bytes;
+  all.allocations[*address] = {bytes, device_of(current_context)};
   return CUDA_SUCCESS;
 }
 
 CUresult copy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  const bool to_host = !machine().is_device(to);
-  const bool from_host = !machine().is_device(from);
+  using Registered = Machine::Registered;
+  const Registered to_registered = machine().registered_part(to, bytes);
+  const Registered from_registered = machine().registered_part(from, bytes);
+  // Neither from one registration into the next, nor beyond the last.
+  if (to_registered == Registered::part || from_registered == Registered::part)
+    return CUDA_ERROR_INVALID_VALUE;
+  const bool to_host = !machine().is_device(to) && to_registered == Registered::none;
+  const bool from_host = !machine().is_device(from) && from_registered == Registered::none;
   if (from_host && bytes <= kTakenAlong) {
     const auto* const first = static_cast<const std::byte*>(pointer(from));
     std::vector<std::byte> taken(first, first + bytes);
@@ -293,10 +216,9 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.primary_context_retain = [](CUcontext* context, CUdevice device) {
-    *context = reinterpret_cast<CUcontext>(static_cast<std::uintptr_t>(device) + 1);
+    *context = context_of(device);
     return asked();
   };
-  d.primary_context_release = [](CUdevice) { return CUDA_SUCCESS; };
   d.context_current = [](CUcontext* context) {
     *context = current_context;
     return CUDA_SUCCESS;
@@ -309,31 +231,93 @@ cuda::Driver make_driver() {
     *context = std::exchange(current_context, outer_contexts.at(--outer_count));
     return CUDA_SUCCESS;
   };
-  d.stream_create = [](CUstream* stream, unsigned, int) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
-    *stream = reinterpret_cast<CUstream>(new FakeStream(device_of(current_context)));
+  d.stream_create = [](CUstream* stream, unsigned, int priority) {
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    *stream = machine().streams.make(device_of(current_context), priority);
     return CUDA_SUCCESS;
   };
   d.stream_destroy = [](CUstream stream) {
-    delete &stream_of(stream);
+    machine().streams.destroy(stream);
     return CUDA_SUCCESS;
   };
-  d.stream_synchronize = [](CUstream stream) {
-    stream_of(stream).synchronize();
+  d.stream_id = [](CUstream stream, unsigned long long* id) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *id = found->id();
+    return CUDA_SUCCESS;
+  };
+  d.stream_context = [](CUstream stream, CUcontext* context) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *context = context_of(found->device());
+    return CUDA_SUCCESS;
+  };
+  d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
+    const auto found = find_stream(stream);
+    if (!found) return CUDA_ERROR_INVALID_HANDLE;
+    *status = found->capture() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+  };
+  d.stream_begin_capture = [](CUstream stream, CUstreamCaptureMode mode) {
+    stream_of(stream).set_capture(std::make_shared<FakeGraph>(mode == CU_STREAM_CAPTURE_MODE_GLOBAL));
     return asked();
   };
+  d.stream_end_capture = [](CUstream stream, CUgraph* graph) {
+    std::shared_ptr<FakeGraph> captured = stream_of(stream).set_capture(nullptr);
+    *graph = nullptr;
+    if (captured->spoilt) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    *graph = reinterpret_cast<CUgraph>(keep_graph(std::move(captured)));
+    return asked();
+  };
+  d.capture_mode = [](CUstreamCaptureMode* mode) {
+    std::swap(*mode, capture_mode);
+    return CUDA_SUCCESS;
+  };
+  d.graph_instantiate = [](CUgraphExec* executable, CUgraph graph, unsigned long long) {
+    *executable = reinterpret_cast<CUgraphExec>(keep_graph(graph_of(graph)));
+    return asked();
+  };
+  d.graph_launch = [](CUgraphExec executable, CUstream stream) {
+    stream_of(stream).push([graph = graph_of(executable)] { graph->run(); });
+    return asked();
+  };
+  d.graph_exec_destroy = [](CUgraphExec executable) { return drop_fake_graph(executable); };
+  d.graph_destroy = [](CUgraph graph) { return drop_fake_graph(graph); };
+  d.priority_range = [](int* least, int* greatest) {
+    *least = 0;
+    *greatest = -5;
+    return CUDA_SUCCESS;
+  };
+  d.stream_query = [](CUstream stream) {
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    return stream_of(stream).is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+  };
+  d.context_synchronize = [] {
+    for (const auto& stream : machine().streams.all()) {
+      if (stream->device() == device_of(current_context) && !stream->capture()) stream->synchronize();
+    }
+    return asked_unsafely();
+  };
+  d.stream_synchronize = [](CUstream stream) {
+    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    stream_of(stream).synchronize();
+    return asked_unsafely();
+  };
   d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
+    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
     if (auto recording = event_of(event).recording())
       stream_of(stream).push([recording = std::move(recording)] { recording->wait(); });
     return asked();
   };
   d.event_create = [](CUevent* event, unsigned) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     *event = reinterpret_cast<CUevent>(new FakeEvent);
+    machine().events.fetch_add(1);
     return CUDA_SUCCESS;
   };
   d.event_destroy = [](CUevent event) {
     delete &event_of(event);
+    machine().events.fetch_sub(1);
     return CUDA_SUCCESS;
   };
   d.event_record = [](CUevent event, CUstream stream) {
@@ -341,12 +325,14 @@ cuda::Driver make_driver() {
     {
       const std::lock_guard lock(event_of(event).mutex);
       event_of(event).last = recording;
+      event_of(event).captured = stream_of(stream).capture();
     }
     stream_of(stream).push([recording] { recording->finish(); });
     return asked();
   };
   d.event_query = [](CUevent event) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    if (event_of(event).is_captured()) return CUDA_ERROR_CAPTURED_EVENT;
     const auto recording = event_of(event).recording();
     return recording == nullptr || recording->is_done() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
@@ -363,7 +349,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.copy_now = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     const CUdevice device = device_of(current_context);
     if (!machine().may_touch(device, to) || !machine().may_touch(device, from))
       return CUDA_ERROR_INVALID_VALUE;
@@ -387,17 +373,21 @@ cuda::Driver make_driver() {
   };
   d.pointer_attributes = [](unsigned count, CUpointer_attribute* wanted, void** answers,
                             CUdeviceptr address) {
+    machine().questions.fetch_add(1);
     const bool is_device = machine().is_device(address);
+    const bool is_registered = machine().registered_part(address, 1) == Machine::Registered::whole;
+    const unsigned type = is_device       ? unsigned{CU_MEMORYTYPE_DEVICE}
+                          : is_registered ? unsigned{CU_MEMORYTYPE_HOST}
+                                          : 0U;
     const std::lock_guard lock(machine().mutex);
-    const Mapping* const mapping = machine().mapping_of(address);
     for (unsigned i = 0; i < count; ++i) {
       if (wanted[i] == CU_POINTER_ATTRIBUTE_ACCESS_FLAGS) {
-        const bool may = mapping == nullptr || mapping->accessible.contains(device_of(current_context));
+        const bool may = machine().may_touch_locked(device_of(current_context), address);
         *static_cast<unsigned*>(answers[i]) = may ? unsigned{CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE} : 0U;
       } else if (wanted[i] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE) {
-        *static_cast<unsigned*>(answers[i]) = is_device ? static_cast<unsigned>(CU_MEMORYTYPE_DEVICE) : 0U;
+        *static_cast<unsigned*>(answers[i]) = type;
       } else {
-        *static_cast<int*>(answers[i]) = mapping != nullptr ? mapping->memory.device : -2;
+        *static_cast<int*>(answers[i]) = machine().owner_of(address);
       }
     }
     return CUDA_SUCCESS;
@@ -423,7 +413,7 @@ cuda::Driver make_driver() {
   };
   d.memory_create = [](CUmemGenericAllocationHandle* handle, std::size_t bytes,
                        const CUmemAllocationProp* wanted, unsigned long long) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     return create_memory(handle, bytes, wanted->location.id);
   };
   d.memory_release = [](CUmemGenericAllocationHandle handle) {
@@ -439,7 +429,7 @@ cuda::Driver make_driver() {
       const std::lock_guard lock(machine().mutex);
       machine().mappings[address] = {machine().physical[handle], {}};
     }
-    return asked();
+    return asked_unsafely();
   };
   d.memory_unmap = [](CUdeviceptr address, std::size_t bytes) {
     machine().calls.fetch_add(1);
@@ -462,22 +452,53 @@ cuda::Driver make_driver() {
       }
     }
     if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
-    return asked();
+    return asked_unsafely();
   };
   d.memory_info = [](std::size_t* free, std::size_t* total) {
     const std::lock_guard lock(machine().mutex);
     *total = machine().memory_bytes;
-    *free = *total - machine().used;
+    *free = *total - machine().used - machine().taken;
     return CUDA_SUCCESS;
   };
   d.memory_allocate = [](CUdeviceptr* address, std::size_t bytes) {
-    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
-    *address = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
-    return CUDA_SUCCESS;
+    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
+    return allocate(address, bytes);
   };
   d.memory_free = [](CUdeviceptr address) {
-    std::free(pointer(address));
+    machine().calls.fetch_add(1);
+    std::size_t bytes = 0;
+    {
+      const std::lock_guard lock(machine().mutex);
+      const auto found = machine().allocations.find(address);
+      if (found == machine().allocations.end()) return CUDA_ERROR_INVALID_VALUE;
+      bytes = found->second.bytes;
+      machine().used -= bytes;
+      machine().allocations.erase(found);
+    }
+    munmap(pointer(address), bytes);
     return CUDA_SUCCESS;
+  };
+  d.peer_access = [](CUcontext owner, unsigned) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const std::lock_guard lock(machine().mutex);
+    const bool added = machine().peers.insert({device_of(owner), device_of(current_context)}).second;
+    return added ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  };
+  d.host_register = [](void* address, std::size_t bytes, unsigned) {
+    if (const CUresult answer = asked(); answer != CUDA_SUCCESS) return answer;
+    const auto start = reinterpret_cast<CUdeviceptr>(address);
+    if (machine().registered_part(start, bytes) != Machine::Registered::none)
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    const std::lock_guard lock(machine().mutex);
+    machine().registered[start] = bytes;
+    return CUDA_SUCCESS;
+  };
+  d.host_unregister = [](void* address) {
+    machine().calls.fetch_add(1);
+    const std::lock_guard lock(machine().mutex);
+    return machine().registered.erase(reinterpret_cast<CUdeviceptr>(address)) == 1
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   };
   return d;
 }
@@ -487,12 +508,46 @@ cuda::Driver make_driver() {
 void install_fake_cuda(int devices, std::size_t memory_bytes) {
   machine().devices = devices;
   machine().memory_bytes = memory_bytes;
+  {
+    const std::lock_guard lock(machine().mutex);
+    machine().attributes.clear();
+    machine().taken = 0;
+  }
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
 }
 
 void fail_fake_cuda(CUresult answer) {
   machine().answer.store(answer);
+}
+
+CUstream make_fake_stream(int device) {
+  return machine().streams.make(device);
+}
+
+void destroy_fake_stream(CUstream stream) {
+  machine().streams.destroy(stream);
+}
+
+void begin_fake_capture(CUstream stream) {
+  stream_of(stream).set_capture(std::make_shared<FakeGraph>(true));
+}
+
+bool end_fake_capture(CUstream stream) {
+  return !stream_of(stream).set_capture(nullptr)->spoilt;
+}
+
+void spoil_fake_capture(CUstream stream) {
+  stream_of(stream).capture()->spoilt = true;
+}
+
+int fake_stream_priority(CUstream stream) {
+  return stream_of(stream).priority();
+}
+
+std::size_t fake_cuda_graphs() {
+  const std::lock_guard lock(machine().mutex);
+  return machine().graphs.size();
 }
 
 void run_on_fake_stream(CUstream stream, std::function<void()> work) {
@@ -503,8 +558,33 @@ CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::si
   return ordinary_copy(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream);
 }
 
+void take_fake_cuda_memory(std::size_t bytes) {
+  const std::lock_guard lock(machine().mutex);
+  machine().taken = bytes;
+}
+
+void set_fake_cuda_attribute(CUdevice_attribute which, int value) {
+  const std::lock_guard lock(machine().mutex);
+  machine().attributes[which] = value;
+}
+
+std::size_t fake_cuda_questions() {
+  return machine().questions.load();
+}
+
 std::size_t fake_cuda_calls() {
   return machine().calls.load();
+}
+
+std::size_t fake_cuda_events() {
+  return machine().events.load();
+}
+
+std::size_t fake_cuda_registered() {
+  const std::lock_guard lock(machine().mutex);
+  std::size_t bytes = 0;
+  for (const auto& [base, size] : machine().registered) bytes += size;
+  return bytes;
 }
 
 std::size_t fake_cuda_memory() {

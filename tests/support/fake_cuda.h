@@ -17,14 +17,41 @@ void install_fake_cuda(int devices = 1, std::size_t memory_bytes = std::size_t{4
 /// illegal access. CUDA_SUCCESS: it works again.
 void fail_fake_cuda(CUresult answer);
 
+/// A stream that the backend has not made, and its end: what is on it still runs, and the next one gets its
+/// handle.
+CUstream make_fake_stream(int device = 0);
+void destroy_fake_stream(CUstream stream);
+/// A capture by its owner, in the usual mode, which is spoilt by what any thread does that is not careful.
+/// False if it was.
+void begin_fake_capture(CUstream stream);
+bool end_fake_capture(CUstream stream);
+/// Something that can't be captured is put on a stream that is being captured.
+void spoil_fake_capture(CUstream stream);
+int fake_stream_priority(CUstream stream);
+/// Graphs that nobody has destroyed, each counted once more if it can be launched.
+std::size_t fake_cuda_graphs();
+
 /// What a kernel of a caller's would do: runs on the stream in its order.
 void run_on_fake_stream(CUstream stream, std::function<void()> work);
 
 /// What the driver says to a caller's own copy between memory of devices.
 CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes);
 
-/// How often the backend has asked the driver for anything.
+/// What devices answer about themselves, until install_fake_cuda is called again.
+void set_fake_cuda_attribute(CUdevice_attribute which, int value);
+
+/// How often the backend has asked the driver for anything; what an address is.
 std::size_t fake_cuda_calls();
+std::size_t fake_cuda_questions();
+
+/// Another process takes so much of each device's memory, in place of what it had.
+void take_fake_cuda_memory(std::size_t bytes);
+
+/// Bytes of host memory that are registered.
+std::size_t fake_cuda_registered();
+
+/// Events that were made and not destroyed.
+std::size_t fake_cuda_events();
 
 /// Bytes of physical memory that are there.
 std::size_t fake_cuda_memory();

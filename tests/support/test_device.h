@@ -34,6 +34,12 @@ inline Device create_test_device(const DeviceOptions& options = {}) {
   return Device::create(test_device_name(), options);
 }
 
+/// Do heaps grow in place, granule by granule, or (MILLRACE_CUDA_VIRTUAL_MEMORY=off) come and go as wholes?
+inline bool heaps_grow_in_place() {
+  const char* const virtual_memory = std::getenv("MILLRACE_CUDA_VIRTUAL_MEMORY");
+  return on_host_backend() || virtual_memory == nullptr || std::string_view(virtual_memory) != "off";
+}
+
 /// Why the device does not have what these options ask for; empty if it has. The host backend has
 /// everything, so a refusal there is for the test to fall over.
 inline std::string reason_unsupported(const DeviceOptions& options) {

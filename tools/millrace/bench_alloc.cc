@@ -4,10 +4,13 @@
 
 #include <gnu/libc-version.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -29,26 +32,42 @@
 namespace millrace::tool {
 namespace {
 
+/// What allocators get that are given memory at their start, as their users are told to, where all are there
+/// at once.
+constexpr std::uint64_t kInitialBytes = std::uint64_t{12} << 30U;
+/// What takes longer than this is measured once.
+constexpr std::chrono::seconds kLong{1};
+
+/// Each allocator is made for a case, and nobody else has memory then.
+bool is_fresh(AllocMode mode) {
+  return mode == AllocMode::random || mode == AllocMode::multistream;
+}
+
+bool takes_part(millrace_peer_role role, AllocMode mode) {
+  if (mode == AllocMode::growth) return role == MILLRACE_PEER_PLAIN;
+  if (mode == AllocMode::random) return true;
+  return role == MILLRACE_PEER_ALLOCATOR || (role == MILLRACE_PEER_PLAIN && mode == AllocMode::multistream);
+}
+
 /// What all modes of a run have in common.
 class Run {
  public:
   explicit Run(const AllocBenchRequest& request) : request_(request), mimalloc_(find_mimalloc()) {
-    if (!request.peers.empty() && !std::filesystem::is_directory(request.peers)) {
-      throw UsageError(
-          fmt::format("--peers: expected a folder of peers, found {}", printable(request.peers)));
-    }
-    const std::string name = create_device(request.device, {}).info().name;
-    const std::size_t colon = name.find(':');
-    kind_ = name.substr(0, colon);
-    number_ = std::stoi(name.substr(colon + 1));
-    catalog_ =
-        open_peers(request.peers.empty() ? usual_peer_folder() : std::filesystem::path(request.peers), kind_);
+    const std::filesystem::path folder = peer_folder(request.peers);
+    name_ = split_device_name(create_device(request.device, {}).info().name);
+    catalog_ = open_peers(folder, name_.kind);
   }
 
   AllocBenchResult all() {
     AllocBenchResult result;
     for (const AllocMode mode : request_.modes) {
-      if (!interrupted()) result.tables.push_back(measure(mode));
+      if (interrupted()) break;
+      AllocBenchResult::Table table = measure(mode);
+      if (!table.rows.empty()) result.tables.push_back(std::move(table));
+    }
+    if (result.tables.empty() && !interrupted()) {
+      throw UsageError(fmt::format("--case: expected parts of the cases' names, as 4 KiB, found {}",
+                                   printable(fmt::format("{}", fmt::join(request_.cases, ",")))));
     }
     result.peers = notes();
     return result;
@@ -58,16 +77,22 @@ class Run {
   bool has_host_peers(AllocMode mode) const {
     // Beside a GPU's allocator they show what malloc costs on that machine.
     if (mode == AllocMode::pair) return true;
-    return kind_ == "host" &&
-           (mode == AllocMode::handoff || mode == AllocMode::large || mode == AllocMode::shared);
+    return name_.kind == "host" && (mode == AllocMode::handoff || mode == AllocMode::large ||
+                                    mode == AllocMode::shared || mode == AllocMode::random);
   }
 
   std::vector<int> threads(AllocMode mode) const {
-    if (mode == AllocMode::growth) return {1};
+    if (mode == AllocMode::growth || is_fresh(mode)) return {1};
     if (!request_.threads.empty()) return request_.threads;
     // A pair is two threads.
-    if (kind_ == "host" || mode == AllocMode::handoff) return {1, 2, 4, 8};
+    if (name_.kind == "host" || mode == AllocMode::handoff) return {1, 2, 4, 8};
     return {1, 2, 4, 8, 16};
+  }
+
+  bool is_wanted(const std::string& name) const {
+    return request_.cases.empty() || std::ranges::any_of(request_.cases, [&](const std::string& part) {
+             return name.find(part) != std::string::npos;
+           });
   }
 
   AllocField field(AllocMode mode) {
@@ -78,14 +103,20 @@ class Run {
       made.options.streams = std::max(made.options.streams, 2 * count + 1);
     }
     made.device = create_device(request_.device, made.options);
+    made.number = name_.number;
+    made.on_host = name_.kind == "host";
     made.mimalloc = mimalloc_.get();
     made.host_peers = has_host_peers(mode);
     made.duration = std::chrono::milliseconds(request_.milliseconds);
     if (mode == AllocMode::lease || mode == AllocMode::event || mode == AllocMode::query) return made;
     for (const millrace_peer* const peer : catalog_.peers) {
-      if ((mode == AllocMode::growth) != (peer->growth_only != 0)) continue;
+      if (!takes_part(peer->role, mode)) continue;
+      if (is_fresh(mode)) {
+        made.fresh_peers.push_back(peer);
+        continue;
+      }
       try {
-        made.peers.push_back(std::make_unique<PeerAllocator>(*peer, number_));
+        made.peers.push_back(std::make_unique<PeerAllocator>(*peer, name_.number, kInitialBytes));
       } catch (const PeerFailure& failure) {
         note_failure(mode, peer->name, failure.what());
       }
@@ -98,6 +129,8 @@ class Run {
       case AllocMode::handoff: return handoff_measurement(field);
       case AllocMode::crossstream: return crossstream_measurement(field);
       case AllocMode::growth: return growth_measurement(field);
+      case AllocMode::random: return random_measurement(field);
+      case AllocMode::multistream: return multistream_measurement(field);
       case AllocMode::lease:
       case AllocMode::event:
       case AllocMode::query: return pool_measurement(mode, field);
@@ -107,21 +140,34 @@ class Run {
 
   AllocBenchResult::Table measure(AllocMode mode) {
     AllocField participants = field(mode);
-    const AllocMeasurement measured = measurement(mode, participants);
-    std::map<std::tuple<std::string, int, std::string>, std::vector<double>> values;
+    AllocMeasurement measured = measurement(mode, participants);
+    std::erase_if(measured.cases, [&](const AllocCase& c) { return !is_wanted(c.name); });
+    using Key = std::tuple<std::string, int, std::string>;  // case, threads, allocator
+    std::map<Key, std::vector<double>> values;
     std::set<std::string> out;  // peers that could not go on
+    std::set<Key> through;      // what is not measured again
     for (int repetition = 0; repetition < request_.repetitions; ++repetition) {
       for (const AllocCase& c : measured.cases) {
         for (const int count : threads(mode)) {
           for (const AllocContestant& contestant : measured.contestants) {
-            if (interrupted() || out.contains(contestant.impl)) continue;
+            const Key key{c.name, count, contestant.impl};
+            if (interrupted() || out.contains(contestant.impl) || through.contains(key)) continue;
             status_.show(fmt::format("{}, {} threads, {}", c.name, count, contestant.impl));
+            const auto start = std::chrono::steady_clock::now();
             try {
-              values[{c.name, count, contestant.impl}].push_back(contestant.measure(c, count));
+              const double value = contestant.measure(c, count);
+              for (const auto& peer : participants.peers) {
+                if (peer->name() == contestant.impl) peer->check();
+              }
+              values[key].push_back(value);
+            } catch (const CaseFailure& failure) {
+              through.insert(key);
+              note_failure(mode, contestant.impl, fmt::format("{}: {}", c.name, failure.what()));
             } catch (const PeerFailure& failure) {
               out.insert(contestant.impl);
               note_failure(mode, contestant.impl, failure.what());
             }
+            if (std::chrono::steady_clock::now() - start > kLong) through.insert(key);
           }
         }
       }
@@ -161,8 +207,7 @@ class Run {
 
   const AllocBenchRequest& request_;
   std::unique_ptr<MimallocBlocks> mimalloc_;
-  std::string kind_;  // of the device: "host", "cuda"
-  int number_ = 0;
+  DeviceName name_;
   PeerCatalog catalog_;
   std::map<std::string, std::string> failures_;  // by peer
   StatusLine status_;
@@ -173,7 +218,8 @@ void print_table(const AllocBenchResult::Table& found) {
   std::vector<Table::Column> columns{{info.title}, {"threads", Align::right}};
   for (const std::string& impl : found.impls) columns.push_back({impl, Align::right});
   Table table(std::move(columns));
-  const char* const unit = found.mode == AllocMode::growth ? "ms" : "ns";
+  const std::string_view per = info.unit;
+  const std::string_view unit = per.substr(0, per.find('/'));
   std::set<std::pair<std::string, int>> done;
   for (const BenchRow& row : found.rows) {
     if (!done.insert({row.name, row.threads}).second) continue;
@@ -237,6 +283,10 @@ Command bench_alloc_command(CLI::App& parent) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
+  app->add_option("--case", request->bench.cases,
+                  "Only the cases that have one of these, with commas between, in their names")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app->add_option("--threads", request->threads,
                   "Thread counts, with commas between; in mode handoff, of pairs of threads")
       ->default_str("1,2,4,8; on cuda 16 too");

@@ -12,7 +12,8 @@ namespace millrace::tool {
 
 struct AllocBenchRequest {
   std::vector<AllocMode> modes{AllocMode::pair};
-  std::vector<int> threads;  ///< empty: what the mode and the device suggest
+  std::vector<int> threads;        ///< empty: what the mode and the device suggest
+  std::vector<std::string> cases;  ///< parts of their names; empty: all
   std::string device = "auto";
   std::string peers;  ///< the folder of peers; empty: the usual one
   int repetitions = 5;

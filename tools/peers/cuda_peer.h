@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 
@@ -29,17 +31,48 @@ inline void explain(char* reason, std::size_t size, const char* what, cudaError_
   std::snprintf(reason, size, "%s: %s", what, cudaGetErrorString(error));
 }
 
-/// The functions of a peer that are the same for all of them; Self has a public `int device`.
+/// The most that a pool of the driver's had reserved.
+inline std::uint64_t peak_reserved(cudaMemPool_t pool) {
+  std::uint64_t bytes = 0;
+  static_cast<void>(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemHigh, &bytes));
+  return bytes;
+}
+
+/// The functions of a peer that are the same for all of them; Self has a public `int device`. None of them
+/// throws.
 template <typename Self>
 struct CudaPeer {
-  /// Makes a Self, which says by throwing why it can't be.
-  static void* create(int device, char* reason, std::size_t size) {
+  /// With room for the first fault.
+  struct Held final : Self {
+    using Self::Self;
+    std::atomic<int> faults{0};
+    char fault[512] = "";
+  };
+  /// Calls what may throw, and keeps the reason.
+  template <typename Call>
+  static void guard(void* self, Call&& call) {
+    try {
+      call();
+    } catch (const std::exception& error) {
+      auto* const held = static_cast<Held*>(self);
+      // relaxed: looked at when nobody is in a call.
+      if (held->faults.fetch_add(1, std::memory_order_relaxed) != 0) return;
+      std::snprintf(held->fault, sizeof held->fault, "%s", error.what());
+    }
+  }
+  static const char* fault(void* self) {
+    const auto* const held = static_cast<const Held*>(self);
+    return held->faults.load(std::memory_order_relaxed) != 0 ? held->fault : nullptr;
+  }
+
+  /// Makes a Self of the device and initial_bytes; it says by throwing why it can't be.
+  static void* create(int device, std::uint64_t initial_bytes, char* reason, std::size_t size) {
     if (const cudaError_t error = cudaSetDevice(device); error != cudaSuccess) {
       explain(reason, size, "cudaSetDevice", error);
       return nullptr;
     }
     try {
-      return new Self(device);
+      return new Held(device, initial_bytes);
     } catch (const std::exception& error) {
       std::snprintf(reason, size, "%s", error.what());
       return nullptr;
@@ -48,7 +81,7 @@ struct CudaPeer {
   static void destroy(void* self) {
     // Frees that are still queued come first: the memory goes back to the device.
     static_cast<void>(cudaDeviceSynchronize());
-    delete static_cast<Self*>(self);
+    delete static_cast<Held*>(self);
   }
   static void enter(void* self) { static_cast<void>(cudaSetDevice(static_cast<Self*>(self)->device)); }
 
@@ -68,7 +101,8 @@ struct CudaPeer {
     }
   }
   static void release(void* self, void* stream, void* address, std::size_t bytes) {
-    static_cast<Self*>(self)->release(static_cast<cudaStream_t>(stream), address, bytes);
+    guard(self,
+          [&] { static_cast<Self*>(self)->release(static_cast<cudaStream_t>(stream), address, bytes); });
   }
 
   static void fill(void*, void* stream, void* address, int value, std::size_t bytes) {
@@ -86,9 +120,16 @@ struct CudaPeer {
     static_cast<void>(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), mine.event, 0));
   }
 
-  static constexpr millrace_peer table(const char* name, const char* version) {
-    return {name,        version,      "cuda",   0,       create, destroy,   enter,
-            open_stream, close_stream, allocate, release, fill,   record_use};
+  static std::uint64_t peak_committed(void* self) {
+    std::uint64_t bytes = 0;
+    guard(self, [&] { bytes = static_cast<Self*>(self)->peak_committed(); });
+    return bytes;
+  }
+
+  static constexpr millrace_peer table(const char* name, const char* version,
+                                       millrace_peer_role role = MILLRACE_PEER_ALLOCATOR) {
+    return {name,         version,  "cuda",  role, create,     destroy,        enter, open_stream,
+            close_stream, allocate, release, fill, record_use, peak_committed, fault};
   }
 };
 

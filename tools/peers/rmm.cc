@@ -4,6 +4,7 @@
 #include <rmm/mr/cuda_async_memory_resource.hpp>
 #include <rmm/mr/cuda_memory_resource.hpp>
 #include <rmm/mr/pool_memory_resource.hpp>
+#include <rmm/mr/statistics_resource_adaptor.hpp>
 #include <rmm/version_config.hpp>
 
 #include <cuda/stream_ref>
@@ -19,11 +20,9 @@
 namespace millrace::peers {
 namespace {
 
-// What a resource gets at the start, in full: its users are told to give it most of the device. Half of what
-// is free at most, so that the others in the same run have room.
-std::size_t initial_bytes() {
-  constexpr std::size_t kWanted = std::size_t{12} << 30;
-  return std::min(kWanted, rmm::available_device_memory().first / 2) >> 21 << 21;
+// Half of what is free at most, so that the others in the same run have room.
+std::size_t at_the_start(std::uint64_t initial_bytes) {
+  return std::min<std::size_t>(initial_bytes, rmm::available_device_memory().first / 2) >> 21 << 21;
 }
 
 constexpr std::size_t kAlignment = 256;  // what RMM gives where none is asked for
@@ -45,14 +44,26 @@ struct Rmm {
   Resource resource;
 };
 
-struct Pool : Rmm<rmm::mr::pool_memory_resource> {
-  explicit Pool(int number) : Rmm(number, rmm::mr::cuda_memory_resource(), initial_bytes()) {}
+// cudaMalloc, counted.
+struct Upstream {
+  std::uint64_t peak_committed() const {
+    return static_cast<std::uint64_t>(upstream.get_bytes_counter().peak);
+  }
+  rmm::mr::statistics_resource_adaptor upstream{rmm::mr::cuda_memory_resource()};
 };
-struct Arena : Rmm<rmm::mr::arena_memory_resource> {
-  explicit Arena(int number) : Rmm(number, rmm::mr::cuda_memory_resource(), initial_bytes()) {}
+
+struct Pool : Upstream, Rmm<rmm::mr::pool_memory_resource> {
+  Pool(int number, std::uint64_t initial_bytes) : Rmm(number, upstream, at_the_start(initial_bytes)) {}
+};
+// It takes all that it ever has at the start; by itself, half of what is free.
+struct Arena : Upstream, Rmm<rmm::mr::arena_memory_resource> {
+  Arena(int number, std::uint64_t initial_bytes)
+      : Rmm(number, upstream,
+            initial_bytes == 0 ? std::nullopt : std::optional(at_the_start(initial_bytes))) {}
 };
 struct Async : Rmm<rmm::mr::cuda_async_memory_resource> {
-  explicit Async(int number) : Rmm(number, std::nullopt, SIZE_MAX) {}
+  Async(int number, std::uint64_t) : Rmm(number, std::nullopt, SIZE_MAX) {}
+  std::uint64_t peak_committed() const { return peak_reserved(resource.pool_handle()); }
 };
 
 }  // namespace

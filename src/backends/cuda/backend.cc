@@ -1,6 +1,8 @@
 #include "backends/cuda/backend.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "backends/cuda/driver.h"
 #include "backends/cuda/memory.h"
 #include "backends/cuda/queue.h"
+#include "backends/cuda/reduce/reduce.h"
 #include "device/fork.h"
 #include "sync/thread.h"
 
@@ -24,6 +27,7 @@ DeviceInfo info_of(const Properties& properties, const DeviceOptions& options) {
   info.workers = options.workers != 0 ? options.workers
                                       : static_cast<int>(std::min(sync::hardware_threads(), kUsualWorkers));
   info.host_tasks = true;
+  info.driver_streams = true;
   return info;
 }
 
@@ -35,23 +39,28 @@ void refuse_host_options(const DeviceOptions& options, const std::string& device
               {.call = "Device::open", .device = device, .stream = -1, .rule = {}});
 }
 
+/// MILLRACE_CUDA_VIRTUAL_MEMORY=off: as on a device that maps no memory, for tests.
+bool is_virtual_memory_off() {
+  const char* const given = std::getenv("MILLRACE_CUDA_VIRTUAL_MEMORY");
+  return given != nullptr && std::string_view(given) == "off";
+}
+
 /// Thread safety: as Backend says.
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const Properties& properties, const DeviceOptions& options)
       : properties_(properties),
         info_(info_of(properties, options)),
-        memory_(std::make_unique<Memory>(
-            properties, options.memory_limit != 0 ? options.memory_limit : properties.memory_bytes,
-            info_.name)) {
+        nvtx_(options.nvtx),
+        memory_(make_memory(properties,
+                            memory_limit_of(options, info_, Memory::kLargestGranule, properties.memory_bytes),
+                            info_.name)) {
     refuse_host_options(options, info_.name);
-    if (!properties.virtual_memory) {
-      throw Error(ErrorCode::Unsupported,
-                  properties.name + " can't map memory into reserved addresses, which Millrace needs",
-                  {.call = "Device::open", .device = info_.name, .stream = -1, .rule = {}});
-    }
-    context_.retain(properties, info_.name).throw_if_failed();
-    memory_->open(context_.get()).throw_if_failed();
+    const RelaxedCapture relaxed;
+    status_of(hold_primary_context(properties.device, &context_),
+              "asked for the context of " + properties.name, info_.name)
+        .throw_if_failed();
+    memory_->open(context_).throw_if_failed();
   }
 
   ~CudaBackend() override {
@@ -59,7 +68,6 @@ class CudaBackend final : public Backend {
       // The driver does not survive a fork, and threads that were in the middle of something are not here.
       if (queues_) Queues::keep_forever(std::move(queues_));
       (void)memory_.release();
-      context_.leak();
       return;
     }
     if (queues_ && !stopped_) {
@@ -67,21 +75,19 @@ class CudaBackend final : public Backend {
       stop();
     }
     queues_ = sync::Ref<Queues>();
-    if (leaked_) {
-      (void)memory_.release();
-      context_.leak();
-    }
-    memory_.reset();  // before the context
+    if (leaked_) (void)memory_.release();
   }
 
   const DeviceInfo& info() const noexcept override { return info_; }
-  std::size_t granule() const noexcept override { return Memory::kGranule; }
+  std::size_t granule() const noexcept override { return memory_->granule(); }
+  bool commits_whole() const noexcept override { return memory_->commits_whole(); }
   std::size_t default_memory_limit() const noexcept override {
-    return info_.memory_bytes / Memory::kGranule * Memory::kGranule;
+    return info_.memory_bytes / Memory::kLargestGranule * Memory::kLargestGranule;
   }
 
   Status start(int queues, CompletionSink& sink) override {
-    queues_ = sync::make_ref<Queues>(queues, info_.workers, sink, info_.name, context_.get(), *memory_);
+    queues_ = sync::make_ref<Queues>(Queues::Options{queues, info_.workers, nvtx_}, sink, info_.name,
+                                     context_, *memory_);
     Status status = queues_->start();
     if (!status.ok()) stopped_ = true;
     return status;
@@ -114,11 +120,18 @@ class CudaBackend final : public Backend {
     if (!forked()) memory_->decommit(address, bytes);
   }
 
+  std::optional<MemoryRoom> room() const noexcept override { return memory_->room(); }
+  MemorySource& pinned() noexcept override { return memory_->pinned(); }
+
   Status grant_access(const std::string& other_device) override {
     const std::vector<Properties> devices = list_devices();
     const int index = find_device(other_device, devices);
     if (index < 0) return Backend::grant_access(other_device);
     return memory_->grant_access(devices[static_cast<std::size_t>(index)].device);
+  }
+
+  std::size_t scratch_bytes(const ReduceWork& work) const noexcept override {
+    return reduce_scratch_bytes(work);
   }
 
   Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
@@ -128,6 +141,36 @@ class CudaBackend final : public Backend {
     *stream = native;
     return status;
   }
+  Status identify(void* stream, std::uint64_t* id) noexcept override {
+    return queues_->identify(handle(stream), id);
+  }
+  bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept override {
+    return queues_->wrap(queue, handle(stream), id);
+  }
+  bool number_of(void* stream, std::uint64_t* id) noexcept override {
+    return queues_->number_of(handle(stream), id);
+  }
+  bool is_captured(void* stream) noexcept override { return queues_->is_captured(handle(stream)); }
+  void finish(void* stream) noexcept override { queues_->finish(handle(stream)); }
+  Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
+  void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
+  Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }
+  Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept override {
+    return queues_->end_capture(queue, graph);
+  }
+  Status check_capturable(const Operation& operation) const noexcept override {
+    return queues_->check_capturable(operation);
+  }
+  bool is_idle(QueueId queue) noexcept override { return queues_->is_idle(queue); }
+  Status lend_native_event(TimelinePoint point, void** event) noexcept override {
+    CUevent native = nullptr;
+    Status status = queues_->lend_event(point, &native);
+    *event = native;
+    return status;
+  }
+  void return_native_event(QueueId queue, void* event) noexcept override {
+    queues_->return_event(queue, static_cast<CUevent>(event));
+  }
   bool assist(QueueId queue) noexcept override { return queues_->assist(queue); }
   void host_knows(TimelinePoint /*point*/) noexcept override {}
   void set_accessible(void* /*address*/, std::size_t /*bytes*/, bool /*accessible*/) noexcept override {}
@@ -135,9 +178,15 @@ class CudaBackend final : public Backend {
   bool on_own_thread() const noexcept override { return queues_ && queues_->on_own_thread(); }
 
  private:
+  /// null is the legacy default stream, whatever the caller was compiled to take it for.
+  static CUstream handle(void* stream) noexcept {
+    return stream == nullptr ? CU_STREAM_LEGACY : static_cast<CUstream>(stream);
+  }
+
   const Properties properties_;
   const DeviceInfo info_;
-  PrimaryContext context_;
+  const bool nvtx_;
+  CUcontext context_ = nullptr;
   std::unique_ptr<Memory> memory_;
   sync::Ref<Queues> queues_;  // from start on
   bool stopped_ = false;
@@ -173,7 +222,9 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const DeviceOptio
                     "\": " + (why.empty() ? std::to_string(devices.size()) + " are present" : why),
                 {.call = "Device::open", .device = {}, .stream = -1, .rule = {}});
   }
-  return std::make_unique<CudaBackend>(devices[static_cast<std::size_t>(index)], options);
+  Properties chosen = devices[static_cast<std::size_t>(index)];
+  chosen.virtual_memory &= !is_virtual_memory_off();
+  return std::make_unique<CudaBackend>(chosen, options);
 }
 
 }  // namespace millrace::cuda

@@ -42,6 +42,8 @@ Properties describe_device(int index) {
   properties.virtual_memory = get(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) != 0;
   properties.shareable = get(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED) != 0;
   properties.rdma_capable = get(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED) != 0;
+  properties.host_addresses = get(CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED) != 0 &&
+                              get(CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM) != 0;
   return properties;
 }
 
@@ -86,16 +88,9 @@ int find_device(std::string_view name, const std::vector<Properties>& devices) {
   return is_number && index >= 0 && index < static_cast<int>(devices.size()) ? index : -1;
 }
 
-Status PrimaryContext::retain(const Properties& properties, const std::string& name) {
-  const CUresult result = driver().primary_context_retain(&context_, properties.device);
-  if (result != CUDA_SUCCESS) context_ = nullptr;
-  device_ = properties.device;
-  return status_of(result, "asked for the context of " + properties.name, name);
-}
-
-void PrimaryContext::release() noexcept {
-  if (context_ != nullptr) (void)driver().primary_context_release(device_);
-  context_ = nullptr;
+CUresult hold_primary_context(CUdevice device, CUcontext* context) noexcept {
+  // Each time anew, and never given back: somebody may have reset the device since.
+  return driver().primary_context_retain(context, device);
 }
 
 }  // namespace millrace::cuda

@@ -26,6 +26,7 @@ struct Properties {
   bool virtual_memory = false;  ///< memory can be mapped into reserved addresses
   bool shareable = false;       ///< as a file descriptor
   bool rdma_capable = false;    ///< with memory that is mapped so
+  bool host_addresses = false;  ///< registered memory of the host's has one address for host and device
 };
 
 /// Empty where there is no driver.
@@ -38,25 +39,9 @@ std::string description_of(const Properties& properties);
 /// there is no such device.
 int find_device(std::string_view name, const std::vector<Properties>& devices);
 
-/// The device's primary context, held while this lives; what CUDA's runtime uses too.
-///
-/// Thread safety: any thread.
-class PrimaryContext {
- public:
-  PrimaryContext() = default;
-  PrimaryContext(const PrimaryContext&) = delete;
-  PrimaryContext& operator=(const PrimaryContext&) = delete;
-  ~PrimaryContext() { release(); }
-
-  Status retain(const Properties& properties, const std::string& name);
-  CUcontext get() const noexcept { return context_; }
-  void release() noexcept;
-  /// It stays as it is: the process is ending, or is a forked child.
-  void leak() noexcept { context_ = nullptr; }
-
- private:
-  CUdevice device_ = 0;
-  CUcontext context_ = nullptr;
-};
+/// The device's primary context, which CUDA's runtime uses too. From here on it lasts as long as the process:
+/// libraries that found it current use it without holding it, and would lose all they have when the last
+/// holder let go.
+CUresult hold_primary_context(CUdevice device, CUcontext* context) noexcept;
 
 }  // namespace millrace::cuda

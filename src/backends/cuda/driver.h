@@ -24,7 +24,6 @@ namespace millrace::cuda {
   F(device_attribute, cuDeviceGetAttribute, 2000)                 \
   F(can_access_peer, cuDeviceCanAccessPeer, 4000)                 \
   F(primary_context_retain, cuDevicePrimaryCtxRetain, 7000)       \
-  F(primary_context_release, cuDevicePrimaryCtxRelease, 11000)    \
   F(context_current, cuCtxGetCurrent, 4000)                       \
   F(context_push, cuCtxPushCurrent, 4000)                         \
   F(context_pop, cuCtxPopCurrent, 4000)                           \
@@ -32,6 +31,19 @@ namespace millrace::cuda {
   F(stream_destroy, cuStreamDestroy, 4000)                        \
   F(stream_synchronize, cuStreamSynchronize, 2000)                \
   F(stream_wait_event, cuStreamWaitEvent, 3020)                   \
+  F(stream_query, cuStreamQuery, 2000)                            \
+  F(stream_id, cuStreamGetId, 12000)                              \
+  F(stream_context, cuStreamGetCtx, 9020)                         \
+  F(stream_capturing, cuStreamIsCapturing, 10000)                 \
+  F(stream_begin_capture, cuStreamBeginCapture, 10010)            \
+  F(stream_end_capture, cuStreamEndCapture, 10000)                \
+  F(capture_mode, cuThreadExchangeStreamCaptureMode, 10010)       \
+  F(graph_instantiate, cuGraphInstantiateWithFlags, 11040)        \
+  F(graph_launch, cuGraphLaunch, 10000)                           \
+  F(graph_exec_destroy, cuGraphExecDestroy, 10000)                \
+  F(graph_destroy, cuGraphDestroy, 10000)                         \
+  F(priority_range, cuCtxGetStreamPriorityRange, 5050)            \
+  F(context_synchronize, cuCtxSynchronize, 2000)                  \
   F(event_create, cuEventCreate, 2000)                            \
   F(event_destroy, cuEventDestroy, 4000)                          \
   F(event_record, cuEventRecord, 2000)                            \
@@ -52,7 +64,10 @@ namespace millrace::cuda {
   F(memory_set_access, cuMemSetAccess, 10020)                     \
   F(memory_info, cuMemGetInfo, 3020)                              \
   F(memory_allocate, cuMemAlloc, 3020)                            \
-  F(memory_free, cuMemFree, 3020)
+  F(memory_free, cuMemFree, 3020)                                 \
+  F(peer_access, cuCtxEnablePeerAccess, 4000)                     \
+  F(host_register, cuMemHostRegister, 6050)                       \
+  F(host_unregister, cuMemHostUnregister, 4000)
 
 /// The functions this backend calls. All are there, or the driver counts as absent.
 struct Driver {
@@ -81,7 +96,25 @@ bool is_fatal(CUresult result) noexcept;
 /// to be done.
 Status status_of(CUresult result, const std::string& asked, const std::string& device, int stream = -1);
 
-/// Makes a device's context current on the calling thread until the end of the scope.
+/// Until the end of the scope no call of this thread spoils somebody's capture, in whatever mode they
+/// capture. In the usual mode the driver refuses what might be unsafe in a capture, as asking for an event,
+/// to all threads while anybody captures, and spoils the capture too.
+///
+/// Thread safety: one thread.
+class RelaxedCapture {
+ public:
+  RelaxedCapture() noexcept { exchange(); }
+  ~RelaxedCapture() { exchange(); }
+  RelaxedCapture(const RelaxedCapture&) = delete;
+  RelaxedCapture& operator=(const RelaxedCapture&) = delete;
+
+ private:
+  void exchange() noexcept { (void)driver().capture_mode(&other_mode_); }
+  CUstreamCaptureMode other_mode_ = CU_STREAM_CAPTURE_MODE_RELAXED;
+};
+
+/// Makes a device's context current on the calling thread until the end of the scope. Every call of the
+/// driver but those that list devices is made inside one.
 ///
 /// Thread safety: one thread.
 class ContextScope {
@@ -94,6 +127,7 @@ class ContextScope {
   CUresult result() const noexcept { return result_; }
 
  private:
+  const RelaxedCapture relaxed_;
   bool pushed_ = false;
   CUresult result_ = CUDA_SUCCESS;
 };

@@ -1,60 +1,34 @@
 #include "backends/cuda/memory.h"
 
-#include <algorithm>
-#include <iterator>
-#include <limits>
-#include <new>
 #include <string>
 #include <utility>
 
 #include "backends/cuda/driver.h"
+#include "backends/cuda/mapped_memory.h"
+#include "backends/cuda/segment_memory.h"
 #include "device/memory_range.h"
 
 namespace millrace::cuda {
-namespace {
 
-/// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte.
-constexpr std::size_t kChunksOfLimit = 64;
-constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
-
-CUmemAllocationProp physical_memory_of(const Properties& properties) {
-  CUmemAllocationProp physical{};
-  physical.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-  physical.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-  physical.location.id = properties.device;
-  if (properties.shareable) physical.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-  if (properties.rdma_capable) physical.allocFlags.gpuDirectRDMACapable = 1;
-  return physical;
-}
-
-}  // namespace
-
-Memory::Memory(const Properties& properties, std::size_t limit, std::string device)
-    : device_(std::move(device)),
-      largest_chunk_(std::clamp(limit / kChunksOfLimit / kGranule * kGranule, kGranule, kLargestChunk)),
-      physical_(physical_memory_of(properties)),
-      peers_(properties.device, device_) {}
-
-Memory::~Memory() {
-  if (leaked_ || context_ == nullptr) return;
-  const ContextScope scope(context_);
-  for (const auto& [address, chunk] : chunks_) give_back(address, chunk);
-  for (const auto& [base, bytes] : reservations_) (void)driver().address_free(base, bytes);
-}
+Memory::Memory(const Properties& properties, std::string device)
+    : device_(std::move(device)), peers_(properties.device, device_), pinned_(properties, device_) {}
 
 Status Memory::open(CUcontext context) {
   context_ = context;
-  std::size_t unit = 0;
-  const CUresult result =
-      driver().allocation_granularity(&unit, &physical_, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
-  if (result != CUDA_SUCCESS) return status_of(result, "asked for the unit of mapped memory", device_);
-  if (unit == 0 || kGranule % unit != 0) {
-    return Status(ErrorCode::Unsupported,
-                  "the device maps memory in units of " + std::to_string(unit) + " bytes; " +
-                      std::to_string(kGranule) + " must be a multiple of that",
-                  {.call = {}, .device = device_, .stream = -1, .rule = {}});
-  }
+  pinned_.open(context);
   return {};
+}
+
+void Memory::leak() noexcept {
+  pinned_.leak();
+}
+
+std::optional<MemoryRoom> Memory::room() const noexcept {
+  const ContextScope scope(context_);
+  MemoryRoom room;
+  if (scope.result() != CUDA_SUCCESS || driver().memory_info(&room.free, &room.total) != CUDA_SUCCESS)
+    return std::nullopt;
+  return room;
 }
 
 Status Memory::refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
@@ -68,201 +42,10 @@ Status Memory::failed(CUresult result, const std::string& call, const void* addr
   return status_of(result, "asked to " + call + " " + range_text(address, bytes), device_);
 }
 
-Status Memory::reserve(std::size_t bytes, void** base) noexcept {
-  *base = nullptr;
-  if (!is_whole_granules(0, bytes, kGranule)) {
-    return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
-                  "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
-  }
-  const ContextScope scope(context_);
-  CUdeviceptr address = 0;
-  const CUresult result = driver().address_reserve(&address, bytes, kGranule, 0, 0);
-  if (result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_OUT_OF_MEMORY) {
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes,
-                  "the driver has no range of addresses for it: " + describe(result));
-  }
-  if (result != CUDA_SUCCESS) return failed(result, "reserve", nullptr, bytes);
-  try {
-    sync::LockGuard lock(mutex_);
-    reservations_.emplace(address, bytes);
-  } catch (const std::bad_alloc&) {
-    (void)driver().address_free(address, bytes);
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
-  }
-  *base = reinterpret_cast<void*>(address);
-  return {};
-}
-
-void Memory::release(void* base, std::size_t bytes) noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(base);
-  decommit(base, bytes);
-  {
-    sync::LockGuard lock(mutex_);
-    const auto found = reservations_.find(start);
-    if (leaked_ || found == reservations_.end() || found->second != bytes) return;
-    reservations_.erase(found);
-  }
-  const ContextScope scope(context_);
-  (void)driver().address_free(start, bytes);
-}
-
-bool Memory::is_reserved(std::uintptr_t address, std::size_t bytes) const {
-  auto found = reservations_.upper_bound(address);
-  if (found == reservations_.begin()) return false;
-  --found;
-  const std::size_t offset = address - found->first;
-  return offset < found->second && bytes <= found->second - offset;
-}
-
-Status Memory::commit(void* address, std::size_t bytes) noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  if (!is_whole_granules(start, bytes, kGranule)) {
-    return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
-                  "address and size must be multiples of " + std::to_string(kGranule));
-  }
-  {
-    sync::LockGuard lock(mutex_);
-    if (!is_reserved(start, bytes))
-      return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
-    const auto next = chunks_.lower_bound(start);
-    const bool overlaps_next = next != chunks_.end() && next->first < start + bytes;
-    const bool overlaps_last =
-        next != chunks_.begin() && std::prev(next)->first + std::prev(next)->second.bytes > start;
-    if (overlaps_next || overlaps_last)
-      return refuse(ErrorCode::InvalidState, "commit", address, bytes, "part of it is committed already");
-  }
-  const ContextScope scope(context_);
-  Chunks made;
-  try {
-    CUresult result = map(start, bytes, made);
-    for (std::size_t granted = 0; result == CUDA_SUCCESS;) {
-      std::vector<CUmemAccessDesc> wanted;
-      {
-        sync::LockGuard lock(mutex_);
-        wanted = accesses();
-        if (granted == wanted.size()) {  // nobody was granted access meanwhile
-          chunks_.merge(made);
-          committed_ += bytes;
-          return {};
-        }
-      }
-      granted = wanted.size();
-      result = driver().memory_set_access(start, bytes, wanted.data(), wanted.size());
-    }
-    for (const auto& [at, chunk] : made) give_back(at, chunk);
-    return failed(result, "commit", address, bytes);
-  } catch (const std::bad_alloc&) {
-    for (const auto& [at, chunk] : made) give_back(at, chunk);
-    return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
-  }
-}
-
-std::vector<CUmemAccessDesc> Memory::accesses() const {
-  std::vector<CUmemAccessDesc> accesses{{physical_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE}};
-  for (const CUdevice peer : granted_) {
-    accesses.push_back(
-        {{.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = peer}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE});
-  }
-  return accesses;
-}
-
-Status Memory::grant_access(CUdevice peer) noexcept {
-  try {
-    if (peer == peers_.own()) return {};
-    if (Status reachable = peers_.check_reachable_from(peer); !reachable.ok()) return reachable;
-    const ContextScope scope(context_);
-    // With the mutex held over the calls, so that no chunk goes meanwhile. It is done once a peer.
-    sync::LockGuard lock(mutex_);
-    if (std::ranges::find(granted_, peer) != granted_.end()) return {};
-    granted_.push_back(peer);
-    const std::vector<CUmemAccessDesc> wanted = accesses();
-    for (const auto& [address, chunk] : chunks_) {
-      const CUresult result = driver().memory_set_access(address, chunk.bytes, wanted.data(), wanted.size());
-      if (result == CUDA_SUCCESS) continue;
-      granted_.pop_back();  // some chunks are shared all the same, which harms nobody
-      return failed(result, "let cuda:" + std::to_string(peer) + " reach", reinterpret_cast<void*>(address),
-                    chunk.bytes);
-    }
-    return {};
-  } catch (const std::bad_alloc&) {
-    return refuse(ErrorCode::OutOfMemory, "share", nullptr, 0, "no host memory for its bookkeeping");
-  }
-}
-
-CUresult Memory::map(std::uintptr_t address, std::size_t bytes, Chunks& chunks) const {
-  for (std::size_t done = 0; done < bytes;) {
-    const std::size_t size = std::min(bytes - done, largest_chunk_);
-    Chunk& chunk = chunks[address + done];
-    CUresult result = driver().memory_create(&chunk.handle, size, &physical_, 0);
-    if (result == CUDA_SUCCESS) {
-      result = driver().memory_map(address + done, size, 0, chunk.handle, 0);
-      if (result != CUDA_SUCCESS) (void)driver().memory_release(chunk.handle);
-    }
-    if (result != CUDA_SUCCESS) {
-      chunks.erase(address + done);
-      return result;
-    }
-    chunk.bytes = size;
-    done += size;
-  }
-  return CUDA_SUCCESS;
-}
-
-std::span<std::byte> Memory::decommittable(void* address, std::size_t bytes) const noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  const std::uintptr_t end = start + bytes;
-  sync::LockGuard lock(mutex_);
-  const auto first = chunks_.lower_bound(start);
-  std::uintptr_t last_end = 0;
-  // A committed range is tiled by chunks: those within it follow each other.
-  for (auto chunk = first; chunk != chunks_.end() && chunk->first + chunk->second.bytes <= end; ++chunk)
-    last_end = chunk->first + chunk->second.bytes;
-  if (last_end == 0) return {};
-  return {reinterpret_cast<std::byte*>(first->first), last_end - first->first};
-}
-
-void Memory::give_back(std::uintptr_t address, const Chunk& chunk) const noexcept {
-  (void)driver().memory_unmap(address, chunk.bytes);
-  (void)driver().memory_release(chunk.handle);
-}
-
-void Memory::decommit(void* address, std::size_t bytes) noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  const ContextScope scope(context_);
-  for (;;) {
-    Chunks::node_type taken;
-    {
-      sync::LockGuard lock(mutex_);
-      const auto chunk = chunks_.lower_bound(start);
-      if (leaked_ || chunk == chunks_.end() || chunk->first + chunk->second.bytes > start + bytes) return;
-      committed_ -= chunk->second.bytes;
-      taken = chunks_.extract(chunk);
-    }
-    give_back(taken.key(), taken.mapped());
-  }
-}
-
-bool Memory::contains(const void* address, std::size_t bytes) const noexcept {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  sync::LockGuard lock(mutex_);
-  auto chunk = chunks_.upper_bound(start);
-  if (chunk == chunks_.begin()) return false;
-  --chunk;
-  std::uintptr_t covered = chunk->first + chunk->second.bytes;
-  for (++chunk; covered < start + bytes && chunk != chunks_.end() && chunk->first == covered; ++chunk)
-    covered += chunk->second.bytes;
-  return start < covered && covered - start >= bytes;
-}
-
-std::size_t Memory::committed_bytes() const noexcept {
-  sync::LockGuard lock(mutex_);
-  return committed_;
-}
-
-void Memory::leak() noexcept {
-  peers_.leak();
-  sync::LockGuard lock(mutex_);
-  leaked_ = true;
+std::unique_ptr<Memory> make_memory(const Properties& properties, std::size_t limit,
+                                    const std::string& device) {
+  if (properties.virtual_memory) return std::make_unique<MappedMemory>(properties, limit, device);
+  return std::make_unique<SegmentMemory>(properties, device);
 }
 
 }  // namespace millrace::cuda

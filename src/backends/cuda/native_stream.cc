@@ -1,9 +1,7 @@
 #include "backends/cuda/native_stream.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <variant>
 
 #include "backends/cuda/driver.h"
@@ -14,7 +12,6 @@ namespace {
 
 /// The driver takes so much of a copy to the device along with the command.
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
-constexpr std::size_t kLeastScratch = std::size_t{256} << 10;
 
 CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
@@ -48,6 +45,7 @@ Known ask_driver(const void* pointer, CUdevice device) noexcept {
 Where find_owner(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
   const CUdevice own = memory.peers().own();
   if (memory.contains(pointer, bytes)) return {Owner::device, own};
+  if (memory.pinned().contains(pointer, bytes)) return {Owner::registered, own};
   const Known first = ask_driver(pointer, own);
   const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
   if (first.type == CU_MEMORYTYPE_DEVICE) return {Owner::device, first.device};
@@ -76,17 +74,79 @@ Place place_of(const Operation& operation, const Memory& memory) {
   return std::holds_alternative<TaskWork>(operation.work) ? Place::host : Place::device;
 }
 
+const char* why_not_capturable(const Operation& operation, const Memory& memory) noexcept {
+  if (std::holds_alternative<TaskWork>(operation.work))
+    return "a graph runs on the device alone, and a host task does not; run it before or after the launch";
+  if (std::holds_alternative<GraphWork>(operation.work))
+    return "a graph holds no launch of another; launch one after the other";
+  // What the driver takes along with a command it would take along once, and not at each launch.
+  if (const auto* copy = std::get_if<CopyWork>(&operation.work); copy != nullptr && copy->bytes != 0) {
+    for (const void* end : {static_cast<const void*>(copy->to), copy->from}) {
+      if (find_owner(end, copy->bytes, memory).owner == Owner::pageable)
+        return "the driver does not know the host memory; use memory that is registered, or copy before the "
+               "launch";
+    }
+  }
+  if (const auto* fill = std::get_if<FillWork>(&operation.work);
+      fill != nullptr && is_pageable(*fill, memory))
+    return "the memory is the host's; fill it before or after the launch";
+  return nullptr;
+}
+
 CUresult NativeStream::open() noexcept {
   if (stream_ != nullptr) return CUDA_SUCCESS;
+  int least = 0, greatest = 0;  // the greatest is the lowest number, and both are 0 where there are none
+  if (high_priority_) (void)driver().priority_range(&least, &greatest);
   // Not ordered with the legacy default stream: nothing of ours waits for what others put there.
-  return driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, 0);
+  return driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, greatest);
+}
+
+CUresult NativeStream::begin_capture() noexcept {
+  const CUresult result = driver().stream_begin_capture(stream_, CU_STREAM_CAPTURE_MODE_RELAXED);
+  capturing_ = result == CUDA_SUCCESS;
+  return result;
+}
+
+CUresult NativeStream::end_capture(CUgraph* graph) noexcept {
+  capturing_ = false;
+  return driver().stream_end_capture(stream_, graph);
 }
 
 void NativeStream::close() noexcept {
-  for (const Scratch& scratch : scratch_) (void)driver().memory_free(scratch.address);
-  scratch_.clear();
-  if (stream_ != nullptr) (void)driver().stream_destroy(stream_);
+  if (CUgraph graph = nullptr; capturing_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
+    (void)driver().graph_destroy(graph);
+  if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
+}
+
+Status NativeStream::check() const {
+  if (!is_wrapped()) return {};
+  // By its number: the handle may be another stream's by now.
+  unsigned long long id = 0;
+  if (driver().stream_id(stream_, &id) != CUDA_SUCCESS || id != id_) {
+    return Status(
+        ErrorCode::InvalidState,
+        "the wrapped stream was destroyed by its owner; end its lease first, which takes care of what "
+        "is on it",
+        {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
+  }
+  return refuse_captured(stream_, device_, number_);
+}
+
+Status captured_failure(const std::string& device, int number) {
+  return Status(
+      ErrorCode::InvalidState,
+      "the wrapped stream is being captured by its owner (the legacy default stream: a stream that it is "
+      "ordered with), so what is put on it would not run; end the capture first",
+      {.call = {}, .device = device, .stream = number, .rule = "captured-stream"});
+}
+
+Status refuse_captured(CUstream stream, const std::string& device, int number) {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = driver().stream_capturing(stream, &capture);
+  // The legacy default stream is told so while a stream that it is ordered with is being captured.
+  if (result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT && capture == CU_STREAM_CAPTURE_STATUS_NONE) return {};
+  return captured_failure(device, number);
 }
 
 Status NativeStream::failed(CUresult result, const Operation& operation) const {
@@ -97,6 +157,9 @@ Status NativeStream::failed(CUresult result, const Operation& operation) const {
 Status NativeStream::enqueue(const Operation& operation) {
   if (const auto* copy_work = std::get_if<CopyWork>(&operation.work)) return copy(operation, *copy_work);
   if (const auto* fill_work = std::get_if<FillWork>(&operation.work)) return fill(operation, *fill_work);
+  if (const auto* graph = std::get_if<GraphWork>(&operation.work))
+    return failed(driver().graph_launch(static_cast<CUgraphExec>(graph->graph->native()), stream_),
+                  operation);
   return reduce(operation, std::get<ReduceWork>(operation.work));
 }
 
@@ -149,24 +212,6 @@ Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
 }
 
-void* NativeStream::scratch(std::size_t bytes, CUresult& result) noexcept {
-  if (!scratch_.empty() && scratch_.back().bytes >= bytes)
-    return reinterpret_cast<void*>(scratch_.back().address);
-  Scratch made;
-  made.bytes = std::max(kLeastScratch, scratch_.empty() ? 0 : 2 * scratch_.back().bytes);
-  made.bytes = std::max(made.bytes, bytes);
-  try {
-    scratch_.reserve(scratch_.size() + 1);
-  } catch (const std::bad_alloc&) {
-    result = CUDA_ERROR_OUT_OF_MEMORY;
-    return nullptr;
-  }
-  result = driver().memory_allocate(&made.address, made.bytes);
-  if (result != CUDA_SUCCESS) return nullptr;
-  scratch_.push_back(made);
-  return reinterpret_cast<void*>(made.address);
-}
-
 Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
   if (work.kept_count == 0) return {};
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
@@ -179,13 +224,7 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
                       "buffer of the device first",
                   {.call = {}, .device = device_, .stream = number_, .rule = {}});
   }
-  void* place = nullptr;
-  if (const std::size_t bytes = reduce_scratch_bytes(work); bytes != 0) {
-    CUresult result = CUDA_SUCCESS;
-    place = scratch(bytes, result);
-    if (place == nullptr) return failed(result, operation);
-  }
-  return launch_reduce(work, place, stream_);
+  return launch_reduce(work, work.scratch, stream_);
 }
 
 Status NativeStream::run(const Operation& operation) {
@@ -217,7 +256,12 @@ Status NativeStream::run(const Operation& operation) {
 }
 
 void NativeStream::finish() noexcept {
-  if (stream_ != nullptr) (void)driver().stream_synchronize(stream_);
+  if (stream_ == nullptr || capturing_) return;
+  if (check().ok()) {
+    (void)driver().stream_synchronize(stream_);
+  } else {
+    (void)driver().context_synchronize();
+  }
 }
 
 Status NativeStream::synchronize() {

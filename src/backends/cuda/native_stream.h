@@ -3,9 +3,8 @@
 
 #include <cuda.h>
 
-#include <cstddef>
+#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "backends/cuda/memory.h"
 #include "device/operation.h"
@@ -19,6 +18,9 @@ namespace millrace::cuda {
 enum class Place : std::uint8_t { device, host };
 
 Place place_of(const Operation& operation, const Memory& memory);
+
+/// Null, if a graph can do it.
+const char* why_not_capturable(const Operation& operation, const Memory& memory) noexcept;
 
 /// Made when it is first needed: a stream costs 17 us, and most of a pool is never used.
 ///
@@ -37,13 +39,33 @@ class NativeStream {
 
   CUstream get() const noexcept { return stream_; }
 
+  /// From here on it is one that somebody else made, owns and puts work on. id: the driver's number.
+  void wrap(CUstream stream, std::uint64_t id) noexcept {
+    stream_ = stream;
+    id_ = id;
+    wrapped_ = true;
+  }
+  bool is_wrapped() const noexcept { return wrapped_; }
+
+  /// Before open: with the highest priority that the device knows.
+  void raise_priority() noexcept { high_priority_ = true; }
+
+  /// What is put on it becomes part of a graph, until end_capture.
+  CUresult begin_capture() noexcept;
+  CUresult end_capture(CUgraph* graph) noexcept;
+  bool is_capturing() const noexcept { return capturing_; }
+
+  /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
+  Status check() const;
+
   /// Puts an operation of place device behind what is there already.
   Status enqueue(const Operation& operation);
   /// Runs any operation to its end. Throws what a task throws.
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
   Status synchronize();
-  /// The same where a failure tells nobody anything; any thread.
+  /// The same where a failure tells nobody anything; any thread. Of a wrapped one that can't be waited for
+  /// any more all of the device is.
   void finish() noexcept;
 
  private:
@@ -55,18 +77,19 @@ class NativeStream {
   Status refuse_unreachable(const Operation& operation, const void* pointer) const;
   Status fill(const Operation& operation, const FillWork& work);
   Status reduce(const Operation& operation, const ReduceWork& work);
-  /// Null, with the driver's answer in result, when there is none.
-  void* scratch(std::size_t bytes, CUresult& result) noexcept;
 
   const int number_;
   const Memory& memory_;
   const std::string device_;
   CUstream stream_ = nullptr;
-  struct Scratch {
-    CUdeviceptr address = 0;
-    std::size_t bytes = 0;
-  };
-  std::vector<Scratch> scratch_;  // the last one is in use; work may still use the others
+  std::uint64_t id_ = 0;  // of a wrapped one
+  bool wrapped_ = false;
+  bool high_priority_ = false;
+  bool capturing_ = false;
 };
+
+Status captured_failure(const std::string& device, int number);
+/// Rule "captured-stream", if it is being captured.
+Status refuse_captured(CUstream stream, const std::string& device, int number);
 
 }  // namespace millrace::cuda

@@ -2,20 +2,17 @@
 
 #include <new>
 
+#include "backends/cuda/devices.h"
 #include "backends/cuda/driver.h"
 
 namespace millrace::cuda {
-
-Peers::~Peers() {
-  for (const auto& [device, context] : contexts_) (void)driver().primary_context_release(device);
-}
 
 CUresult Peers::context_of(CUdevice peer, CUcontext* context) noexcept {
   sync::LockGuard lock(mutex_);
   try {
     const auto [entry, added] = contexts_.try_emplace(peer, nullptr);
     CUresult result = CUDA_SUCCESS;
-    if (added) result = driver().primary_context_retain(&entry->second, peer);
+    if (added) result = hold_primary_context(peer, &entry->second);
     *context = entry->second;
     if (result != CUDA_SUCCESS) contexts_.erase(entry);
     return result;
@@ -34,11 +31,6 @@ Status Peers::check_reachable_from(CUdevice peer) const {
                     " can't reach this device's memory (no NVLink or PCIe path between them); copies between "
                     "the two work without",
                 {.call = {}, .device = device_, .stream = -1, .rule = {}});
-}
-
-void Peers::leak() noexcept {
-  sync::LockGuard lock(mutex_);
-  contexts_.clear();
 }
 
 }  // namespace millrace::cuda

@@ -18,17 +18,14 @@ namespace millrace::cuda {
 class Peers {
  public:
   Peers(CUdevice own, std::string device) : own_(own), device_(std::move(device)) {}
-  ~Peers();
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;
 
   CUdevice own() const noexcept { return own_; }
-  /// A device's primary context, held from here on: where copies go and come from.
+  /// A device's primary context: where copies go and come from.
   CUresult context_of(CUdevice peer, CUcontext* context) noexcept EXCLUDES(mutex_);
   /// Unsupported where the peer's work can't reach this device's memory.
   Status check_reachable_from(CUdevice peer) const;
-  /// The contexts stay as they are: the process is ending, or is a forked child.
-  void leak() noexcept EXCLUDES(mutex_);
 
  private:
   const CUdevice own_;

@@ -9,14 +9,19 @@
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/own_queues.h"
+#include "backends/cuda/ranges.h"
 #include "sync/clock.h"
 #include "sync/signals.h"
 
 namespace millrace::cuda {
 namespace {
 
-// How long a thread that waits for a queue looks for itself before it sleeps.
-constexpr std::chrono::microseconds kAssist{50};
+// How long whoever waits looks at the device without a pause, and how long in all, with pauses of a part of
+// what has passed. A thread that sleeps is late by what the watcher's pause and its own waking take, 50 to
+// 100 us.
+constexpr std::chrono::microseconds kLookSteadily{50};
+constexpr std::chrono::microseconds kAssist{2000};
+constexpr int kPausePart = 32;
 // How long a chain of queues is reported in one go. Threads with small stacks may be the ones that report.
 constexpr int kDeepest = 8;
 
@@ -26,15 +31,16 @@ ErrorContext on_device(const std::string& device, int stream = -1) {
 
 }  // namespace
 
-Queues::Queues(int queues, int workers, CompletionSink& sink, std::string device, CUcontext context,
+Queues::Queues(const Options& options, CompletionSink& sink, std::string device, CUcontext context,
                const Memory& memory)
     : device_(std::move(device)),
+      nvtx_(options.nvtx),
       sink_(sink),
       context_(context),
       memory_(memory),
       failures_(device_),
-      tasks_(workers) {
-  for (int i = 0; i < queues; ++i) queues_.push_back(std::make_unique<Queue>(i, memory_, device_));
+      tasks_(options.workers) {
+  for (int i = 0; i < options.queues; ++i) queues_.push_back(std::make_unique<Queue>(i, memory_, device_));
 }
 
 Queues::~Queues() {
@@ -43,6 +49,7 @@ Queues::~Queues() {
     for (const auto* events : {&queue->events, &queue->timed_events}) {
       for (CUevent event : *events) (void)driver().event_destroy(event);
     }
+    for (const Loan& loan : queue->loans) (void)driver().event_destroy(loan.event);
     queue->stream.close();
   }
   clock_.close();
@@ -97,7 +104,11 @@ Status Queues::submit(Submission&& submission) noexcept {
   const bool native = submission.native;
   const QueueId queue = submission.queue;
   Status refused = try_submit(std::move(submission));
-  if (native && !refused.ok() && queue >= 0 && queue < size()) at(queue).stream.finish();
+  if (refused.ok() || queue < 0 || queue >= size()) return refused;
+  if (native || at(queue).stream.is_wrapped()) {  // upholds C7
+    const ContextScope scope(context_);
+    at(queue).stream.finish();
+  }
   return refused;
 }
 
@@ -206,23 +217,33 @@ CUresult Queues::take_event(Queue& queue, bool timed, CUevent* event) noexcept {
 
 void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
   if (flight.event == nullptr) return;
+  for (Loan& loan : queue.loans) {
+    if (loan.event != flight.event) continue;
+    loan.in_flight = false;  // upholds C8
+    return;
+  }
+  put_event(queue, flight.event, flight.timed);
+}
+
+void Queues::put_event(Queue& queue, CUevent event, bool timed) noexcept {
   try {
-    (flight.timed ? queue.timed_events : queue.events).push_back(flight.event);
+    (timed ? queue.timed_events : queue.events).push_back(event);
   } catch (const std::bad_alloc&) {
-    (void)driver().event_destroy(flight.event);
+    (void)driver().event_destroy(event);
   }
 }
 
-void Queues::fill(Queue& queue, std::unique_ptr<Item> item) noexcept {
+void Queues::fill(Queue& queue, std::unique_ptr<Item> item, Status refused) noexcept {
   CUevent event = nullptr;
   Status failure;
   try {
+    const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
     failure = fill_stream(queue, item->submission, &event);
   } catch (const std::bad_alloc&) {  // while the failure was being described
     failure = failures_.no_memory;
   }
   item.reset();
-  end(queue, event, std::move(failure));
+  end(queue, event, refused.ok() ? std::move(failure) : std::move(refused));
 }
 
 Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* event) {
@@ -230,9 +251,15 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   CUevent taken = nullptr;
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
+  if (result == CUDA_SUCCESS && queue.stream.is_capturing()) return capture(queue, submission);
+  if (Status usable = queue.stream.check(); !usable.ok()) {
+    queue.stream.finish();  // upholds C7
+    return usable;
+  }
   if (result == CUDA_SUCCESS) result = take_event(queue, submission.timed, &taken);
   if (result != CUDA_SUCCESS) {
-    if (submission.native) queue.stream.finish();  // without an event it would be reported at once
+    // Without an event it would be reported at once (C7).
+    if (submission.native || queue.stream.is_wrapped()) queue.stream.finish();
     return status_of(result, "asked for a stream and an event", device_, queue.id);
   }
   Status failure;
@@ -240,12 +267,18 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
     if (failure.ok()) failure = wait_on_device(queue, wait);
   }
   for (const Operation& operation : submission.operations) {
+    const Range range(nvtx_, operation.name);
     if (failure.ok()) failure = queue.stream.enqueue(operation);
   }
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
   *event = taken;
-  if (result != CUDA_SUCCESS) {
+  if (Status usable = result == CUDA_SUCCESS ? Status() : queue.stream.check(); !usable.ok()) {
+    *event = nullptr;
+    (void)driver().event_destroy(taken);
+    queue.stream.finish();
+    failure = std::move(usable);
+  } else if (result != CUDA_SUCCESS) {
     // Nobody could tell any more how far the device has come.
     *event = nullptr;
     lose(lost_with(result, "recorded an event"));
@@ -295,6 +328,12 @@ bool Queues::is_done(const Flight& flight, Status& status, sync::Clock::time_poi
   if (result == CUDA_ERROR_NOT_READY) return false;
   if (result == CUDA_SUCCESS) {
     if (flight.timed) when = clock_.when(flight.event, when);
+    return true;
+  }
+  if (result == CUDA_ERROR_CAPTURED_EVENT) {
+    // The owner of the wrapped stream began to capture it just then, so none of it has run.
+    (void)driver().context_synchronize();
+    status = captured_failure(device_, -1);
     return true;
   }
   lose(lost_with(result, "asked how far the device has come"));
@@ -422,7 +461,17 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   }
   {
     const OwnScope own(this);
-    item.reset();  // before anybody hears of it: what tasks captured is free by then
+    // Before anybody hears of it: what tasks captured is free by then.
+    if (queue.stream.is_wrapped()) {
+      item->submission.operations.clear();
+      item->submission.waits.clear();
+    } else {
+      item.reset();
+    }
+  }
+  if (item) {
+    fill(queue, std::move(item), std::move(refused));  // upholds C7
+    return true;
   }
   end(queue, nullptr, std::move(refused));
   (void)report(queue, plain_only);
@@ -470,6 +519,14 @@ void Queues::run(Queue& queue) noexcept {
 }
 
 Status Queues::run_operations(Queue& queue) {
+  const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
+  if (queue.stream.is_wrapped()) {
+    // What its owner has put on it comes first (C7).
+    const ContextScope scope(context_);
+    Status usable = queue.stream.check();
+    queue.stream.finish();
+    if (!usable.ok()) return usable;
+  }
   for (const Operation& operation : queue.running->submission.operations) {
     if (Status over = verdict(); !over.ok()) return over;
     // Each with the context anew: a task may leave another one behind.
@@ -482,6 +539,7 @@ Status Queues::run_operations(Queue& queue) {
                     on_device(device_, queue.id));
     };
     try {
+      const Range own_range(nvtx_, operation.name);
       if (Status status = queue.stream.run(operation); !status.ok()) return status;
     } catch (const std::exception& error) {
       return failed(error.what());
@@ -513,17 +571,23 @@ Status Queues::native_stream(QueueId id, CUstream* stream) noexcept {
 
 bool Queues::assist(QueueId id) noexcept {
   Queue& queue = at(id);
-  const sync::Clock::time_point end = sync::now() + kAssist;
-  do {
+  const sync::Clock::time_point begin = sync::now();
+  for (;;) {
     if (report(queue, true)) {
       wake(Urgency::high);  // what is held may wait for it
       return true;
     }
     if (advance(queue, true) || run_copies(queue)) return true;
-    sync::LockGuard lock(queue.mutex);
-    if (queue.flights.empty() || !queue.flights.front().plain) return false;
-  } while (sync::now() < end);
-  return false;
+    {
+      sync::LockGuard lock(queue.mutex);
+      if (queue.flights.empty() || !queue.flights.front().plain) return false;
+    }
+    const sync::Clock::time_point now = sync::now();
+    if (now - begin >= kAssist) return false;
+    if (now - begin < kLookSteadily) continue;
+    const sync::Clock::time_point next_look = now + (now - begin) / kPausePart;
+    while (sync::now() < next_look) sync::yield();
+  }
 }
 
 }  // namespace millrace::cuda

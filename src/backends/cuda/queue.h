@@ -46,6 +46,10 @@ namespace millrace::cuda {
 ///       no other of ours is taken.
 ///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
+///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: where the
+///   stream
+///       can't be asked any more, all of the device is waited for.
+///   C8  An event that was lent is recorded no more before everybody has returned it.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
 /// last. Threads hold a reference, so those that stop gave up on find everything they touch alive.
@@ -53,7 +57,12 @@ class Queues final : public sync::RefCounted {
  public:
   Queues* next = nullptr;  ///< among those kept forever
 
-  Queues(int queues, int workers, CompletionSink& sink, std::string device, CUcontext context,
+  struct Options {
+    int queues = 0;
+    int workers = 0;
+    bool nvtx = false;
+  };
+  Queues(const Options& options, CompletionSink& sink, std::string device, CUcontext context,
          const Memory& memory);
   ~Queues() override;
 
@@ -61,6 +70,22 @@ class Queues final : public sync::RefCounted {
   Status submit(Submission&& submission) noexcept;
   /// As Backend::native_stream.
   Status native_stream(QueueId id, CUstream* stream) noexcept;
+  // As those of Backend (wrapped.cc).
+  Status identify(CUstream asked, std::uint64_t* id) const noexcept;
+  bool number_of(CUstream stream, std::uint64_t* id) const noexcept;
+  bool is_captured(CUstream stream) const noexcept;
+  void finish(CUstream stream) const noexcept;
+  bool wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept;
+  Status check_wrapped(QueueId id) noexcept;
+  bool is_idle(QueueId id) noexcept;
+  void raise_priority(QueueId id) noexcept { at(id).stream.raise_priority(); }
+  // As those of Backend (capture.cc).
+  Status begin_capture(QueueId id) noexcept;
+  Status end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept;
+  Status check_capturable(const Operation& operation) const noexcept;
+  /// As Backend::lend_native_event.
+  Status lend_event(TimelinePoint point, CUevent* event) noexcept;
+  void return_event(QueueId id, CUevent event) noexcept;
   bool assist(QueueId id) noexcept;
   void cancel() noexcept;
   /// False if work may still be running: after cancel it gets a while to end, then it is left to itself and
@@ -91,6 +116,15 @@ class Queues final : public sync::RefCounted {
     Status failure;
   };
 
+  /// An event that stands for a point as long as somebody outside wants it.
+  struct Loan {
+    CUevent event = nullptr;
+    std::uint64_t value = 0;
+    std::uint32_t holders = 0;
+    bool in_flight = false;  // a flight has it too
+    bool timed = false;
+  };
+
   struct alignas(sync::kInterference) Queue {
     Queue(int number, const Memory& memory, const std::string& device)
         : id(number), stream(number, memory, device) {}
@@ -107,6 +141,7 @@ class Queues final : public sync::RefCounted {
     std::deque<Flight> flights GUARDED_BY(mutex);
     std::vector<CUevent> events GUARDED_BY(mutex);        // to be used again
     std::vector<CUevent> timed_events GUARDED_BY(mutex);  // the same, of those that keep times
+    std::vector<Loan> loans GUARDED_BY(mutex);
     bool filling GUARDED_BY(mutex) = false;
     bool reporting GUARDED_BY(mutex) = false;
     bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
@@ -127,12 +162,18 @@ class Queues final : public sync::RefCounted {
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
   /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
   void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
-  /// Puts the item on the stream.
-  void fill(Queue& queue, std::unique_ptr<Item> item) noexcept EXCLUDES(queue.mutex);
+  /// Puts the item on the stream; it completes with refused, if that is a failure.
+  void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
+  /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
+  static Status capture(Queue& queue, const Submission& submission);
   Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
   CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
+  /// Makes the flight's event free, unless it is lent.
   static void put_event(Queue& queue, const Flight& flight) noexcept REQUIRES(queue.mutex);
+  static void put_event(Queue& queue, CUevent event, bool timed) noexcept REQUIRES(queue.mutex);
+  /// One that is done. Throws std::bad_alloc before anything has changed.
+  Status lend_done_event(Queue& queue, std::uint64_t value, CUevent* event) REQUIRES(queue.mutex);
   /// The last flight's filling is over.
   void end(Queue& queue, CUevent event, Status failure) noexcept EXCLUDES(queue.mutex);
   /// Takes what was offered to the threads for tasks, if that is still to be had.
@@ -167,6 +208,7 @@ class Queues final : public sync::RefCounted {
   void report_rest(sync::Clock::time_point deadline) noexcept;
 
   const std::string device_;
+  const bool nvtx_;
   CompletionSink& sink_;
   CUcontext context_;  // never changes
   const Memory& memory_;

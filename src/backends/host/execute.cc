@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 
 #include "backends/host/reduce/engine.h"
 
@@ -19,6 +20,9 @@ struct Run {
   }
   void operator()(const TaskWork& work) const { work.task(); }
   void operator()(const ReduceWork& work) const { run_reduce(work, workers); }
+  void operator()(const GraphWork& /*work*/) const {
+    throw std::logic_error("a graph was launched on a device that makes none");
+  }
 };
 
 Status failed(const Operation& operation, const char* why, const std::string& device, int stream) {

@@ -4,15 +4,14 @@
 
 #include <cerrno>
 #include <iterator>
-#include <limits>
+#include <new>
 #include <system_error>
 
 #include "device/memory_range.h"
+#include "device/reserved_pages.h"
 
 namespace millrace::host {
 namespace {
-
-constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 std::string errno_text(int error) {
   return std::generic_category().message(error);
@@ -23,7 +22,7 @@ std::string errno_text(int error) {
 Memory::~Memory() {
   if (leaked_) return;
   for (const auto& [base, reservation] : reservations_)
-    munmap(reinterpret_cast<void*>(base), reservation.bytes);
+    release_pages(reinterpret_cast<void*>(base), reservation.bytes);
 }
 
 Status Memory::refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
@@ -47,29 +46,20 @@ Status Memory::reserve(std::size_t bytes, void** base) noexcept {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
                   "the size must be a multiple of " + std::to_string(kGranule) + " and not zero");
   }
-  if (bytes > std::numeric_limits<std::size_t>::max() - kGranule) {
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "more than there are addresses");
-  }
-  // A granule more, so that an aligned range lies within; what sticks out on both sides goes back.
-  const std::size_t mapped = bytes + kGranule;
-  void* const map = mmap(nullptr, mapped, PROT_NONE, kMapFlags, -1, 0);
-  if (map == MAP_FAILED) {
+  void* const pages = reserve_pages(bytes, kGranule);
+  if (pages == nullptr) {
     return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes,
                   errno_text(errno) + "; the process has too little address space left (ulimit -v)");
   }
-  const auto start = reinterpret_cast<std::uintptr_t>(map);
-  const std::uintptr_t aligned = (start + kGranule - 1) / kGranule * kGranule;
-  if (aligned > start) munmap(map, aligned - start);
-  const std::size_t behind = start + mapped - (aligned + bytes);
-  if (behind > 0) munmap(reinterpret_cast<void*>(aligned + bytes), behind);
   try {
     sync::LockGuard lock(mutex_);
-    reservations_.emplace(aligned, Reservation{bytes, std::vector<bool>(bytes / kGranule)});
+    reservations_.emplace(reinterpret_cast<std::uintptr_t>(pages),
+                          Reservation{bytes, std::vector<bool>(bytes / kGranule)});
   } catch (const std::bad_alloc&) {
-    munmap(reinterpret_cast<void*>(aligned), bytes);
+    release_pages(pages, bytes);
     return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
   }
-  *base = reinterpret_cast<void*>(aligned);
+  *base = pages;
   return {};
 }
 
@@ -79,7 +69,7 @@ void Memory::release(void* base, std::size_t bytes) noexcept {
   if (leaked_ || reservation == reservations_.end() || reservation->second.bytes != bytes) return;
   for (const bool granule : reservation->second.committed) committed_ -= granule ? kGranule : 0;
   reservations_.erase(reservation);
-  munmap(base, bytes);
+  release_pages(base, bytes);
 }
 
 Status Memory::commit(void* address, std::size_t bytes) noexcept {
@@ -120,12 +110,7 @@ void Memory::decommit(void* address, std::size_t bytes) noexcept {
   sync::LockGuard lock(mutex_);
   const auto reservation = find(start, bytes);
   if (leaked_ || reservation == reservations_.end()) return;
-  // A fresh mapping also takes the bytes off what the system has promised, which mprotect would not.
-  // Where there is no mapping left for that, the pages at least go back.
-  if (mmap(address, bytes, PROT_NONE, kMapFlags | MAP_FIXED, -1, 0) == MAP_FAILED) {
-    (void)madvise(address, bytes, MADV_DONTNEED);
-    (void)mprotect(address, bytes, PROT_NONE);
-  }
+  empty_pages(address, bytes);
   const std::size_t first = (start - reservation->first) / kGranule;
   for (std::size_t i = first; i < first + bytes / kGranule; ++i) {
     committed_ -= reservation->second.committed[i] ? kGranule : 0;

@@ -54,6 +54,21 @@ TEST_F(CudaDevice, AFreeAndAnAllocationAskTheDriverNothing) {
   for (void* block : live) device.deallocate(block);
 }
 
+// Three calls a commit; one for each two blocks would be 24,576.
+TEST_F(CudaDevice, GrowthInSmallBlocksTakesFewCallsOfTheDriver) {
+  install_fake_cuda(1, std::size_t{64} << 30);
+  {
+    Device device = Device::create("cuda:0");
+    std::vector<void*> blocks;
+    const std::size_t before = fake_cuda_calls();
+    for (int i = 0; i < 16 * 1024; ++i) blocks.push_back(device.allocate(kMiB));
+    EXPECT_LE(fake_cuda_calls() - before, 2'400U);
+    EXPECT_LE(device.memory().committed, (std::size_t{16} << 30) / 128 * 129 + 4 * kMiB);
+    for (void* block : blocks) device.deallocate(block);
+  }
+  install_fake_cuda();
+}
+
 TEST_F(CudaDevice, TrimGivesBackWholeChunks) {
   Device device = Device::create("cuda:0");
   std::vector<void*> blocks;

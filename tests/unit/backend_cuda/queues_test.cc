@@ -389,6 +389,21 @@ TEST_F(CudaQueues, MemoryGoesBackInTheChunksItCameIn) {
   EXPECT_EQ(fake_cuda_memory(), kGranule);
 }
 
+// So that what is free in the middle of much can be given back.
+TEST_F(CudaQueues, TheFirstChunksAreSmall) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20, kGiB = std::size_t{1} << 30;
+  void* base = nullptr;
+  const std::size_t before = fake_cuda_memory();
+  ASSERT_TRUE(backend_->reserve(kGiB, &base).ok());
+  auto* const start = static_cast<std::byte*>(base);
+  ASSERT_TRUE(backend_->commit(start, 64 * kMiB).ok());
+  EXPECT_EQ(backend_->decommittable(start, 16 * kMiB - kGranule).size(), 0U);
+  EXPECT_EQ(backend_->decommittable(start, 16 * kMiB).size(), 16 * kMiB);
+  backend_->decommit(start + 16 * kMiB, 16 * kMiB);
+  EXPECT_EQ(fake_cuda_memory(), 48 * kMiB + before);
+  backend_->release(base, kGiB);
+}
+
 TEST(CudaBackend, RefusesWhatOnlyTheHostCanDo) {
   install_fake_cuda();
   for (const DeviceOptions& options : {DeviceOptions{.chaos = 1}, DeviceOptions{.protect = true}}) {

@@ -76,7 +76,7 @@ class SpaceTest : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
-  Arena arena_{0, geometry_, source_, map_, host_};  // for the descriptors only
+  Arena arena_{0, false, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
   Space space_{false, geometry_, source_, map_, pool_};
 };
@@ -144,9 +144,10 @@ TEST_F(SpaceTest, LargerThanAHeapGetsOneOfItsOwn) {
 TEST_F(SpaceTest, StopsAtTheLimit) {
   Block* most = take(60 * kGranule);
   ASSERT_NE(most, nullptr);
-  const Status refused = space_.grow(5 * kGranule, 512);
+  const Growth refused = space_.grow(5 * kGranule, 512);
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code(), ErrorCode::OutOfMemory);
+  EXPECT_TRUE(refused.at_limit);
+  EXPECT_EQ(refused.status.error().code(), ErrorCode::OutOfMemory);
   EXPECT_TRUE(space_.grow(4 * kGranule, 512).ok());
   EXPECT_FALSE(space_.grow(std::size_t{1} << 45, 512).ok());
   check_tiling();
@@ -157,7 +158,9 @@ TEST_F(SpaceTest, FailuresOfTheDeviceChangeNothing) {
   EXPECT_FALSE(space_.grow(kGranule, 512).ok());
   backend_.refuse_reserve = false;
   backend_.refuse_commit = true;
-  EXPECT_FALSE(space_.grow(kGranule, 512).ok());
+  const Growth refused = space_.grow(kGranule, 512);
+  EXPECT_FALSE(refused.ok());
+  EXPECT_FALSE(refused.at_limit);
   EXPECT_EQ(limit_.committed(), 0u);
   backend_.refuse_commit = false;
   EXPECT_NE(take(kGranule), nullptr);
@@ -196,7 +199,104 @@ TEST_F(SpaceTest, KeepsWhatWorkMayStillUse) {
   EXPECT_EQ(space_.release_empty(7), 2 * kGranule);
 }
 
-TEST_F(SpaceTest, RandomOperationsKeepTheTiling) {
+// Whoever only allocates gets a little more at once; who also frees, and what the limit ends, just what is
+// needed.
+TEST_F(SpaceTest, GrowsAheadOnlyWhereNothingComesBack) {
+  Limit wide(std::size_t{1} << 40);
+  HeapSource source{backend_, wide};
+  Geometry geometry = small_geometry();
+  geometry.heap_bytes = 4096 * kGranule;
+  Space growing{false, geometry, source, map_, pool_}, busy{false, geometry, source, map_, pool_};
+  const auto commits_of = [&](Space& space, bool frees) {
+    const std::size_t before = backend_.ledger.commits();
+    const std::size_t had = wide.committed();
+    for (std::size_t live = 0; live < 2048 * kGranule;) {
+      EXPECT_TRUE(space.grow(kGranule, 512).ok());
+      while (Block* block = space.take(kGranule, 512)) {
+        live += kGranule;
+        if (!frees) continue;
+        space.give(*block);
+        EXPECT_NE(space.take(kGranule, 512), nullptr);
+      }
+    }
+    EXPECT_LE(wide.committed() - had, (2048 + 2048 / 128 + 2) * kGranule);
+    return backend_.ledger.commits() - before;
+  };
+  EXPECT_LE(commits_of(growing, false), 600U);
+  EXPECT_GE(commits_of(busy, true), 1000U);
+}
+
+/// A device that commits reservations as wholes.
+class WholeHeapsTest : public SpaceTest {
+ protected:
+  WholeHeapsTest() { backend_.whole = true; }
+};
+
+TEST_F(WholeHeapsTest, AHeapIsWhatWasNeededAndAtLeastAPartOfWhatThereIs) {
+  Block* first = take(512);
+  EXPECT_EQ(limit_.committed(), 2 * kMiB);
+  EXPECT_EQ(first->heap->bytes, 2 * kMiB);
+  check_tiling();
+  Block* second = take(2 * kMiB);  // does not fit beside it, and no heap grows
+  EXPECT_NE(second->heap, first->heap);
+  EXPECT_EQ(limit_.committed(), 4 * kMiB);
+  check_tiling();
+  EXPECT_TRUE(space_.grow(kMiB, 512).ok());  // what is free in the first serves it
+  EXPECT_EQ(limit_.committed(), 4 * kMiB);
+}
+
+TEST_F(WholeHeapsTest, TakesOnlyWhatIsNeededWhereTheLimitLeavesNoMore) {
+  Block* most = take(4 * kMiB - 3 * kGranule);
+  Block* rest = take(3 * kGranule);
+  ASSERT_NE(rest, nullptr);
+  EXPECT_EQ(limit_.committed(), 4 * kMiB);
+  EXPECT_EQ(take(512), nullptr);
+  check_tiling();
+  space_.give(*most);
+  space_.give(*rest);
+}
+
+TEST_F(WholeHeapsTest, GivesBackWholeHeapsOnly) {
+  Block* a = take(kMiB);
+  Block* b = take(kMiB);
+  Block* c = take(kGranule);
+  ASSERT_EQ(a->heap, b->heap);
+  ASSERT_NE(a->heap, c->heap);
+  space_.give(*a);
+  EXPECT_EQ(space_.release_empty(0), 0U);
+  space_.give(*c);
+  EXPECT_EQ(space_.release_empty(0), 2 * kMiB);
+  space_.give(*b);
+  EXPECT_EQ(space_.release_empty(0), 2 * kMiB);
+  EXPECT_EQ(backend_.ledger.heaps(), 0U);
+}
+
+TEST_F(WholeHeapsTest, AlignsBeyondTheGranule) {
+  Block* block = take(512, 8 * kGranule);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block->data()) % (8 * kGranule), 0U);
+  check_tiling();
+}
+
+TEST_F(WholeHeapsTest, FailuresOfTheDeviceLeaveNoHeapBehind) {
+  backend_.refuse_reserve = true;
+  EXPECT_FALSE(space_.grow(kGranule, 512).ok());
+  backend_.refuse_reserve = false;
+  backend_.refuse_commit = true;
+  EXPECT_FALSE(space_.grow(kGranule, 512).ok());
+  EXPECT_EQ(limit_.committed(), 0U);
+  EXPECT_EQ(backend_.ledger.heaps(), 0U);
+  backend_.refuse_commit = false;
+  EXPECT_NE(take(kGranule), nullptr);
+  check_tiling();
+}
+
+class SpaceRandomTest : public SpaceTest, public testing::WithParamInterface<bool> {
+ protected:
+  SpaceRandomTest() { backend_.whole = GetParam(); }
+};
+
+TEST_P(SpaceRandomTest, OperationsKeepTheTiling) {
   test::Random random(test::seed_of_run());
   std::vector<Block*> held;
   const std::size_t operations = test::scaled(20'000, 10);
@@ -225,6 +325,9 @@ TEST_F(SpaceTest, RandomOperationsKeepTheTiling) {
   EXPECT_EQ(limit_.committed(), 0u);
   EXPECT_EQ(backend_.ledger.heaps(), 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Heaps, SpaceRandomTest, testing::Bool(),
+                         [](const auto& given) { return given.param ? "Whole" : "InPlace"; });
 
 }  // namespace
 }  // namespace millrace

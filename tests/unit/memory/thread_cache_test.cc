@@ -116,7 +116,7 @@ TEST_F(ThreadCacheTest, SendsBlocksOfOtherArenasInBatches) {
 TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
   std::vector<std::unique_ptr<Arena>> arenas;
   for (int i = 0; i < 8; ++i)
-    arenas.push_back(std::make_unique<Arena>(i % 4, geometry_, source_, map_, streams_));
+    arenas.push_back(std::make_unique<Arena>(i % 4, false, geometry_, source_, map_, streams_));
   std::size_t cached = 0;
   for (int round = 0; round < 3; ++round) {
     for (const auto& arena : arenas) free(allocate(*arena, 4 * kKiB));
@@ -125,6 +125,39 @@ TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
   EXPECT_EQ(cached, cache_.cached_bytes());
   cache_.flush();
   for (const auto& arena : arenas) EXPECT_EQ(bytes_in(*arena, BlockState::cached), 0u);
+}
+
+TEST_F(ThreadCacheTest, FlushesBeforeGrowthAFewTimesInARowAndEverMoreRarely) {
+  const auto flushes_in_a_row = [&] {
+    int flushes = 0;
+    for (;; ++flushes) {
+      free(allocate(arena_, 4 * kKiB));
+      if (!cache_.flush_before_growth(arena_)) return flushes;
+      EXPECT_EQ(cache_.cached_bytes(), 0u);
+    }
+  };
+  EXPECT_EQ(flushes_in_a_row(), 1) << "a new cache";
+  const auto allocate_more = [&](int count) {
+    for (int i = 0; i < count; ++i) free(allocate(arena_, 4 * kKiB));
+  };
+  allocate_more(512);
+  EXPECT_EQ(flushes_in_a_row(), 1);
+  allocate_more(512 * 40);
+  EXPECT_EQ(flushes_in_a_row(), 8) << "what was not used adds up, and not for ever";
+  while (flushes_in_a_row() == 0) continue;
+  const std::uint64_t last = cache_.counters().allocations();
+  while (flushes_in_a_row() == 0) continue;
+  EXPECT_GE(cache_.counters().allocations() - last, last / 9) << "about an eighth of all has to pass";
+  EXPECT_LE(cache_.counters().allocations() - last, last / 7);
+}
+
+TEST_F(ThreadCacheTest, FlushesNothingBeforeGrowthWhereNothingIsCached) {
+  EXPECT_FALSE(cache_.flush_before_growth(arena_)) << "of an arena that it never allocated from";
+  free(allocate(arena_, 4 * kKiB));
+  cache_.flush();
+  EXPECT_FALSE(cache_.flush_before_growth(arena_));
+  free(allocate(arena_, 4 * kKiB));
+  EXPECT_TRUE(cache_.flush_before_growth(arena_)) << "what gave nothing was not counted";
 }
 
 TEST_F(ThreadCacheTest, FoldsItsTotals) {

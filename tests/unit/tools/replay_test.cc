@@ -1,6 +1,7 @@
 // Replays: what a plan keeps of a log, and in which order its steps run.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <string>
@@ -209,6 +210,29 @@ TEST(Replay, EndsWithAnyOtherFailure) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::DeviceLost);
   }
+}
+
+TEST(Replay, EndsWhenItsTimeIsOver) {
+  class Slow final : public ReplayAllocator {
+   public:
+    void* allocate(std::size_t, std::size_t) override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return this;
+    }
+    void release(std::size_t, void*, std::size_t) override {}
+    std::uint64_t peak_committed() const override { return 0; }
+  };
+  WorkloadOptions options;
+  options.seed = 6;
+  const ReplayPlan plan = plan_replay(recorded("random", options), false);
+  Slow allocator;
+  const ReplayRun run = run_replay(plan, allocator, std::chrono::milliseconds(1));
+  EXPECT_TRUE(run.late);
+  EXPECT_TRUE(run.interrupted);
+  EXPECT_LT(run.done, plan.allocations);
+  EXPECT_FALSE(
+      run_replay(plan_replay(log_of("1,t,allocate,0x10,8,0\n"), false), allocator, std::chrono::seconds(60))
+          .late);
 }
 
 TEST(Replay, DrivesADevice) {

@@ -23,12 +23,20 @@ namespace millrace::tool {
 struct AllocCase {
   std::string name;
   std::uint64_t smallest = 0, largest = 0;
+  std::uint64_t count = 0;  ///< of allocations (random), of streams (multistream)
+  bool cold = false;        ///< multistream
 };
 
 /// One column: measures a case once, in the unit of its mode.
 struct AllocContestant {
   std::string impl;
   std::function<double(const AllocCase&, int threads)> measure;
+};
+
+/// What an allocator could not do in one case, and may be able to in others.
+class CaseFailure : public PeerFailure {
+ public:
+  using PeerFailure::PeerFailure;
 };
 
 struct AllocMeasurement {
@@ -44,6 +52,11 @@ struct AllocField {
   const MimallocBlocks* mimalloc = nullptr;  ///< null: not here
   bool host_peers = false;                   ///< glibc and mimalloc take part
   std::vector<std::unique_ptr<PeerAllocator>> peers;
+  /// Modes in which each allocator is made for a case and is gone before the next: those that take part, and
+  /// the device's number.
+  std::vector<const millrace_peer*> fresh_peers;
+  int number = 0;
+  bool on_host = false;
   std::chrono::milliseconds duration{50};
 };
 
@@ -52,6 +65,8 @@ AllocMeasurement pair_measurement(AllocMode mode, AllocField& field);  ///< pair
 AllocMeasurement handoff_measurement(AllocField& field);
 AllocMeasurement crossstream_measurement(AllocField& field);
 AllocMeasurement growth_measurement(AllocField& field);
+AllocMeasurement random_measurement(AllocField& field);
+AllocMeasurement multistream_measurement(AllocField& field);
 AllocMeasurement pool_measurement(AllocMode mode, AllocField& field);  ///< lease, event and query
 
 constexpr std::size_t kDrawnSizes = 4096;      // a thread, before the clock starts

@@ -11,7 +11,7 @@
 namespace millrace::tool {
 namespace {
 
-constexpr std::array<AllocModeInfo, 9> kModes{{
+constexpr std::array<AllocModeInfo, 11> kModes{{
     {AllocMode::pair, "pair", "free + allocate", "ns/pair",
      "ns that one core spends on a pair, 64 live blocks a thread, median"},
     {AllocMode::handoff, "handoff", "handed over, by pairs", "ns/block",
@@ -27,6 +27,14 @@ constexpr std::array<AllocModeInfo, 9> kModes{{
      "the fills there that use the blocks run between and are not in the time"},
     {AllocMode::growth, "growth", "growth", "ms",
      "ms for a fresh device to give all of it, in blocks of 1 MiB to a 16th of it, one thread"},
+    {AllocMode::random, "random", "allocations / largest MiB", "ms",
+     "ms for RMM's random_allocations benchmark, once it has run before: one thread, one stream, twice as "
+     "many steps as allocations, 73 in 100 of them allocations of 1 byte to so many MiB, live at once at "
+     "most 16,000 MiB or 3 quarters of the device; the same steps for all, each alone on the device"},
+    {AllocMode::multistream, "multistream", "streams / kernels", "us",
+     "us for RMM's multi_stream_allocations benchmark: one thread launches 4 kernels of a million clock "
+     "ticks on its streams in turn, allocates 8 bytes before each and frees them behind it, and waits for "
+     "the device; mean of many; cold: with nothing allocated before; floor: the kernels alone"},
     {AllocMode::lease, "lease", "stream lease", "ns/lease", "ns that one core spends on a lease and its end"},
     {AllocMode::event, "event", "event", "ns/event",
      "ns that one core spends on an event from the pool and back"},

@@ -16,6 +16,8 @@ enum class AllocMode : std::uint8_t {
   shared,
   crossstream,
   growth,
+  random,
+  multistream,
   lease,
   event,
   query,

@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "formats/file_format_error.h"
+#include "usage_error.h"
+
 namespace millrace::tool {
 namespace {
 
@@ -62,10 +65,21 @@ std::string open_library(const fs::path& file, const std::string& kind,
 
 }  // namespace
 
-fs::path usual_peer_folder() {
+fs::path peer_folder(const std::string& option) {
   std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path("peers") : program.parent_path() / "peers";
+  if (option.empty()) {
+    const fs::path program = fs::read_symlink("/proc/self/exe", error);
+    return error ? fs::path("peers") : program.parent_path() / "peers";
+  }
+  if (!fs::is_directory(option, error)) {
+    throw UsageError(fmt::format("--peers: expected a folder of peers, found {}", printable(option)));
+  }
+  return option;
+}
+
+DeviceName split_device_name(const std::string& name) {
+  const std::size_t colon = name.find(':');
+  return {name.substr(0, colon), std::stoi(name.substr(colon + 1))};
 }
 
 PeerCatalog open_peers(const fs::path& folder, const std::string& kind) {
@@ -87,9 +101,10 @@ PeerCatalog open_peers(const fs::path& folder, const std::string& kind) {
   return catalog;
 }
 
-PeerAllocator::PeerAllocator(const millrace_peer& peer, int device) : peer_(peer) {
+PeerAllocator::PeerAllocator(const millrace_peer& peer, int device, std::uint64_t initial_bytes)
+    : peer_(peer) {
   std::array<char, 512> reason{};
-  self_ = peer.create(device, reason.data(), reason.size());
+  self_ = peer.create(device, initial_bytes, reason.data(), reason.size());
   if (self_ == nullptr) throw PeerFailure(reason.data());
 }
 

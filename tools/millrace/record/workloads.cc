@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
+#include <utility>
 #include <vector>
+
+#include "random_steps.h"
 
 namespace millrace::tool {
 namespace {
@@ -14,28 +17,16 @@ std::uint64_t sized(const WorkloadOptions& options, std::uint64_t bytes) {
   return std::clamp<std::uint64_t>(bytes, 1, options.max_size);
 }
 
-/// RMM's random_allocations benchmark, step for step: twice as many steps as allocations, each an allocation
-/// of a uniform size with a chance of 73 in 100 where the count and the cap allow it, else the free of any
-/// block.
 void make_random(const WorkloadOptions& options, Random& random, LogMaker& log) {
-  constexpr std::uint64_t kAllocateInHundred = 73;
   std::vector<Block> live;
-  std::uint64_t made = 0;
-  for (std::uint64_t step = 0; step < options.allocations * 2; ++step) {
-    const std::uint64_t bytes = 1 + random.below(options.max_size);
-    const bool allocate =
-        live.empty() || (random.below(100) < kAllocateInHundred && made < options.allocations &&
-                         log.live() + bytes < options.memory_cap);
-    if (allocate) {
-      live.push_back(log.allocate(0, 0, bytes));
-      ++made;
-    } else {
-      std::swap(live[random.below(live.size())], live.back());
-      log.release(0, 0, live.back());
-      live.pop_back();
-    }
-  }
-  for (const Block& block : live) log.release(0, 0, block);
+  random_steps(
+      {options.allocations, options.max_size, options.memory_cap}, random,
+      [&](std::uint64_t bytes) { live.push_back(log.allocate(0, 0, bytes)); },
+      [&](std::size_t victim) {
+        std::swap(live[victim], live.back());
+        log.release(0, 0, live.back());
+        live.pop_back();
+      });
 }
 
 /// Threads that each have streams of their own and pass a third of their blocks on: the next thread frees

@@ -9,6 +9,7 @@ namespace millrace::tool {
 /// An allocator with streams, which are numbered from 0. Blocks that are live at its end go with it.
 ///
 /// Thread safety: any thread calls allocate and release; a block's release comes after its allocation.
+/// peak_committed while no other thread is in a call.
 class ReplayAllocator {
  public:
   ReplayAllocator() = default;
@@ -16,6 +17,8 @@ class ReplayAllocator {
   ReplayAllocator& operator=(const ReplayAllocator&) = delete;
   virtual ~ReplayAllocator() = default;
 
+  /// Once by each thread, before its other calls.
+  virtual void enter() {}
   /// Never null. Throws Error: OutOfMemory is counted and the replay goes on, any other ends it.
   virtual void* allocate(std::size_t stream, std::size_t bytes) = 0;
   /// stream: the one that the log frees on, not always that of the allocation. bytes: as allocated.

@@ -26,24 +26,8 @@ Json json_of(const ReplayFailure& failure, const AllocationLog& log) {
           {"message", failure.message}};
 }
 
-Json json_of(const ReplayResult& result, const ReplaySetting& setting) {
-  const auto& [log, plan, runs] = result;
-  Json json = {{"log", log.name},
-               {"format", log.format},
-               {"events", log.entries},
-               {"allocations", plan.allocations},
-               {"frees", plan.frees},
-               {"unknown_frees", plan.unknown_frees},
-               {"first_unknown_free", plan.unknown_frees > 0 ? Json(plan.first_unknown_free) : Json()},
-               {"logged_failures", log.failures},
-               {"live_at_end", plan.live_at_end},
-               {"threads", log.threads.size()},
-               {"streams", log.streams.size()},
-               {"peak_live_bytes", plan.peak_live},
-               {"device", setting.device},
-               {"serial", setting.serial},
-               {"memory_limit", setting.memory_limit > 0 ? Json(setting.memory_limit) : Json()}};
-  if (runs.empty()) return json;
+/// What the runs of one allocator gave, added to the object.
+void add_runs(Json& json, const std::vector<ReplayRun>& runs, const AllocationLog& log) {
   const ReplayRun all = summary_of(runs);
   json["replayed_peak_live_bytes"] = all.peak_live;
   json["peak_committed_bytes"] = all.peak_committed;
@@ -60,6 +44,39 @@ Json json_of(const ReplayResult& result, const ReplaySetting& setting) {
                     {"done", run.done}});
   }
   json["runs"] = std::move(list);
+}
+
+Json peers_json(const ReplayResult& result) {
+  Json list = Json::array();
+  for (const ReplayContestant& contestant : result.contestants) {
+    if (&contestant == &result.ours()) continue;
+    Json json = {{"impl", contestant.impl}};
+    if (!contestant.failure.empty()) json["failure"] = contestant.failure;
+    if (!contestant.runs.empty()) add_runs(json, contestant.runs, result.log);
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+Json json_of(const ReplayResult& result, const ReplaySetting& setting) {
+  const auto& [log, plan, contestants] = result;
+  Json json = {{"log", log.name},
+               {"format", log.format},
+               {"events", log.entries},
+               {"allocations", plan.allocations},
+               {"frees", plan.frees},
+               {"unknown_frees", plan.unknown_frees},
+               {"first_unknown_free", plan.unknown_frees > 0 ? Json(plan.first_unknown_free) : Json()},
+               {"logged_failures", log.failures},
+               {"live_at_end", plan.live_at_end},
+               {"threads", log.threads.size()},
+               {"streams", log.streams.size()},
+               {"peak_live_bytes", plan.peak_live},
+               {"device", setting.device},
+               {"serial", setting.serial},
+               {"memory_limit", setting.memory_limit > 0 ? Json(setting.memory_limit) : Json()}};
+  if (!result.ours().runs.empty()) add_runs(json, result.ours().runs, log);
+  if (setting.peers) json["peers"] = peers_json(result);
   return json;
 }
 
@@ -73,12 +90,34 @@ void print_notes(const ReplayResult& result) {
     fmt::print("{}: the logged program ran out of memory {} times\n", name,
                format_count(result.log.failures));
   }
-  if (result.runs.empty()) return;
-  if (const auto failure = summary_of(result.runs).first_failure) {
-    fmt::print("{}: event {} (thread {}, stream 0x{:x}) found no memory for {} bytes: {}\n", name,
-               format_count(failure->number), result.log.threads[failure->thread],
-               result.log.streams[failure->stream], format_count(failure->bytes), failure->message);
+  for (const ReplayContestant& contestant : result.contestants) {
+    if (!contestant.failure.empty()) {
+      fmt::print("{}: {} did not replay it: {}\n", name, contestant.impl, contestant.failure);
+    }
+    if (contestant.runs.empty()) continue;
+    if (const auto failure = summary_of(contestant.runs).first_failure) {
+      fmt::print("{}: event {} (thread {}, stream 0x{:x}) found no memory for {} bytes: {}\n", name,
+                 format_count(failure->number), result.log.threads[failure->thread],
+                 result.log.streams[failure->stream], format_count(failure->bytes), failure->message);
+    }
   }
+}
+
+void add_row(Table& table, const ReplayResult& result, const ReplayContestant& contestant, bool peers) {
+  const auto& [log, plan, contestants] = result;
+  const ReplayRun all = summary_of(contestant.runs);
+  std::vector<std::string> cells{printable(log.name)};
+  if (peers) cells.push_back(contestant.impl);
+  for (std::string& cell :
+       std::vector<std::string>{format_count(log.entries), format_count(log.threads.size()),
+                                format_count(log.streams.size()), format_byte_size(plan.peak_live),
+                                format_byte_size(all.peak_live), format_byte_size(all.peak_committed),
+                                all.peak_live > 0 ? fmt::format("{:.3f}", ratio_of(all)) : "-",
+                                fmt::format("{:.4g} ms", all.seconds * 1e3),
+                                all.out_of_memory > 0 ? format_count(all.out_of_memory) : ""}) {
+    cells.push_back(std::move(cell));
+  }
+  table.add(std::move(cells));
 }
 
 }  // namespace
@@ -106,35 +145,35 @@ ReplayRun summary_of(const std::vector<ReplayRun>& runs) {
 Json replay_json(const std::vector<ReplayResult>& results, const ReplaySetting& setting) {
   Json list = Json::array();
   for (const ReplayResult& result : results) list.push_back(json_of(result, setting));
-  return {{"replay", std::move(list)}};
+  Json document = {{"replay", std::move(list)}};
+  if (!setting.peers) return document;
+  document["peers"] = Json::object();
+  for (const PeerNote& peer : setting.notes) document["peers"][peer.name] = peer.text;
+  return document;
 }
 
 void print_replay(const std::vector<ReplayResult>& results, const ReplaySetting& setting) {
-  Table table({{"log"},
-               {"events", Align::right},
-               {"threads", Align::right},
-               {"streams", Align::right},
-               {"peak live", Align::right},
-               {"replayed", Align::right},
-               {"committed", Align::right},
-               {"ratio", Align::right},
-               {"time", Align::right},
-               {"out of memory", Align::right, true}});
-  for (const auto& [log, plan, runs] : results) {
-    if (runs.empty()) continue;
-    const ReplayRun all = summary_of(runs);
-    table.add({printable(log.name), format_count(log.entries), format_count(log.threads.size()),
-               format_count(log.streams.size()), format_byte_size(plan.peak_live),
-               format_byte_size(all.peak_live), format_byte_size(all.peak_committed),
-               all.peak_live > 0 ? fmt::format("{:.3f}", ratio_of(all)) : "-",
-               fmt::format("{:.4g} ms", all.seconds * 1e3),
-               all.out_of_memory > 0 ? format_count(all.out_of_memory) : ""});
+  std::vector<Table::Column> columns{{"log"}};
+  if (setting.peers) columns.push_back({"allocator"});
+  for (const char* const title :
+       {"events", "threads", "streams", "peak live", "replayed", "committed", "ratio", "time"}) {
+    columns.push_back({title, Align::right});
+  }
+  columns.push_back({"out of memory", Align::right, true});
+  Table table(std::move(columns));
+  for (const ReplayResult& result : results) {
+    for (const ReplayContestant& contestant : result.contestants) {
+      if (!contestant.runs.empty()) add_row(table, result, contestant, setting.peers);
+    }
   }
   table.print(stdout);
   fmt::print(
       "on {}, {}\n", setting.device,
       setting.serial ? "in the order of the log on one thread" : "each of the log's threads on its own");
   for (const ReplayResult& result : results) print_notes(result);
+  for (const PeerNote& peer : setting.notes) {
+    if (peer.text.starts_with("absent: ")) fmt::print("{}: {}\n", peer.name, peer.text);
+  }
 }
 
 }  // namespace millrace::tool

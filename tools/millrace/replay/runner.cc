@@ -91,8 +91,12 @@ struct alignas(128) Worker {
 
 class Replayer {
  public:
-  Replayer(const ReplayPlan& plan, ReplayAllocator& allocator)
-      : plan_(plan), allocator_(allocator), blocks_(plan.blocks), workers_(plan.threads.size()) {}
+  Replayer(const ReplayPlan& plan, ReplayAllocator& allocator, std::optional<Clock::duration> limit)
+      : plan_(plan),
+        allocator_(allocator),
+        limit_(limit),
+        blocks_(plan.blocks),
+        workers_(plan.threads.size()) {}
 
   ReplayRun run() {
     ReplayRun result;
@@ -103,6 +107,7 @@ class Replayer {
     try {
       while (running.size() < threads) {
         running.emplace_back([this, i = running.size(), &start] {
+          allocator_.enter();
           start.arrive_and_wait();
           work(i);
         });
@@ -127,6 +132,7 @@ class Replayer {
     std::uint64_t steps = 0;
     for (const auto& list : plan_.threads) steps += list.size();
     result.interrupted = result.done < steps;
+    result.late = result.interrupted && late_.load(std::memory_order_relaxed);  // relaxed: after the joins
     return result;
   }
 
@@ -151,7 +157,7 @@ class Replayer {
     worker.begin = Clock::now();
     try {
       for (; next < steps.size(); ++next) {
-        if (next % kStepsPerLook == 0 && stopped()) break;
+        if (next % kStepsPerLook == 0 && (stopped() || is_late(worker))) break;
         do_step(steps[next], worker);
         if (next % steps_per_sample == 0) sample(worker);
         ++worker.done;
@@ -170,6 +176,11 @@ class Replayer {
     }
   }
 
+  bool is_late(const Worker& worker) noexcept {
+    if (!limit_ || Clock::now() - worker.begin < *limit_) return false;
+    late_.store(true, std::memory_order_relaxed);  // relaxed: read after the joins
+    return true;
+  }
   bool stopped() const noexcept { return interrupted() || failed_.load(std::memory_order_relaxed); }
 
   /// relaxed, as in count: a sum of counters that change meanwhile is near enough.
@@ -229,15 +240,18 @@ class Replayer {
 
   const ReplayPlan& plan_;
   ReplayAllocator& allocator_;
+  const std::optional<Clock::duration> limit_;
   Blocks blocks_;
   std::vector<Worker> workers_;
   std::atomic<bool> failed_{false};
+  std::atomic<bool> late_{false};
 };
 
 }  // namespace
 
-ReplayRun run_replay(const ReplayPlan& plan, ReplayAllocator& allocator) {
-  return Replayer(plan, allocator).run();
+ReplayRun run_replay(const ReplayPlan& plan, ReplayAllocator& allocator,
+                     std::optional<Clock::duration> limit) {
+  return Replayer(plan, allocator, limit).run();
 }
 
 }  // namespace millrace::tool

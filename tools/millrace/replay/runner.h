@@ -1,6 +1,7 @@
 // Replays: a plan driven through an allocator, on as many threads as it has.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,11 +30,14 @@ struct ReplayRun {
   std::optional<ReplayFailure> first_failure;  ///< the one with the lowest number
   std::uint64_t done = 0;                      ///< steps, frees of blocks that found no memory among them
   bool interrupted = false;                    ///< before it had done all of them
+  bool late = false;                           ///< because the time was over
 };
 
 /// A step runs after those before it on its thread, and a free after its block's allocation, on whichever
 /// thread that is. What finds no memory is counted, and its free left out. Ends early when interrupted().
 /// Blocks that are live at the end are released then. Throws what the allocator throws but for OutOfMemory.
-ReplayRun run_replay(const ReplayPlan& plan, ReplayAllocator& allocator);
+/// limit: ends when so much time has passed; none: goes on to the end.
+ReplayRun run_replay(const ReplayPlan& plan, ReplayAllocator& allocator,
+                     std::optional<std::chrono::steady_clock::duration> limit = std::nullopt);
 
 }  // namespace millrace::tool

@@ -1,0 +1,172 @@
+#include <millrace/graph.h>
+
+#include <new>
+#include <utility>
+
+#include "api/access.h"
+#include "device/fork.h"
+#include "memory/allocator.h"
+#include "stream/pool.h"
+
+namespace millrace {
+
+using detail::Access;
+using detail::GraphState;
+
+namespace detail {
+
+/// What the copies of a Graph share.
+///
+/// Thread safety: constant.
+class GraphState final : public sync::RefCounted {
+ public:
+  GraphState(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory)
+      : core_(sync::Ref<Core>::share(&core)), graph_(std::move(graph)), memory_(memory) {}
+  ~GraphState() override {
+    try {
+      const sync::Gate::Pass pass = core_->enter("~Graph");
+      Allocator::of(*core_).drop_graph(memory_, std::move(graph_));
+    } catch (const Error&) {
+      // Closed: the memory is gone.
+    }
+  }
+
+  Core& core() const noexcept { return *core_; }
+  const sync::Ref<DeviceGraph>& graph() const noexcept { return graph_; }
+  GraphMemory& memory() const noexcept { return memory_; }
+
+ private:
+  const sync::Ref<Core> core_;  // what the graph is of
+  sync::Ref<DeviceGraph> graph_;
+  GraphMemory& memory_;  // the device's, while that is open
+};
+
+}  // namespace detail
+
+namespace {
+
+GraphState* share(GraphState* state) noexcept {
+  if (state != nullptr && !forked()) state->add_ref();
+  return state;
+}
+
+GraphState& state_of(GraphState* state, const char* call) {
+  refuse_in_forked_child(call);
+  if (state == nullptr) {
+    throw Error(ErrorCode::Closed, "the handle is empty: take one from Capture::end",
+                {.call = call, .device = {}, .rule = {}});
+  }
+  return *state;
+}
+
+}  // namespace
+
+Graph::Graph(const Graph& other) noexcept : state_(share(other.state_)) {}
+Graph::Graph(Graph&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+Graph& Graph::operator=(Graph other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+Graph::~Graph() {
+  if (state_ != nullptr && !forked()) state_->drop_ref();
+}
+
+void Graph::launch(Stream stream, SourcePlace place) {
+  constexpr const char* kCall = "Graph::launch";
+  const GraphState& state = state_of(state_, kCall);
+  Core& core = state.core();
+  const sync::Gate::Pass pass = core.enter(kCall);
+  if (Access::device_of(stream) != core.id()) {
+    throw Error(ErrorCode::InvalidArgument, "the stream belongs to another device than the graph, or to none",
+                core.error_context(kCall, stream.id()));
+  }
+  StreamPool& streams = StreamPool::of(core);
+  streams.check_handle(Access::id_of(stream), kCall);
+  Allocator& memory = Allocator::of(core);
+  memory.add_launch(state.memory(), stream.id());  // so that the second one, which counts, can't fail
+  streams.record(Access::id_of(stream), {GraphWork{state.graph()}, "graph", {}, place}, kCall);
+  memory.add_launch(state.memory(), stream.id());
+}
+
+void* Graph::native() const {
+  constexpr const char* kCall = "Graph::native";
+  const GraphState& state = state_of(state_, kCall);
+  const sync::Gate::Pass pass = state.core().enter(kCall);
+  return state.graph()->native();
+}
+
+Capture::Capture(Capture&& other) noexcept : stream_(std::exchange(other.stream_, {})) {}
+
+Capture& Capture::operator=(Capture&& other) noexcept {
+  if (this != &other) {
+    abort();
+    stream_ = std::exchange(other.stream_, {});
+  }
+  return *this;
+}
+
+Capture::~Capture() {
+  abort();
+}
+
+Graph Capture::end() {
+  constexpr const char* kCall = "Capture::end";
+  Core& core = Access::context_of(Access::device_of(stream_), kCall).core();
+  StreamPool& streams = StreamPool::of(core);
+  StreamPool::Captured captured = streams.end_capture(Access::id_of(stream_), kCall);
+  const int slot = std::exchange(stream_, {}).id();
+  const sync::Gate::Pass pass = core.enter(kCall);
+  Allocator& allocator = Allocator::of(core);
+  GraphMemory& memory = allocator.end_capture(slot);
+  streams.free_capture(slot);
+  if (!captured.failed.ok()) allocator.drop_graph(memory, {});
+  core.throw_if_failed(captured.failed, kCall, slot);
+  try {
+    return Access::make_graph(core, std::move(captured.graph), memory);
+  } catch (const std::bad_alloc&) {
+    allocator.drop_graph(memory, {});
+    throw;
+  }
+}
+
+void Capture::abort() noexcept {
+  if (!stream_.valid()) return;
+  const Stream stream = std::exchange(stream_, {});
+  Access::with_core(Access::device_of(stream), [&](Core& core, Context* /*mine*/) {
+    try {
+      const sync::Gate::Pass pass = core.enter("Capture::abort");
+      StreamPool::of(core).abort_capture(Access::id_of(stream));
+      Allocator& allocator = Allocator::of(core);
+      allocator.drop_graph(allocator.end_capture(stream.id()), {});
+      StreamPool::of(core).free_capture(stream.id());
+    } catch (const Error&) {
+      // Closed: the capture has ended with the device.
+    }
+  });
+}
+
+Capture Device::capture() {
+  constexpr const char* kCall = "Device::capture";
+  refuse_in_forked_child(kCall);
+  if (core_ == nullptr) {
+    throw Error(ErrorCode::Closed, "the device handle is empty; get one from Device::open",
+                {.call = kCall, .device = {}, .rule = {}});
+  }
+  const sync::Gate::Pass pass = core_->enter(kCall);
+  StreamPool& streams = StreamPool::of(*core_);
+  const StreamId id = streams.begin_capture(kCall);
+  try {
+    Allocator::of(*core_).begin_capture(id.slot);
+  } catch (...) {
+    streams.abort_capture(id);
+    streams.free_capture(id.slot);
+    throw;
+  }
+  return Access::make_capture(Access::make_stream(*core_, id));
+}
+
+Graph Access::make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory) {
+  return Graph(new GraphState(core, std::move(graph), memory));
+}
+
+}  // namespace millrace

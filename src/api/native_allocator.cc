@@ -1,0 +1,236 @@
+#include <millrace/native_allocator.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <exception>
+#include <iterator>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "api/access.h"
+#include "device/fork.h"
+#include "memory/allocator.h"
+#include "stream/pool.h"
+#include "sync/atomic.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+#include "sync/thread.h"
+#include "sync/thread_slot.h"
+
+namespace millrace {
+namespace {
+
+using detail::Access;
+
+// Between two looks whether a place has become free.
+constexpr std::chrono::microseconds kPause{50};
+
+/// What the thread has named last, over all allocators.
+struct Named {
+  struct Entry {
+    std::uint64_t allocator = 0;  // none has that
+    std::uint64_t number = 0;     // the driver's, which no other stream ever gets
+    Stream stream;
+  };
+  std::array<Entry, 8> entries;
+  std::size_t next = 0;
+};
+
+struct NamedTag;
+using NamedSlot = sync::ThreadSlot<NamedTag, Named>;
+
+void remember(std::uint64_t allocator, std::uint64_t number, Stream stream) noexcept try {
+  static const bool open = (NamedSlot::open([](Named* named) { delete named; }), true);
+  static_cast<void>(open);
+  if (NamedSlot::get() == nullptr) {
+    auto made = std::make_unique<Named>();
+    NamedSlot::set(made.get());
+    static_cast<void>(made.release());
+  }
+  Named& named = *NamedSlot::get();
+  named.entries[named.next] = {allocator, number, stream};
+  named.next = (named.next + 1) % named.entries.size();
+} catch (const std::bad_alloc&) {
+  // It is only slower the next time.
+}
+
+std::uint64_t next_serial() noexcept {
+  static constinit sync::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: it only has to be another one
+}
+
+}  // namespace
+
+struct NativeAllocator::State {
+  explicit State(Device&& opened) : device(std::move(opened)), core(*Access::core_of(device)) {}
+
+  struct Held {
+    std::uint64_t number = 0;  // the driver's; 0: it would not tell
+    StreamLease lease;
+  };
+
+  Stream find(void* native_stream);
+  /// Where nothing can be ordered after the stream, what is on it is waited for.
+  Stream find_or_finish(void* native_stream) noexcept;
+  Stream take(void* native_stream, std::uint64_t number);
+  StreamLease wrap(void* native_stream);
+  void free(void* address, Stream used_on);
+  /// Takes those out that are to end, which they do where no lock is held.
+  template <typename Ends>
+  std::vector<Held> take_out(Ends&& ends) EXCLUDES(mutex);
+
+  Device device;
+  Core& core;  // the device's
+  const std::uint64_t serial = next_serial();
+  sync::Mutex mutex;  // taken when a stream is new to a thread
+  std::vector<Held> leases GUARDED_BY(mutex);
+  StreamLease own GUARDED_BY(mutex);  // for allocate_sync, from the first on
+};
+
+Stream NativeAllocator::State::find(void* native_stream) {
+  std::uint64_t number = 0;
+  const bool numbered = core.backend().number_of(native_stream, &number);
+  if (const Named* const named = NamedSlot::get(); named != nullptr && numbered) {
+    for (const Named::Entry& entry : named->entries) {
+      // One that was let go of meanwhile is wrapped anew.
+      if (entry.number == number && entry.allocator == serial &&
+          StreamPool::of(core).lasts(Access::id_of(entry.stream))) {
+        return entry.stream;
+      }
+    }
+  }
+  const Stream found = take(native_stream, number);
+  if (numbered) remember(serial, number, found);
+  return found;
+}
+
+Stream NativeAllocator::State::find_or_finish(void* native_stream) noexcept {
+  try {
+    return find(native_stream);
+  } catch (const std::exception&) {
+    core.backend().finish(native_stream);
+    return {};
+  }
+}
+
+Stream NativeAllocator::State::take(void* native_stream, std::uint64_t number) {
+  Held taken{number, wrap(native_stream)};  // ends, if it is one too many, after the lock
+  const Stream stream = taken.lease.stream();
+  sync::LockGuard lock(mutex);
+  if (std::ranges::none_of(leases, [&](const Held& held) { return held.lease.stream() == stream; }))
+    leases.push_back(std::move(taken));
+  return stream;
+}
+
+StreamLease NativeAllocator::State::wrap(void* native_stream) {
+  const sync::Deadline deadline = sync::deadline_after(core.options().exhaustion_timeout);
+  for (;;) {
+    try {
+      return device.wrap(native_stream);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::PoolExhausted) throw;
+      // Whose owner has destroyed it makes room, once what was on the device is done.
+      take_out([&](const Held& held) {
+        const Status usable = core.backend().check_wrapped(held.lease.stream().id());
+        return !usable.ok() && usable.error().rule() == "destroyed-stream";
+      });
+      const StreamStats streams = device.streams();
+      if (streams.wrapped == streams.most_wrapped || sync::now() >= deadline) throw;
+    }
+    sync::sleep_for(kPause);
+  }
+}
+
+template <typename Ends>
+std::vector<NativeAllocator::State::Held> NativeAllocator::State::take_out(Ends&& ends) {
+  std::vector<Held> ended;
+  sync::LockGuard lock(mutex);
+  const auto first =
+      std::partition(leases.begin(), leases.end(), [&](const Held& held) { return !ends(held); });
+  ended.assign(std::move_iterator(first), std::move_iterator(leases.end()));
+  leases.erase(first, leases.end());
+  return ended;
+}
+
+void NativeAllocator::State::free(void* address, Stream used_on) {
+  constexpr const char* kCall = "NativeAllocator::deallocate";
+  try {
+    Context& context = Access::context_of(core.id(), kCall);
+    Allocator& memory = Allocator::of(core);
+    if (used_on.valid() && memory.slot_of(address, kCall) != used_on.id()) {
+      const sync::Gate::Pass pass = core.enter(kCall);
+      memory.record_use(address, used_on.id(), false, kCall);
+    }
+    memory.deallocate(context, address, Allocator::OnMisuse::forgive);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Closed && error.code() != ErrorCode::ForkedProcess) throw;
+  } catch (const std::bad_alloc&) {
+    // No memory for a context or a use: the block stays allocated, as the stats show.
+  }
+}
+
+NativeAllocator::NativeAllocator(Device device) {
+  if (!device.info().driver_streams) {
+    throw Error(ErrorCode::Unsupported,
+                "the device has no streams of a driver's to allocate for; use Device::allocate",
+                {.call = "NativeAllocator", .device = device.info().name, .stream = -1, .rule = {}});
+  }
+  state_ = std::make_unique<State>(std::move(device));
+}
+
+NativeAllocator::~NativeAllocator() = default;
+
+const Device& NativeAllocator::device() const noexcept {
+  return state_->device;
+}
+
+void* NativeAllocator::allocate(void* native_stream, std::size_t bytes, std::size_t alignment) {
+  refuse_in_forked_child("NativeAllocator::allocate");
+  const Stream stream = state_->find(native_stream);
+  if (state_->core.backend().is_captured(native_stream)) [[unlikely]]
+    static_cast<void>(state_->wrap(native_stream));  // which says so by name
+  return state_->device.allocate(stream, bytes, alignment);
+}
+
+void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {
+  if (address == nullptr || forked() || !state_->device.is_open()) return;
+  state_->free(address, state_->find_or_finish(native_stream));
+}
+
+void* NativeAllocator::allocate_sync(std::size_t bytes, std::size_t alignment) {
+  Device& device = state_->device;
+  Stream own;
+  {
+    sync::LockGuard lock(state_->mutex);
+    own = state_->own.stream();
+  }
+  if (!own.valid()) {
+    StreamLease lease = device.lease();  // ends, if another thread was first, after the lock
+    sync::LockGuard lock(state_->mutex);
+    if (!state_->own.stream().valid()) state_->own = std::move(lease);
+    own = state_->own.stream();
+  }
+  void* const address = device.allocate(own, bytes, alignment);
+  try {
+    // Nothing is ever recorded there, but waits for what uses memory that is reused.
+    own.wait();
+  } catch (...) {
+    deallocate_sync(address);
+    throw;
+  }
+  return address;
+}
+
+void NativeAllocator::deallocate_sync(void* address) noexcept {
+  if (address != nullptr && !forked() && state_->device.is_open()) state_->free(address, Stream());
+}
+
+void NativeAllocator::forget(void* native_stream) noexcept {
+  std::uint64_t number = 0;
+  if (forked() || !state_->core.backend().number_of(native_stream, &number)) return;
+  state_->take_out([&](const State::Held& held) { return held.number == number; });
+}
+
+}  // namespace millrace

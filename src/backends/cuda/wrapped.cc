@@ -1,0 +1,110 @@
+// Queues that are streams which somebody else made, and puts work on.
+#include <new>
+#include <string>
+
+#include "backends/cuda/driver.h"
+#include "backends/cuda/queue.h"
+
+namespace millrace::cuda {
+
+Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
+  *id = 0;
+  try {
+    const auto refuse = [&](ErrorCode code, std::string why, const char* rule = "") {
+      return Status(code, std::move(why), {.call = {}, .device = device_, .stream = -1, .rule = rule});
+    };
+    if (asked == CU_STREAM_PER_THREAD) {
+      return refuse(
+          ErrorCode::InvalidState,
+          "cudaStreamPerThread is another stream in each thread, and work of one thread's stream is put "
+          "there by other threads too; make a stream with cudaStreamCreateWithFlags and wrap that",
+          "per-thread-default-stream");
+    }
+    const ContextScope scope(context_);
+    if (scope.result() != CUDA_SUCCESS) return status_of(scope.result(), "asked whose a stream is", device_);
+    CUcontext owner = nullptr;
+    unsigned long long number = 0;
+    CUresult result = driver().stream_context(asked, &owner);
+    if (result == CUDA_SUCCESS) result = driver().stream_id(asked, &number);
+    if (result != CUDA_SUCCESS) {
+      return refuse(
+          is_fatal(result) && result != CUDA_ERROR_CONTEXT_IS_DESTROYED ? ErrorCode::DeviceLost
+                                                                        : ErrorCode::InvalidArgument,
+          "asked whose the stream is, the driver answered " + describe(result) + "; pass one that exists");
+    }
+    if (owner != context_) {
+      return refuse(
+          ErrorCode::InvalidArgument,
+          "the stream is of another context than the device's primary one: of another device, or of a "
+          "context that was made with cuCtxCreate; make it after cudaSetDevice for this device");
+    }
+    if (Status captured = refuse_captured(asked, device_, -1); !captured.ok()) return captured;
+    *id = number;
+    return {};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
+  }
+}
+
+bool Queues::number_of(CUstream stream, std::uint64_t* id) const noexcept {
+  unsigned long long number = 0;
+  if (stream == CU_STREAM_LEGACY) {
+    // Every device has one: this is ours, whatever the calling thread has made current.
+    const ContextScope scope(context_);
+    if (driver().stream_id(stream, &number) != CUDA_SUCCESS) return false;
+  } else if (driver().stream_id(stream, &number) != CUDA_SUCCESS) {
+    return false;
+  }
+  *id = number;
+  return true;
+}
+
+bool Queues::is_captured(CUstream stream) const noexcept {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  if (stream == CU_STREAM_LEGACY) {
+    const ContextScope scope(context_);
+    return driver().stream_capturing(stream, &capture) == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+  }
+  return driver().stream_capturing(stream, &capture) == CUDA_SUCCESS &&
+         capture != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+void Queues::finish(CUstream stream) const noexcept {
+  if (is_lost() || is_captured(stream)) return;
+  const ContextScope scope(context_);
+  (void)driver().stream_synchronize(stream);
+}
+
+bool Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept {
+  Queue& queue = at(id);
+  const ContextScope scope(context_);
+  sync::LockGuard lock(queue.mutex);
+  if (queue.filling || !queue.held.empty()) return false;
+  // Nobody fills (C2), and nothing is submitted meanwhile.
+  for (auto flight = queue.flights.rbegin(); flight != queue.flights.rend(); ++flight) {
+    if (flight->event == nullptr) continue;
+    if (driver().stream_wait_event(stream, flight->event, 0) != CUDA_SUCCESS) return false;
+    break;
+  }
+  queue.stream.wrap(stream, stream_id);
+  return true;
+}
+
+Status Queues::check_wrapped(QueueId id) noexcept {
+  if (Status over = verdict(); !over.ok()) return over;
+  try {
+    const ContextScope scope(context_);
+    return at(id).stream.check();
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
+  }
+}
+
+bool Queues::is_idle(QueueId id) noexcept {
+  const ContextScope scope(context_);
+  Queue& queue = at(id);
+  if (is_lost() || !queue.stream.check().ok()) return true;
+  return driver().stream_query(queue.stream.get()) != CUDA_ERROR_NOT_READY;
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,205 @@
+#include "stream/wrapped.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "stream/pool.h"
+
+namespace millrace {
+
+WrappedStreams::WrappedStreams(StreamPool& pool, int first_slot, int slots)
+    : pool_(pool), first_slot_(first_slot), slots_(static_cast<std::size_t>(slots)) {}
+
+bool WrappedStreams::is_held(std::size_t index) const noexcept {
+  return pool_.state(slot_of(index)).leased();
+}
+
+bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id) {
+  StreamState& state = pool_.state(slot_of(index));
+  if (is_held(index) || !state.is_settled()) return false;
+  if (!pool_.core().backend().wrap(slot_of(index), stream, id)) return false;
+  slots_[index] = {id, true};
+  state.begin_wrapped();
+  return true;
+}
+
+StreamId WrappedStreams::lease(void* stream, std::uint64_t id, const char* call) {
+  sync::LockGuard lock(mutex_);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].used || slots_[i].id != id) continue;
+    StreamState& state = pool_.state(slot_of(i));
+    if (const auto generation = state.try_share_lease()) return {slot_of(i), *generation};
+    state.begin_wrapped();
+    return {slot_of(i), state.begin_lease()};
+  }
+  std::size_t taken = slots_.size();
+  for (std::size_t tries = 0; taken == slots_.size() && tries < slots_.size(); ++tries) {
+    const std::size_t index = next_;
+    next_ = (next_ + 1) % slots_.size();
+    if (try_take(index, stream, id)) taken = index;
+  }
+  if (taken == slots_.size()) {
+    throw Error(
+        ErrorCode::PoolExhausted,
+        "all " + std::to_string(slots_.size()) +
+            " slots for streams of others are leased, or have work that is not done; end a lease, or raise "
+            "DeviceOptions::wrapped_streams",
+        pool_.core().error_context(call));
+  }
+  return {slot_of(taken), pool_.state(slot_of(taken)).begin_lease()};
+}
+
+void WrappedStreams::end(int slot) noexcept {
+  StreamState& state = pool_.state(slot);
+  Fifo<Segment> finished;
+  Aftermath after;
+  {
+    sync::LockGuard lock(mutex_);
+    const StreamState::LeaseEnd end = state.drop_holder();
+    if (end == StreamState::LeaseEnd::held_by_others) return;
+    if (end == StreamState::LeaseEnd::recording) finished = pool_.give_up_ended(slot);
+    after = state.end_wrapped();
+  }
+  pool_.tidy(state, std::move(after));
+  pool_.destroy(finished);
+}
+
+// What the pool does for streams that others put work on.
+
+StreamId StreamPool::wrap(void* stream, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  std::uint64_t id = 0;
+  core_.throw_if_failed(core_.backend().identify(stream, &id), call);
+  const StreamId wrapped = wrapped_.lease(stream, id, call);
+  leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  return wrapped;
+}
+
+void StreamPool::check_wrapped(const StreamState& stream, const char* call) const {
+  if (!stream.is_wrapped()) [[likely]]
+    return;
+  core_.throw_if_failed(core_.backend().check_wrapped(stream.slot()), call, stream.slot());
+}
+
+Fifo<Segment> StreamPool::give_up_ended(int slot) {
+  sync::LockGuard order(order_mutex_);
+  Aftermath after = state(slot).give_up_recorded(held_);
+  Fifo<Segment> finished = std::move(after.finished);
+  if (after.settle) settle(slot, finished);
+  return finished;
+}
+
+std::uint64_t StreamPool::value_to_wait_for(StreamState& stream, std::uint64_t committed) {
+  if (!stream.timeline().is_wrapped()) return committed;
+  Aftermath after;
+  const std::uint64_t value = stream.cover_now(after);
+  tidy(stream, std::move(after));
+  return value;
+}
+
+void StreamPool::cover(TimelinePoint point) noexcept {
+  if (!timeline(point.queue).is_wrapped()) return;
+  tidy(state(point.queue), state(point.queue).want_mark(point.value));
+}
+
+void StreamPool::cover_wrapped() noexcept {
+  for (int slot = first_wrapped_; slot < first_captured_; ++slot) {
+    if (!timeline(slot).is_wrapped()) continue;
+    // A stream that is busy is not waited for.
+    const bool was_idle = core_.backend().is_idle(slot);
+    Aftermath after;
+    const std::uint64_t value = state(slot).cover_now(after);
+    tidy(state(slot), std::move(after));
+    if (was_idle) assist(slot, std::nullopt, [&] { return timeline(slot).completed() >= value; });
+  }
+}
+
+// And what a stream does.
+
+void StreamState::begin_wrapped() noexcept {
+  sync::LockGuard lock(mutex_);
+  ending_ = false;  // where the same stream comes back
+  timeline_.set_others(true);
+}
+
+Aftermath StreamState::end_wrapped() noexcept {
+  sync::LockGuard lock(mutex_);
+  if (closing_) return {};  // which has covered it
+  ending_ = true;
+  return progress();
+}
+
+bool StreamState::is_settled() noexcept {
+  sync::LockGuard lock(mutex_);
+  return !closing_ && !ending_ && all_submitted();
+}
+
+Aftermath StreamState::want_mark(std::uint64_t value) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (closing_) return {};  // which has covered it
+  wanted_mark_ = std::max(wanted_mark_, value);
+  return progress();
+}
+
+std::uint64_t StreamState::cover_now(Aftermath& after) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (all_submitted() && !closing_) wanted_mark_ = std::max(wanted_mark_, timeline_.covering());
+  after = progress();
+  return timeline_.committed();
+}
+
+sync::Ref<BufferState> StreamState::make_marker() {
+  const std::uint64_t value = timeline_.last_used() + 1;
+  auto marker =
+      sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, 0, generation());
+  auto segment = std::make_unique<Segment>(*marker, slot_, value, 0);
+  // Nothing may fail any more once the value was begun.
+  segment->markings.reserve(1);
+  segment->submission.waits.reserve(1);
+  segment->native = true;
+  segment->ended = true;
+  marker->segments_.push_back(segment.release());
+  timeline_.set_last_used(value);
+  return marker;
+}
+
+void StreamState::hand_over_marker(sync::Ref<BufferState> marker) noexcept {
+  BufferState& handed = *marker;
+  hand_over(std::move(marker));
+  // Final at once: a failure of it is nobody's to hear of, but of who waits for its value.
+  handed.set_status(BufferStatus::abandoned);
+}
+
+bool StreamState::others_capture() const noexcept {
+  const Status usable = pool_.core().backend().check_wrapped(slot_);
+  return !usable.ok() && usable.error().rule() == "captured-stream";
+}
+
+bool StreamState::put_marks() noexcept {
+  bool submitted = false;
+  try {
+    while (all_submitted() && (ending_ || wanted_mark_ > timeline_.last_used())) {
+      // While the stream is captured its work does not run. A lease that ends can't come back to it.
+      const bool may_wait = !ending_ && !closing_;
+      if (may_wait && others_capture()) break;
+      const bool was_ending = ending_ && timeline_.is_wrapped();
+      hand_over_marker(make_marker());
+      submitted |= submit_ready();
+      // After its lease nobody puts work on it. Who has asked for covering() before sees one value more at
+      // most, which the second mark is (S12).
+      if (was_ending) {
+        timeline_.set_others(false);
+      } else {
+        ending_ = false;
+      }
+    }
+  } catch (const std::bad_alloc&) {
+    // The next one who asks may find memory.
+  }
+  return submitted;
+}
+
+}  // namespace millrace

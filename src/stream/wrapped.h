@@ -1,0 +1,50 @@
+// Who has which of the streams that somebody else made.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sync/annotations.h"
+#include "sync/mutex.h"
+
+namespace millrace {
+
+class StreamPool;
+struct StreamId;
+
+/// The slots of a pool that stand for streams of the driver's which others made and put work on. A slot is
+/// one of them as long as a lease of it lasts, and keeps the memory that was allocated for it: the stream
+/// that it stands for next runs after all that was put on the one before.
+///
+/// Invariants (docs/concurrency/streams.md):
+///   S13 As long as a lease lasts, a driver's stream is one slot, and a slot is one driver's stream: by the
+///       driver's number, never by its handle.
+///
+/// Thread safety: all members from any thread.
+class WrappedStreams {
+ public:
+  WrappedStreams(StreamPool& pool, int first_slot, int slots);
+
+  /// id: what the backend calls it. Throws PoolExhausted.
+  StreamId lease(void* stream, std::uint64_t id, const char* call) EXCLUDES(mutex_);
+  /// A holder leaves. After the last one nothing that others put on the stream is seen any more.
+  void end(int slot) noexcept EXCLUDES(mutex_);
+
+ private:
+  struct Slot {
+    std::uint64_t id = 0;  // of the stream that it stands for, also when nobody holds it
+    bool used = false;     // it ever stood for one
+  };
+  int slot_of(std::size_t index) const noexcept { return first_slot_ + static_cast<int>(index); }
+  bool is_held(std::size_t index) const noexcept;
+  /// Makes the slot the stream, if it can stand for another one now.
+  bool try_take(std::size_t index, void* stream, std::uint64_t id) REQUIRES(mutex_);
+
+  StreamPool& pool_;
+  const int first_slot_;
+  sync::Mutex mutex_;  // who begins and ends leases; taken before the order mutex and any stream's
+  std::vector<Slot> slots_ GUARDED_BY(mutex_);
+  std::size_t next_ GUARDED_BY(mutex_) = 0;  // where to look for another one: the longest unused, roughly
+};
+
+}  // namespace millrace

@@ -1,0 +1,165 @@
+// A space for large blocks gives back free memory before it grows, where it would waste too much otherwise.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "memory/arena.h"
+#include "memory/space.h"
+#include "support/counting_memory.h"
+#include "support/random.h"
+#include "support/scale.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kGranule = 64 * kKiB;
+
+struct NoStreams final : ArenaHost {
+  Timeline timelines[2];
+  const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
+  bool reached(const TimelinePoint&) noexcept override { return true; }
+  void hide(const Block&) noexcept override {}
+};
+
+class SpaceGrowthTest : public testing::Test {
+ protected:
+  static Geometry small_geometry() {
+    Geometry geometry;
+    geometry.granule = kGranule;
+    geometry.small_limit = 16 * kKiB;
+    geometry.large_unit = kGranule;
+    geometry.heap_bytes = 4096 * kGranule;
+    geometry.spare_bytes = 4 * kGranule;
+    return geometry;
+  }
+
+  Block* take(std::size_t granules, std::uint64_t done = Space::kAnyValue) {
+    Block* block = space_.take(granules * kGranule, kGranule);
+    if (block != nullptr) return block;
+    EXPECT_TRUE(space_.grow(granules * kGranule, kGranule, done).ok());
+    block = space_.take(granules * kGranule, kGranule);
+    EXPECT_NE(block, nullptr) << "grow must make the next take succeed";
+    return block;
+  }
+  void give(Block* block, std::uint64_t free_value = 0) {
+    block->free_value = free_value;
+    space_.give(*block);
+  }
+  /// So many granules, every other one free.
+  std::vector<Block*> comb(std::size_t granules, std::uint64_t free_value = 0) {
+    std::vector<Block*> blocks, kept;
+    for (std::size_t i = 0; i < granules; ++i) blocks.push_back(take(1));
+    for (std::size_t i = 0; i < granules; ++i) {
+      if (i % 2 == 0) {
+        kept.push_back(blocks[i]);
+      } else {
+        give(blocks[i], free_value);
+      }
+    }
+    return kept;
+  }
+  std::size_t committed() const {
+    EXPECT_EQ(limit_.committed(), backend_.ledger.bytes());
+    return limit_.committed() / kGranule;
+  }
+
+  const Geometry geometry_ = small_geometry();
+  test::AddressesOnly backend_{kGranule};
+  Limit limit_{16384 * kGranule};
+  HeapSource source_{backend_, limit_};
+  PageMap map_{geometry_};
+  NoStreams host_;
+  Arena arena_{0, geometry_, source_, map_, host_};  // for the descriptors only
+  BlockPool pool_{arena_};
+  Space space_{true, geometry_, source_, map_, pool_};
+};
+
+TEST_F(SpaceGrowthTest, GivesBackAsMuchAsItGrowsBy) {
+  comb(65);
+  ASSERT_EQ(committed(), 65U);
+  take(16);  // there are 32 free, no two of them together
+  EXPECT_LE(committed(), 65U + 4U);
+}
+
+TEST_F(SpaceGrowthTest, KeepsWhatItMayWaste) {
+  comb(65);
+  take(4);
+  EXPECT_EQ(committed(), 69U);
+}
+
+TEST_F(SpaceGrowthTest, KeepsWhatWorkMayStillUse) {
+  comb(65, 7);
+  take(16, 6);
+  EXPECT_EQ(committed(), 81U);
+}
+
+TEST_F(SpaceGrowthTest, KeepsTheFreeEndThatItGrowsFrom) {
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 32; ++i) blocks.push_back(take(2));
+  for (std::size_t i = 1; i < 16; i += 2) give(blocks[i]);  // 16 granules
+  give(blocks[31]);                                         // the end, 2 granules
+  take(12);
+  EXPECT_LE(committed(), 64U + 4U);
+  std::size_t free = 0;
+  space_.for_each_block([&](const Block& block) {
+    if (block.state() == BlockState::free) free += block.size / kGranule;
+  });
+  EXPECT_GE(free, 16U - 10U) << "no more is given back than it grows by, but for the last range";
+}
+
+TEST_F(SpaceGrowthTest, ALongMixedLoadWastesASixteenthAtMost) {
+  test::Random random(test::seed_of_run());
+  std::vector<Block*> held;
+  std::size_t live = 0, most = 0;
+  const std::size_t steps = test::scaled(3'000, 4);
+  for (std::size_t i = 0; i < steps; ++i) {
+    const std::size_t granules = random.log_uniform(1, 32);
+    while (live + granules > 1024) {
+      std::swap(held[random.below(held.size())], held.back());
+      live -= held.back()->size / kGranule;
+      give(held.back());
+      held.pop_back();
+    }
+    held.push_back(take(granules));
+    live += granules;
+    most = std::max(most, live);
+    ASSERT_LE(committed(), most + std::max<std::size_t>(most / 16, 4) + 32) << "after " << i;
+  }
+  for (Block* block : held) give(block);
+}
+
+// However often it would help: giving back and committing again costs the driver's time.
+TEST_F(SpaceGrowthTest, GivesBackNoMoreThanAPartOfWhatIsTaken) {
+  std::uint64_t taken = 0;
+  std::size_t most = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Block*> blocks = comb(65);
+    taken += 65;
+    most = std::max<std::size_t>(most, 65);
+    Block* const large = take(24);
+    taken += 24;
+    most = std::max<std::size_t>(most, 33 + 24);
+    give(large);
+    for (Block* block : blocks) give(block);
+  }
+  // Whatever was given back had been committed, and what is committed now was not given back.
+  const std::size_t commits = backend_.ledger.all_bytes() / kGranule;
+  EXPECT_LE(commits - committed(), 2 * most + taken / 4 + 64);
+}
+
+TEST_F(SpaceGrowthTest, ASpaceForSmallBlocksKeepsWhatItHas) {
+  Space small(false, geometry_, source_, map_, pool_);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 65; ++i) {
+    ASSERT_TRUE(small.grow(kGranule, 512, Space::kAnyValue).ok());
+    blocks.push_back(small.take(kGranule, 512));
+  }
+  for (std::size_t i = 1; i < 64; i += 2) small.give(*blocks[i]);
+  ASSERT_TRUE(small.grow(16 * kGranule, 512, Space::kAnyValue).ok());
+  EXPECT_EQ(committed(), 81U);
+}
+
+}  // namespace
+}  // namespace millrace
