@@ -43,15 +43,18 @@ class thread {
   template <typename F, typename... Arguments>
   thread(Where where, F&& function, Arguments&&... arguments) {
     using Closure = std::tuple<std::decay_t<F>, std::decay_t<Arguments>...>;
-    auto closure =
-        std::make_unique<Closure>(std::forward<F>(function), std::forward<Arguments>(arguments)...);
+    // The run's memory, but not the test's: it goes with the run.
+    void* room = detail::closure_room(sizeof(Closure), alignof(Closure), where);
+    auto* closure = new (room) Closure(std::forward<F>(function), std::forward<Arguments>(arguments)...);
     number_ = detail::thread_start(
         [](void* raw) {
-          const std::unique_ptr<Closure> mine(static_cast<Closure*>(raw));
+          struct Destroy {
+            void operator()(Closure* mine) const { std::destroy_at(mine); }
+          };
+          const std::unique_ptr<Closure, Destroy> mine(static_cast<Closure*>(raw));
           std::apply([](auto&&... part) { std::invoke(std::move(part)...); }, std::move(*mine));
         },
-        closure.get(), where);
-    closure.release();  // the thread frees it
+        closure, where);
   }
   thread(thread&& other) noexcept : number_(std::exchange(other.number_, kNone)) {}
   thread& operator=(thread&& other) noexcept {

@@ -149,6 +149,17 @@ void Runner<W>::once_end(const Cell& cell, bool done, Where where) {
 }
 
 template <int W>
+void* Runner<W>::closure_room(std::size_t bytes, std::size_t alignment, Where where) {
+  const std::size_t begin = (closures_used_ + alignment - 1) / alignment * alignment;
+  if (alignment > 64 || begin + bytes > kClosureBytes) {
+    const Inside inside;
+    fail(Verdict::limit, "what the threads of a run capture takes more than 64 KiB", where, {});
+  }
+  closures_used_ = begin + bytes;
+  return closures_ + begin;
+}
+
+template <int W>
 unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where where) {
   at(where, "start of a thread");
   int e = take(Kind::create, Access::load, 0);

@@ -71,6 +71,7 @@ class Machine {
   /// An exception is thrown there.
   virtual void thrown(const void* from) = 0;
 
+  virtual void* closure_room(std::size_t bytes, std::size_t alignment, Where where) = 0;
   virtual unsigned thread_start(void (*run)(void*), void* closure, Where where) = 0;
   virtual void thread_join(unsigned thread, Where where) = 0;
   virtual void thread_detach(unsigned thread, Where where) = 0;

@@ -162,6 +162,9 @@ void plain_destroy(const void* address, std::size_t bytes) {
   if (running_machine != nullptr) running_machine->plain_destroy(address, bytes, {});
 }
 
+void* closure_room(std::size_t bytes, std::size_t alignment, Where where) {
+  return machine("a thread", where).closure_room(bytes, alignment, where);
+}
 unsigned thread_start(void (*run)(void*), void* closure, Where where) {
   return machine("a thread", where).thread_start(run, closure, where);
 }

@@ -117,6 +117,7 @@ class Runner final : public Machine, private Knowledge {
   void* allocate(std::size_t bytes, std::size_t alignment, const void* by) override;
   void release(void* address, const void* by) override;
   void thrown(const void* from) override { thrown_ = traced(place_of(from)); }
+  void* closure_room(std::size_t bytes, std::size_t alignment, Where where) override;
   unsigned thread_start(void (*function)(void*), void* closure, Where where) override;
   void thread_join(unsigned thread, Where where) override;
   void thread_detach(unsigned thread, Where where) override;
@@ -158,6 +159,7 @@ class Runner final : public Machine, private Knowledge {
     if (steering_ != nullptr) steer_away();
   }
   void steer_away();
+  bool can_go_on(const ThreadState<W>& thread) noexcept;
   std::uint32_t ready_threads() noexcept;
   bool satisfied(const ThreadState<W>& thread) noexcept;
   void wait_for(Wait wait, int what);
@@ -202,6 +204,9 @@ class Runner final : public Machine, private Knowledge {
 
   std::uint32_t run_ = 0;
   int current_ = 0;
+  std::size_t closures_used_ = 0;
+  static constexpr std::size_t kClosureBytes = 64 << 10;
+  alignas(64) std::byte closures_[kClosureBytes];
   int step_ = 0;
   int replayed_ = 0;  // steps that the graph had when the run began
   int thread_count_ = 0;

@@ -22,6 +22,7 @@ Ending Runner<W>::run() {
   static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
   run_ = ++runs;
   current_ = step_ = 0;
+  closures_used_ = 0;
   replayed_ = graph().steps();
   done_ = Mask();
   forked_ = 0;
@@ -214,6 +215,14 @@ bool Runner<W>::satisfied(const ThreadState<W>& thread) noexcept {
   return false;
 }
 
+/// Without looking at a value, or at what the others do.
+template <int W>
+bool Runner<W>::can_go_on(const ThreadState<W>& thread) noexcept {
+  if (thread.state == State::ready) return true;
+  return thread.state == State::waiting && (thread.wait == Wait::exit || thread.wait == Wait::unlock) &&
+         satisfied(thread);
+}
+
 template <int W>
 std::uint32_t Runner<W>::ready_threads() noexcept {
   std::uint32_t ready = 0, looking = 0, last = 0;
@@ -222,8 +231,7 @@ std::uint32_t Runner<W>::ready_threads() noexcept {
     if ((forked_ >> t & 1) != 0) continue;
     if (thread.state == State::waiting && thread.wait == Wait::others) {
       last |= std::uint32_t{1} << t;
-    } else if (thread.state == State::ready ||
-               (thread.state == State::waiting && thread.wait != Wait::value && satisfied(thread))) {
+    } else if (can_go_on(thread)) {
       ready |= std::uint32_t{1} << t;
     } else if (thread.state == State::waiting && thread.wait == Wait::value && satisfied(thread)) {
       looking |= std::uint32_t{1} << t;
@@ -248,6 +256,11 @@ void Runner<W>::dispatch() {
            self().where, {});
     }
     switch_to(next);
+    return;
+  }
+  for (int t = 0; t < thread_count_ && steering_ == nullptr; ++t) {
+    if ((forked_ >> t & 1) != 0 || !can_go_on(threads_[t])) continue;
+    if (t != current_) switch_to(t);
     return;
   }
   const std::uint32_t ready = ready_threads();

@@ -53,7 +53,6 @@ bool in_library(const char* file) noexcept {
 struct Symbol {
   std::string file;
   std::uintptr_t offset;
-  friend auto operator<=>(const Symbol&, const Symbol&) = default;
 };
 
 bool locate(const void* address, Symbol& symbol) {

@@ -90,7 +90,9 @@ void plain_read(const void* address, std::size_t bytes, Where where);
 void plain_write(const void* address, std::size_t bytes, Where where);
 void plain_destroy(const void* address, std::size_t bytes);
 
-/// Starts a thread that runs and then frees the closure; the thread's number.
+/// Room for what a thread is to run, until the end of the run.
+void* closure_room(std::size_t bytes, std::size_t alignment, Where where);
+/// Starts a thread that runs the closure; the thread's number.
 unsigned thread_start(void (*run)(void* closure), void* closure, Where where);
 void thread_join(unsigned thread, Where where);
 void thread_detach(unsigned thread, Where where);
