@@ -63,9 +63,11 @@ TEST(Check, OutsideOfThreadsThereIsOneExecution) {
 TEST(Check, WorkersShareTheWork) {
   Options options;
   options.workers = 2;
-  const Result result = check(options, six_increments);
-  EXPECT_TRUE(result.proved()) << summary(result);
-  EXPECT_EQ(result.executions, 720U);
+  for (int i = 0; i < 30; ++i) {  // how they share it is a matter of time
+    const Result result = check(options, six_increments);
+    ASSERT_TRUE(result.proved()) << summary(result);
+    ASSERT_EQ(result.executions, 720U) << "in round " << i;
+  }
 }
 
 TEST(Check, WorkersFindWhatIsWrong) {
@@ -254,22 +256,6 @@ TEST(Check, LintNamesLoadBuffering) {
   EXPECT_TRUE(warned.passed());
   EXPECT_FALSE(warned.notes.empty());
   EXPECT_TRUE(check(options, store_buffering).notes.empty());
-}
-
-TEST(Check, RacesCanBeCounted) {
-  Options options;
-  options.stop_at_first = false;
-  const Result result = check(options, [] {
-    var<int> data = 0;
-    atomic<int> order{0};
-    const auto work = [&] {
-      order.fetch_add(1, memory_order_relaxed);
-      data.set(1);
-    };
-    parallel(work, work);
-  });
-  EXPECT_EQ(result.verdict, Verdict::race);
-  EXPECT_EQ(result.executions, 2U);
 }
 
 TEST(Check, StaticObjectsStartAnewInEachRun) {

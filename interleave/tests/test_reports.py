@@ -57,7 +57,9 @@ class Reports(unittest.TestCase):
             with self.subTest(name):
                 found = printed(example, version)
                 self.assertRegex(found, rf"{example}\.cc:\d+")
-                self.assertLess(max(map(len, found.splitlines())), 200)
+                events = [line for line in found.splitlines() if re.match(r" +(> )?\d+ ", line)]
+                self.assertGreater(len(events), 5)
+                self.assertLess(max(map(len, events)), 160)
                 self.assertLess(len(found.splitlines()), 60)
 
 

@@ -21,9 +21,6 @@ TEST(Wrong, NullDereferenced) {
   });
   EXPECT_EQ(result.verdict, Verdict::crash) << summary(result);
   EXPECT_FALSE(result.replay.empty());
-  Options options;
-  options.replay = result.replay;
-  EXPECT_EQ(check(options, [] {}).verdict, Verdict::nondeterministic);  // of another test, it says so
 }
 
 TEST(Wrong, Aborts) {
