@@ -1,13 +1,16 @@
 #include "runtime/fiber.h"
 
 #include <cxxabi.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 
 #include "runtime/sanitizers.h"
 
 #if INTERLEAVE_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -110,6 +113,13 @@ void Fiber::take_stack(int n) {
 }
 
 void Fiber::prepare(void (*entry)()) {
+#if INTERLEAVE_ASAN
+  if (pointer_ != nullptr) {  // what frames of a run that was given up have left, and a little below
+    constexpr std::size_t kBelow = 4096;
+    auto* begin = std::max(stack_, static_cast<std::byte*>(pointer_) - kBelow);
+    __asan_unpoison_memory_region(begin, static_cast<std::size_t>(stack_ + kStackBytes - begin));
+  }
+#endif
   caught_ = nullptr;
   uncaught_ = 0;
   fake_stack_ = nullptr;
@@ -129,6 +139,12 @@ void Fiber::prepare(void (*entry)()) {
 #endif
 }
 
+void Fiber::entered() noexcept {
+#if INTERLEAVE_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+}
+
 void Fiber::switch_to(Fiber& to) noexcept {
   ExceptionGlobals& globals = exception_globals();
   caught_ = globals.caught;
@@ -136,12 +152,19 @@ void Fiber::switch_to(Fiber& to) noexcept {
   globals.caught = to.caught_;
   globals.uncaught = to.uncaught_;
 #if INTERLEAVE_ASAN
-  const void* bottom = nullptr;
-  std::size_t size = 0;
-  // A fiber's first frame has no switch to come back from: the host's stack is told to the sanitizer then.
-  __sanitizer_start_switch_fiber(&fake_stack_, to.stack_, to.stack_ == nullptr ? 0 : kStackBytes);
+  if (to.stack_ == nullptr) {  // the host's
+    pthread_attr_t attributes;
+    pthread_getattr_np(pthread_self(), &attributes);
+    void* begin = nullptr;
+    std::size_t size = 0;
+    pthread_attr_getstack(&attributes, &begin, &size);
+    pthread_attr_destroy(&attributes);
+    __sanitizer_start_switch_fiber(&fake_stack_, begin, size);
+  } else {
+    __sanitizer_start_switch_fiber(&fake_stack_, to.stack_, kStackBytes);
+  }
   interleave_switch(&pointer_, to.pointer_);
-  __sanitizer_finish_switch_fiber(fake_stack_, &bottom, &size);
+  __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #else
   interleave_switch(&pointer_, to.pointer_);
 #endif

@@ -23,6 +23,8 @@ class Fiber {
   /// The next switch to it calls entry, on the same stack each time; entry must not return. What stood on the
   /// stack is forgotten.
   void prepare(void (*entry)());
+  /// The first thing that entry calls.
+  static void entered() noexcept;
   /// Runs `to` until something switches back to this one.
   void switch_to(Fiber& to) noexcept;
 

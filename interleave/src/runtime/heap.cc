@@ -31,7 +31,7 @@ struct Range {
 Range libc;  // where the C library's code is
 
 /// What the C library allocates for itself (buffers of streams, say) outlives the run.
-bool from_libc(const void* caller) noexcept {
+[[maybe_unused]] bool from_libc(const void* caller) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(caller);
   return address - libc.begin < libc.end - libc.begin;
 }

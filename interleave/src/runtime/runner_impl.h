@@ -45,6 +45,7 @@ Ending Runner<W>::run() {
 
 template <int W>
 void Runner<W>::entry() {
+  Fiber::entered();
   static_cast<Runner*>(running_machine)->thread_main();
 }
 

@@ -1,5 +1,8 @@
 // The functions that -fsanitize=thread makes the compiler call: plain accesses are checked for races, and
 // std::atomic is modelled like interleave's own.
+#include "runtime/sanitizers.h"
+
+#if !INTERLEAVE_ASAN  // whose compiler declares these otherwise; nothing is instrumented for both
 #include <cstring>
 #include <map>
 
@@ -202,3 +205,5 @@ void* __tsan_memset(void* to, int value, std::size_t bytes) {
 }
 
 }  // extern "C"
+
+#endif  // !INTERLEAVE_ASAN
