@@ -262,10 +262,10 @@ class MILLRACE_API Device {
   /// Throws InvalidArgument for a stream of another context or device, PoolExhausted beyond
   /// DeviceOptions::wrapped_streams, Unsupported where DeviceInfo::driver_streams is false; rule
   /// "per-thread-default-stream" for cudaStreamPerThread, which is another stream in each thread,
-  /// "captured-stream" while it is being captured. Of a wrapped stream, calls that need the driver's may
-  /// throw "captured-stream" too, and "destroyed-stream" where its handle is another stream's by now; work
-  /// that finds out later fails with that. A handle that is nobody's may crash the driver, so do end the
-  /// lease first.
+  /// "captured-stream" while it is being captured; closing the device waits until it no longer is. Of a
+  /// wrapped stream, calls that need the driver's may throw "captured-stream" too, and "destroyed-stream"
+  /// where its handle is another stream's by now; work that finds out later fails with that. A handle that is
+  /// nobody's may crash the driver, so do end the lease first.
   StreamLease wrap(void* native_stream);
   /// Begins a capture. Nobody else's capture is disturbed by it, nor by anything else of the device's, in
   /// whatever mode the driver was told to capture. Throws PoolExhausted beyond DeviceOptions::captures,

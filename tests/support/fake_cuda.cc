@@ -37,10 +37,8 @@ CUresult asked() {
 
 thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
-/// A call that spoils captures of others, unless the thread has said that it does not mean them.
-CUresult asked_unsafely() {
-  const CUresult answer = asked();
-  if (capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED) return answer;
+/// Spoils captures of others; the answer if there is none.
+CUresult spoil_captures(CUresult answer) {
   bool any = false;
   for (const auto& stream : machine().streams.all()) {
     const std::shared_ptr<FakeGraph> graph = stream->capture();
@@ -49,6 +47,12 @@ CUresult asked_unsafely() {
     any = true;
   }
   return any ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answer;
+}
+
+/// A call that spoils captures of others, unless the thread has said that it does not mean them.
+CUresult asked_unsafely() {
+  const CUresult answer = asked();
+  return capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED ? answer : spoil_captures(answer);
 }
 
 std::uintptr_t keep_graph(std::shared_ptr<FakeGraph> graph) {
@@ -293,10 +297,12 @@ cuda::Driver make_driver() {
     return stream_of(stream).is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
   d.context_synchronize = [] {
+    // Whatever the thread has said.
+    if (const CUresult answer = spoil_captures(asked()); answer != CUDA_SUCCESS) return answer;
     for (const auto& stream : machine().streams.all()) {
       if (stream->device() == device_of(current_context) && !stream->capture()) stream->synchronize();
     }
-    return asked_unsafely();
+    return CUDA_SUCCESS;
   };
   d.stream_synchronize = [](CUstream stream) {
     if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
@@ -346,14 +352,6 @@ cuda::Driver make_driver() {
   };
   d.can_access_peer = [](int* can, CUdevice, CUdevice) {
     *can = 1;
-    return CUDA_SUCCESS;
-  };
-  d.copy_now = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-    if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
-    const CUdevice device = device_of(current_context);
-    if (!machine().may_touch(device, to) || !machine().may_touch(device, from))
-      return CUDA_ERROR_INVALID_VALUE;
-    std::memmove(pointer(to), pointer(from), bytes);
     return CUDA_SUCCESS;
   };
   d.copy_peer = [](CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, std::size_t bytes,

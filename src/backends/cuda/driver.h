@@ -49,7 +49,6 @@ namespace millrace::cuda {
   F(event_record, cuEventRecord, 2000)                            \
   F(event_query, cuEventQuery, 2000)                              \
   F(copy, cuMemcpyAsync, 4000)                                    \
-  F(copy_now, cuMemcpy, 4000)                                     \
   F(copy_peer, cuMemcpyPeerAsync, 4000)                           \
   F(fill, cuMemsetD8Async, 3020)                                  \
   F(event_elapsed, cuEventElapsedTime, 2000)                      \

@@ -1,17 +1,21 @@
 #include "backends/cuda/native_stream.h"
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <variant>
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/reduce/reduce.h"
+#include "sync/thread.h"
 
 namespace millrace::cuda {
 namespace {
 
 /// The driver takes so much of a copy to the device along with the command.
 constexpr std::size_t kTakenAlong = std::size_t{64} << 10;
+// How often it is asked whether the owner of a wrapped stream still captures it.
+constexpr std::chrono::microseconds kCapturePoll{200};
 
 CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
@@ -63,6 +67,13 @@ Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
 
 bool is_pageable(const FillWork& work, const Memory& memory) noexcept {
   return work.bytes != 0 && find_owner(work.to, work.bytes, memory).owner == Owner::pageable;
+}
+
+bool is_captured(CUstream stream) noexcept {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = driver().stream_capturing(stream, &capture);
+  // The legacy default stream is told so while a stream that it is ordered with is being captured.
+  return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 }  // namespace
@@ -119,11 +130,19 @@ void NativeStream::close() noexcept {
   stream_ = nullptr;
 }
 
-Status NativeStream::check() const {
-  if (!is_wrapped()) return {};
+bool NativeStream::is_still_there() const noexcept {
   // By its number: the handle may be another stream's by now.
   unsigned long long id = 0;
-  if (driver().stream_id(stream_, &id) != CUDA_SUCCESS || id != id_) {
+  return driver().stream_id(stream_, &id) == CUDA_SUCCESS && id == id_;
+}
+
+bool NativeStream::is_captured_by_owner() const noexcept {
+  return is_wrapped() && is_still_there() && is_captured(stream_);
+}
+
+Status NativeStream::check() const {
+  if (!is_wrapped()) return {};
+  if (!is_still_there()) {
     return Status(
         ErrorCode::InvalidState,
         "the wrapped stream was destroyed by its owner; end its lease first, which takes care of what "
@@ -142,11 +161,7 @@ Status captured_failure(const std::string& device, int number) {
 }
 
 Status refuse_captured(CUstream stream, const std::string& device, int number) {
-  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
-  const CUresult result = driver().stream_capturing(stream, &capture);
-  // The legacy default stream is told so while a stream that it is ordered with is being captured.
-  if (result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT && capture == CU_STREAM_CAPTURE_STATUS_NONE) return {};
-  return captured_failure(device, number);
+  return is_captured(stream) ? captured_failure(device, number) : Status();
 }
 
 Status NativeStream::failed(CUresult result, const Operation& operation) const {
@@ -186,9 +201,14 @@ Status NativeStream::copy_now(const Operation& operation, const CopyWork& work, 
   if (result != CUDA_SUCCESS) return failed(result, operation);
   const ContextScope scope(context);
   result = scope.result();
-  if (result == CUDA_SUCCESS)
-    result = driver().copy_now(address_of(work.to), address_of(work.from), work.bytes);
-  return failed(result, operation);
+  // A copy without a stream would spoil captures of others.
+  CUstream stream = nullptr;
+  if (result == CUDA_SUCCESS) result = driver().stream_create(&stream, CU_STREAM_NON_BLOCKING, 0);
+  if (result != CUDA_SUCCESS) return failed(result, operation);
+  result = driver().copy(address_of(work.to), address_of(work.from), work.bytes, stream);
+  const CUresult waited = driver().stream_synchronize(stream);
+  (void)driver().stream_destroy(stream);
+  return failed(result != CUDA_SUCCESS ? result : waited, operation);
 }
 
 Status NativeStream::refuse_unreachable(const Operation& operation, const void* pointer) const {
@@ -257,6 +277,8 @@ Status NativeStream::run(const Operation& operation) {
 
 void NativeStream::finish() noexcept {
   if (stream_ == nullptr || capturing_) return;
+  // All that waits for a stream, or for the device, spoils its capture; the work before that goes on.
+  while (is_captured_by_owner()) sync::sleep_for(kCapturePoll);
   if (check().ok()) {
     (void)driver().stream_synchronize(stream_);
   } else {

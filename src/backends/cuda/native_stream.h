@@ -57,6 +57,8 @@ class NativeStream {
 
   /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
   Status check() const;
+  /// Is it a wrapped one that is being captured now? Any thread.
+  bool is_captured_by_owner() const noexcept;
 
   /// Puts an operation of place device behind what is there already.
   Status enqueue(const Operation& operation);
@@ -64,11 +66,12 @@ class NativeStream {
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
   Status synchronize();
-  /// The same where a failure tells nobody anything; any thread. Of a wrapped one that can't be waited for
-  /// any more all of the device is.
+  /// The same where a failure tells nobody anything; any thread. Of a wrapped one that is being captured the
+  /// capture's end is waited for first, and for one that is gone all of the device.
   void finish() noexcept;
 
  private:
+  bool is_still_there() const noexcept;
   Status failed(CUresult result, const Operation& operation) const;
   Status copy(const Operation& operation, const CopyWork& work);
   /// With nothing on the stream any more.

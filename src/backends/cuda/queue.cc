@@ -163,6 +163,7 @@ Status Queues::try_submit(Submission&& submission) noexcept {
 
 bool Queues::goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept {
   if (on_host || submission.given_up || queue.filling) return false;
+  if (is_captured_by_owner(queue)) return false;
   const auto is_ahead = [this](TimelinePoint point) {
     // acquire: pairs with the release in end and report, so that a failure before it is seen (C3).
     return queues_[static_cast<std::size_t>(point.queue)]->handed.load(std::memory_order_acquire) >=
@@ -180,9 +181,16 @@ bool Queues::goes_ahead(const Queue& queue, const Submission& submission, bool o
   return !cancelled_.load(std::memory_order_acquire) && !is_lost();
 }
 
+bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
+  if (!queue.stream.is_wrapped()) return false;
+  const ContextScope scope(context_);
+  return queue.stream.is_captured_by_owner();
+}
+
 bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
   if (queue.filling || !queue.flights.empty() || queue.reporting) return false;
   if (cancelled_.load(std::memory_order_acquire) || is_lost()) return true;
+  if (is_captured_by_owner(queue)) return false;  // what is put on it would not run
   return std::ranges::all_of(item.submission.waits, [&](const TimelinePoint& wait) {
     // acquire: pairs with the release in report.
     return queues_[static_cast<std::size_t>(wait.queue)]->reached.load(std::memory_order_acquire) >=
@@ -314,7 +322,8 @@ void Queues::end(Queue& queue, CUevent event, Status failure) noexcept {
   queue.filling = false;
 }
 
-bool Queues::is_done(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
+bool Queues::is_done(Queue& queue, const Flight& flight, Status& status,
+                     sync::Clock::time_point& when) noexcept {
   status = flight.failure;
   when = sync::now();
   if (flight.event == nullptr) return true;
@@ -332,7 +341,7 @@ bool Queues::is_done(const Flight& flight, Status& status, sync::Clock::time_poi
   }
   if (result == CUDA_ERROR_CAPTURED_EVENT) {
     // The owner of the wrapped stream began to capture it just then, so none of it has run.
-    (void)driver().context_synchronize();
+    queue.stream.finish();
     status = captured_failure(device_, -1);
     return true;
   }
@@ -380,7 +389,7 @@ bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
     lock.unlock();
     Status status;
     sync::Clock::time_point when;
-    const bool done = is_done(front, status, when) && waits_are_reported(front, plain_only, depth);
+    const bool done = is_done(queue, front, status, when) && waits_are_reported(front, plain_only, depth);
     lock.lock();
     if (!done) break;
     const Flight flight = std::move(queue.flights.front());

@@ -158,6 +158,7 @@ class Queues final : public sync::RefCounted {
   /// Can it go to the device now, without anybody being asked?
   bool goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept
       REQUIRES(queue.mutex);
+  bool is_captured_by_owner(const Queue& queue) const noexcept;
   /// Was all reported that is before the item and that it waits for?
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
   /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
@@ -188,7 +189,7 @@ class Queues final : public sync::RefCounted {
   /// Was all reported that it waits for? Reports what can be.
   bool waits_are_reported(const Flight& flight, bool plain_only, int depth) noexcept;
   /// Has the device done it? Then how it ended, and when.
-  bool is_done(const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
+  bool is_done(Queue& queue, const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   /// Copies of the queue that only wait for a thread to run them.

@@ -187,11 +187,11 @@ TEST_F(NativeMemory, ForgottenStreamsAreWrappedAnew) {
 TEST_F(NativeMemory, CapturedStreamsGetNone) {
   const Owned stream;
   void* const block = memory_->allocate(stream.get(), 48 * kMiB);
-  capture_fake_stream(stream.get(), true);
+  begin_fake_capture(stream.get());
   expect_rule("captured-stream", [&] { memory_->allocate(stream.get(), 100); });
   memory_->deallocate(stream.get(), block);
   EXPECT_EQ(device_.memory().live, 0u);
-  capture_fake_stream(stream.get(), false);
+  EXPECT_TRUE(end_fake_capture(stream.get()));
   EXPECT_TRUE(eventually([&] { return can_take(48 * kMiB); }));
 }
 

@@ -384,6 +384,29 @@ TEST_F(Wrapped, ACapturedStreamIsToldByNameAndMemoryWaitsForItsEnd) {
   stream.wait();
 }
 
+// C7: the marks of the lease's end wait for the capture's, and then for the work before it.
+TEST_F(Wrapped, ALeaseThatEndsInsideACaptureSpoilsNothingAndMemoryWaits) {
+  Device device = small_device();
+  Owned owned;
+  StreamLease lease = device.wrap(owned.get());
+  void* const block = device.allocate(lease.stream(), 48 * kMiB);
+  std::promise<void> go;
+  std::atomic<bool> done = false;
+  run_on_fake_stream(owned.get(), [&done, opened = go.get_future().share()] {
+    opened.wait();
+    done = true;
+  });
+  begin_fake_capture(owned.get());
+  device.deallocate(block);
+  lease.reset();
+  EXPECT_FALSE(can_take(device, device.default_stream(), 48 * kMiB));
+  EXPECT_TRUE(end_fake_capture(owned.get()));
+  EXPECT_FALSE(can_take(device, device.default_stream(), 48 * kMiB));
+  go.set_value();
+  EXPECT_TRUE(eventually([&] { return can_take(device, device.default_stream(), 48 * kMiB); }));
+  EXPECT_TRUE(done);
+}
+
 TEST_F(Wrapped, TheLegacyDefaultStreamIsOneAndThePerThreadOneIsRefused) {
   Device device = Device::create("cuda:0");
   StreamLease lease = device.wrap(nullptr), same = device.wrap(CU_STREAM_LEGACY);

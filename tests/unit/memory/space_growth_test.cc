@@ -71,7 +71,7 @@ class SpaceGrowthTest : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
-  Arena arena_{0, geometry_, source_, map_, host_};  // for the descriptors only
+  Arena arena_{0, false, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
   Space space_{true, geometry_, source_, map_, pool_};
 };
