@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <new>
 
 #include "runtime/sanitizers.h"
@@ -114,11 +113,8 @@ void Fiber::take_stack(int n) {
 
 void Fiber::prepare(void (*entry)()) {
 #if INTERLEAVE_ASAN
-  if (pointer_ != nullptr) {  // what frames of a run that was given up have left, and a little below
-    constexpr std::size_t kBelow = 4096;
-    auto* begin = std::max(stack_, static_cast<std::byte*>(pointer_) - kBelow);
-    __asan_unpoison_memory_region(begin, static_cast<std::size_t>(stack_ + kStackBytes - begin));
-  }
+  constexpr std::size_t kUsed = 32 << 10;  // what frames of a run that was given up have left: all but the deepest
+  __asan_unpoison_memory_region(stack_ + kStackBytes - kUsed, kUsed);
 #endif
   caught_ = nullptr;
   uncaught_ = 0;
