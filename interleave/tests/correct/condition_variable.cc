@@ -155,6 +155,30 @@ TEST(Correct, ConditionNotifyOneMayWakeEither) {
   EXPECT_TRUE(first_woken && second_woken);
 }
 
+TEST(Correct, ConditionNotifyBehindALoadThatIsRevisited) {
+  expect_proved([] {
+    mutex lock;
+    condition_variable changed;
+    int permits = 0;
+    atomic<int> x{0};
+    const auto wait = [&] {
+      std::unique_lock guard(lock);
+      changed.wait(guard, [&] { return permits > 0; });
+      --permits;
+    };
+    parallel(
+        wait, wait,
+        [&] {
+          (void)x.load(memory_order_relaxed);
+          const std::lock_guard guard(lock);
+          permits = 2;
+          changed.notify_one();
+          changed.notify_one();
+        },
+        [&] { x.store(1, memory_order_relaxed); });
+  });
+}
+
 TEST(Correct, ConditionQueue) {
   expect_proved([] {
     mutex lock;

@@ -80,6 +80,23 @@ TEST(Correct, TryLockAgainstLock) {
   });
 }
 
+TEST(Correct, TryLockBehindALoadThatIsRevisited) {
+  expect_executions(6, [] {  // before, while and after it is held, and two values, independently
+    mutex lock;
+    atomic<int> x{0};
+    parallel(
+        [&] {
+          lock.lock();
+          lock.unlock();
+        },
+        [&] {
+          (void)x.load(memory_order_relaxed);
+          if (lock.try_lock()) lock.unlock();
+        },
+        [&] { x.store(1, memory_order_relaxed); });
+  });
+}
+
 TEST(Correct, TryLockTwice) {
   expect_executions(4, [] {  // who is first, and whether the other comes while it is held
     mutex lock;

@@ -12,6 +12,18 @@ TEST(Correct, Choose) {
   });
 }
 
+TEST(Correct, ChooseBehindALoadThatIsRevisited) {
+  expect_executions(4, [] {  // two choices, two values
+    atomic<int> x{0};
+    parallel(
+        [&] {
+          (void)x.load(memory_order_relaxed);
+          (void)choose(2);
+        },
+        [&] { x.store(1, memory_order_relaxed); });
+  });
+}
+
 TEST(Correct, ForkGoesOnAsParentAndAsChild) {
   bool parent = false, child = false;
   expect_executions(2, [&] { (fork() == 0 ? child : parent) = true; });

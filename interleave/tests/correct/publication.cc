@@ -112,6 +112,14 @@ TEST(Correct, SingleProducerRing) {
   });
 }
 
+TEST(Correct, NeighbouringBytes) {
+  expect_executions(1, [] {
+    var<char> bytes[3];
+    parallel([&] { bytes[0].set(1); }, [&] { bytes[1].set(2); }, [&] { bytes[2].set(3); });
+    INTERLEAVE_EXPECT(bytes[0].get() + bytes[1].get() + bytes[2].get() == 6);
+  });
+}
+
 TEST(Correct, SenseBarrier) {
   expect_executions(6, [] {  // who arrives in which order; the wait for the sense can end in one way
     atomic<int> missing{3};

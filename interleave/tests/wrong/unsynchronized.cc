@@ -20,6 +20,19 @@ TEST(Wrong, ReaderAndWriter) {
   });
 }
 
+// The writer looks at the data afterwards: its read must not hide its write.
+TEST(Wrong, ReadBehindTheWrite) {
+  expect_wrong(Verdict::race, [] {
+    var<int> data = 0;
+    parallel(
+        [&] {
+          data.set(1);  // <-- ReadBehindTheWrite
+          data.get();
+        },
+        [&] { data.get(); });  // <-- ReadBehindTheWrite
+  });
+}
+
 TEST(Wrong, ReadBeforeTheJoin) {
   expect_wrong(Verdict::race, [] {
     var<int> data = 0;
