@@ -113,7 +113,8 @@ void Fiber::take_stack(int n) {
 
 void Fiber::prepare(void (*entry)()) {
 #if INTERLEAVE_ASAN
-  constexpr std::size_t kUsed = 32 << 10;  // what frames of a run that was given up have left: all but the deepest
+  constexpr std::size_t kUsed =
+      32 << 10;  // what frames of a run that was given up have left: all but the deepest
   __asan_unpoison_memory_region(stack_ + kStackBytes - kUsed, kUsed);
 #endif
   caught_ = nullptr;
