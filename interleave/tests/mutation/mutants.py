@@ -69,14 +69,18 @@ AXIOMS = [
     Mutant("psc-same-location", CONSISTENCY, "scb |= after_[e] & (here.reads | here.writes);", "(void)here;",
            "scb without happens-before at one location"),
     Mutant("psc-detour", CONSISTENCY, "elsewhere(e).each([&](int b) { after_[b].each([&](int c) { scb |= elsewhere(c); }); });",
-           "", "scb without program order; happens-before; program order"),
+           "(void)elsewhere;", "scb without program order; happens-before; program order"),
     Mutant("psc-detour-same-location", CONSISTENCY, "return later_[e] - (here.reads | here.writes);", "(void)here;\n    return later_[e];",
            "the same with accesses of one location"),
     Mutant("psc-fence-before", CONSISTENCY, "if (fences.has(e)) from |= after_[e];", "", "psc_base: a fence stands for nothing behind it"),
     Mutant("psc-fence-behind", CONSISTENCY, "set.each([&](int e) { found |= after_[e] & fences; });", "",
            "psc_base: a fence stands for nothing before it"),
     Mutant("psc-fences-happen-before", CONSISTENCY, "successors_[e] |= after_[e] & fences;\n    Mask communicated", "Mask communicated",
-           "psc_F without happens-before"),
+           "psc_F without happens-before",
+           harmless="Two fences of one thread are related by scb. Of two threads, the last step of happens-before between "
+                    "them is a start, an end or an unlock, which stands behind the first fence in program order, hence in "
+                    "scb, and happens before the second one; or it synchronises: then the first fence happens before the "
+                    "write, the read happens before the second fence, and psc_F has it by eco."),
     Mutant("psc-fences-communicate", CONSISTENCY, "successors_[e] |= behind & fences;", "", "psc_F without eco"),
     Mutant("psc-before-pushing-reads", ADDING, "if (place != newest && !taken && !consistent_with_write(graph, e)) continue;", "",
            "psc is not looked at when a read goes back"),
