@@ -1,0 +1,145 @@
+// Sets of events as masks.
+#pragma once
+
+#include <cstdint>
+
+namespace interleave {
+
+/// A set of numbers below 64 * W.
+///
+/// Thread safety: a value.
+template <int W>
+struct Bits {
+  std::uint64_t word[W] = {};
+
+  static constexpr int kSize = 64 * W;
+
+  static unsigned in(int i) noexcept { return W == 1 ? 0 : static_cast<unsigned>(i) / 64; }
+
+  static Bits one(int i) noexcept {
+    Bits bits;
+    bits.set(i);
+    return bits;
+  }
+  /// 0 to count - 1.
+  static Bits below(int count) noexcept {
+    Bits bits;
+    if constexpr (W == 1) {
+      bits.word[0] = count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+      return bits;
+    }
+    for (int w = 0; w < W; ++w) {
+      const int rest = count - 64 * w;
+      bits.word[w] = rest >= 64 ? ~std::uint64_t{0} : rest <= 0 ? 0 : (std::uint64_t{1} << rest) - 1;
+    }
+    return bits;
+  }
+
+  bool has(int i) const noexcept { return (word[in(i)] >> (i & 63) & 1) != 0; }
+  void set(int i) noexcept { word[in(i)] |= std::uint64_t{1} << (i & 63); }
+  void clear(int i) noexcept { word[in(i)] &= ~(std::uint64_t{1} << (i & 63)); }
+  bool any() const noexcept {
+    std::uint64_t all = 0;
+    for (int w = 0; w < W; ++w) all |= word[w];
+    return all != 0;
+  }
+  int count() const noexcept {
+    int sum = 0;
+    for (int w = 0; w < W; ++w) sum += ones(word[w]);
+    return sum;
+  }
+  /// Without the instruction, which not all processors of the architecture have, and without a call.
+  static int ones(std::uint64_t bits) noexcept {
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<int>(bits * 0x0101010101010101 >> 56);
+  }
+  /// How many of its elements are below i.
+  int rank(int i) const noexcept { return (*this & below(i)).count(); }
+
+  friend Bits operator|(Bits a, const Bits& b) noexcept { return a |= b; }
+  friend Bits operator&(Bits a, const Bits& b) noexcept { return a &= b; }
+  friend Bits operator-(Bits a, const Bits& b) noexcept {
+    for (int w = 0; w < W; ++w) a.word[w] &= ~b.word[w];
+    return a;
+  }
+  Bits& operator|=(const Bits& b) noexcept {
+    for (int w = 0; w < W; ++w) word[w] |= b.word[w];
+    return *this;
+  }
+  Bits& operator&=(const Bits& b) noexcept {
+    for (int w = 0; w < W; ++w) word[w] &= b.word[w];
+    return *this;
+  }
+  friend bool operator==(const Bits&, const Bits&) = default;
+  bool within(const Bits& other) const noexcept { return !(*this - other).any(); }
+
+  /// Calls f with each element, upwards.
+  template <typename F>
+  void each(F f) const {
+    for (int w = 0; w < W; ++w) {
+      for (std::uint64_t rest = word[w]; rest != 0; rest &= rest - 1) f(64 * w + __builtin_ctzll(rest));
+    }
+  }
+  /// Whether f holds for one of the elements.
+  template <typename F>
+  bool some(F f) const {
+    for (int w = 0; w < W; ++w) {
+      for (std::uint64_t rest = word[w]; rest != 0; rest &= rest - 1) {
+        if (f(64 * w + __builtin_ctzll(rest))) return true;
+      }
+    }
+    return false;
+  }
+
+  Bits shifted_down(int by) const noexcept {
+    Bits result;
+    const int words = by / 64, bits = by % 64;
+    for (int w = 0; w + words < W; ++w) {
+      result.word[w] = word[w + words] >> bits;
+      if (bits != 0 && w + words + 1 < W) result.word[w] |= word[w + words + 1] << (64 - bits);
+    }
+    return result;
+  }
+};
+
+/// Renumbers sets after some numbers were dropped: element i of what is kept becomes rank(i).
+///
+/// Thread safety: a value.
+template <int W>
+class Renumbering {
+ public:
+  explicit Renumbering(const Bits<W>& kept, int size) noexcept {
+    int to = 0;
+    for (int from = 0; from < size;) {
+      if (!kept.has(from)) {
+        ++from;
+        continue;
+      }
+      int end = from;
+      for (; end < size && kept.has(end); ++end) numbers_[end] = static_cast<std::uint8_t>(to + end - from);
+      spans_[count_++] = {Bits<W>::below(to + end - from) - Bits<W>::below(to), from - to};
+      to += end - from;
+      from = end;
+    }
+  }
+
+  Bits<W> operator()(const Bits<W>& set) const noexcept {
+    Bits<W> result;
+    for (int i = 0; i < count_; ++i) result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
+    return result;
+  }
+  int operator()(int element) const noexcept { return numbers_[element]; }
+
+ private:
+  struct Span {
+    Bits<W> target;
+    int shift;
+  };
+  Span spans_[32 * W];
+  int count_ = 0;
+  std::uint8_t numbers_[64 * W];  // of those that are kept
+};
+
+}  // namespace interleave

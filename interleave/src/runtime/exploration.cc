@@ -1,0 +1,57 @@
+#include "runtime/exploration.h"
+
+#include <cstdlib>
+#include <stdexcept>
+
+#include "runtime/heap.h"
+#include "runtime/interposed.h"
+#include "runtime/machine.h"
+
+namespace interleave {
+namespace {
+
+void refuse_contradictions(const Options& options) {
+  const auto refuse = [](const char* what) {
+    throw std::invalid_argument(std::string("interleave::Options: ") + what);
+  };
+  if (options.max_threads < 1 || options.max_threads > 32) refuse("max_threads is 1 to 32");
+  if (options.max_events < 1 || options.max_events > 256) refuse("max_events is 1 to 256");
+  if (options.workers < 1 || options.workers > 64) refuse("workers is 1 to 64");
+  if (options.samples != 0 && options.max_preemptions >= 0)
+    refuse("samples and max_preemptions are two ways of choosing runs");
+  if (options.model == Model::sc && (options.samples != 0 || options.max_preemptions >= 0)) {
+    refuse("the model sc is for exploring everything");
+  }
+}
+
+}  // namespace
+
+Result explore(const Options& options, const std::function<void()>& body, Observer* observer,
+               bool* plain_race) {
+  refuse_contradictions(options);
+  if (running_machine != nullptr) throw std::invalid_argument("interleave::check inside of a run");
+  install_heap();
+  const Interposed interposed;
+  Result result;
+  bool race = false;
+  const char* environment = std::getenv("INTERLEAVE_REPLAY");
+  const std::string replay = !options.replay.empty()  ? options.replay
+                             : environment != nullptr ? environment
+                                                      : "";
+  if (!explore_with<1>(options, body, observer, replay, result, race) &&
+      !explore_with<2>(options, body, observer, replay, result, race)) {
+    explore_with<4>(options, body, observer, replay, result, race);
+  }
+  if (plain_race != nullptr) *plain_race = race;
+  return result;
+}
+
+Result check(const Options& options, const std::function<void()>& body) {
+  return explore(options, body, nullptr, nullptr);
+}
+
+Result check(const std::function<void()>& body) {
+  return check(Options(), body);
+}
+
+}  // namespace interleave

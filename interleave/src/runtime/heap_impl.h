@@ -1,0 +1,52 @@
+// What a run's threads allocate and free.
+#pragma once
+
+#include "runtime/runner.h"
+#include "runtime/symbols.h"
+
+namespace interleave {
+
+template <int W>
+void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* by) {
+  if (options_.allocation_failures && choose(2, place_of(by)) == 1) return nullptr;
+  if (options_.address_reuse && alignment <= 16) {
+    const int freed = std::min(memory_.reusable(bytes), 8);
+    if (freed > 0) {
+      const unsigned chosen = choose(static_cast<unsigned>(freed) + 1, place_of(by));
+      if (chosen > 0)
+        return memory_.reuse(bytes, static_cast<int>(chosen) - 1, current_, traced(place_of(by)));
+    }
+  }
+  return memory_.allocate(current_, bytes, alignment, traced(place_of(by)));
+}
+
+template <int W>
+void Runner<W>::plain_destroy(const void* address, std::size_t bytes, Where where) {
+  const Inside inside;
+  const PlainAccess* user = races_.forget(reinterpret_cast<std::uintptr_t>(address), bytes,
+                                          static_cast<std::uint8_t>(current_), *this);
+  if (user == nullptr) return;
+  failure_.plain = true;
+  failure_.other_thread = user->moment.thread;
+  fail(Verdict::use_after_free,
+       "freed or destroyed while thread " + std::to_string(user->moment.thread) +
+           " may be using it: nothing makes that access happen before",
+       user->where, traced(where));
+}
+
+template <int W>
+void Runner<W>::release(void* address, const void* by) {
+  Memory::Block* block = memory_.starting_at(address);
+  const Where where = traced(place_of(by));
+  if (block == nullptr || !block->live) {
+    const Inside inside;
+    fail(Verdict::double_free,
+         block == nullptr ? "free of an address that no allocation gave"
+                          : "double free: the memory was freed before",
+         where, block == nullptr ? Where{} : block->freed_at);
+  }
+  plain_destroy(address, block->bytes, where);
+  memory_.release(*block, current_, where);
+}
+
+}  // namespace interleave

@@ -1,0 +1,404 @@
+// Atomics, fences and plain data.
+#pragma once
+
+#include "runtime/runner.h"
+#include "runtime/symbols.h"
+
+namespace interleave {
+
+namespace detail {
+// Cell::state, while Cell::run is the run's. Of an object made before the run it is not.
+constexpr std::uint8_t kMade = 1;   // location is how many were made there before it
+constexpr std::uint8_t kInUse = 2;  // location is known
+constexpr std::uint8_t kDestroyed = 3;
+constexpr std::uint8_t kNobody = 0xff;
+}  // namespace detail
+
+template <int W>
+void Runner<W>::construct(const Cell& cell, Where where) {
+  const Inside inside;
+  cell.run = run_;
+  cell.state = detail::kMade;
+  cell.location = addresses_.made(&cell, run_, where);
+  cell.maker = static_cast<std::uint8_t>(current_);
+  cell.made = self().front.count;
+}
+
+template <int W>
+void Runner<W>::destroy(const Cell& cell, Where where) {
+  if (cell.run != run_) {
+    cell.run = run_;  // made before the run, and gone for the rest of it
+    cell.state = detail::kDestroyed;
+    return;
+  }
+  if (cell.state == detail::kInUse) {
+    const auto& location = graph().at(cell.location);
+    const Mask unknown = ((location.reads | location.writes) & done_) - self().front.hb - self().events;
+    if (unknown.any()) {
+      int user = 0;
+      unknown.each([&](int e) { user = e; });
+      const Inside inside;
+      failure_.other_thread = graph()[user].thread;
+      failure_.other_event = user;
+      fail(Verdict::use_after_free,
+           "destroyed while another thread may be using it: nothing makes that use happen before",
+           wheres_[user], traced(where));
+    }
+  }
+  cell.state = detail::kDestroyed;
+}
+
+template <int W>
+inline void Runner<W>::at(Where where, const char* doing) {
+  self().where = traced(where);
+  self().doing = doing;
+}
+
+/// The operation's location, after checking that the object is there for this thread.
+template <int W>
+inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
+  at(where, doing);
+  // Most are made by the body before its first event, which all threads know of, and not in the heap.
+  const bool plain = cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0;
+  return plain && !memory_.owns(&cell) ? cell.location : look_up(cell, where, doing);
+}
+
+template <int W>
+int Runner<W>::look_up(const Cell& cell, Where where, const char* doing) {
+  if (memory_.owns(&cell)) {
+    const Memory::Tag tag = memory_.tag(&cell);
+    if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
+      const Inside inside;
+      fail(Verdict::use_after_free, std::string(doing) + " of an object in memory that was freed", where,
+           memory_.find(&cell)->freed_at);
+    }
+  }
+  if (cell.run != run_) {
+    cell.run = run_;
+    cell.state = detail::kMade;
+    cell.location = 0;
+    cell.maker = detail::kNobody;
+  }
+  if (cell.state == detail::kDestroyed) {
+    const Inside inside;
+    fail(Verdict::use_after_free, std::string(doing) + " of an object that was destroyed", where, {});
+  }
+  // What the body made before its first event is known to all threads.
+  const bool elsewhere =
+      cell.maker != current_ && cell.maker != detail::kNobody && (cell.maker != 0 || cell.made != 0);
+  if (elsewhere && !knows({cell.maker, cell.made})) {
+    const Inside inside;
+    failure_.other_thread = cell.maker;
+    fail(Verdict::race,
+         std::string(doing) + " of an object whose construction by thread " + std::to_string(cell.maker) +
+             " does not happen before it",
+         where, {});
+  }
+  if (cell.state == detail::kMade) {
+    const Inside inside;
+    const int location = addresses_.location(&cell, cell.location);
+    if (location < 0)
+      fail(Verdict::limit, "the test uses more than 4096 shared objects in its runs", where, {});
+    cell.location = static_cast<std::uint16_t>(location);
+    cell.state = detail::kInUse;
+  }
+  return cell.location;
+}
+
+template <int W>
+int Runner<W>::simple_event(Kind kind, Order order, int location) {
+  int e = take(kind, Access::load, location);
+  if (e == kNone) {
+    make_room();
+    e = explorer.add(kind, current_, self().front, order);
+    graph()[e].location = static_cast<std::uint16_t>(location);
+  }
+  did(e, 0);
+  self().spin.interrupt();
+  return e;
+}
+
+/// Those who wait for a value of the location look at it again.
+template <int W>
+void Runner<W>::stored(int location) noexcept {
+  for (int t = 0; t < thread_count_; ++t) {
+    ThreadState<W>& thread = threads_[t];
+    if (thread.state == State::waiting && thread.wait == Wait::value && thread.awaited == location)
+      thread.look_again = true;
+  }
+}
+
+template <int W>
+void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
+  int e = take(Kind::store, Access::load, location);
+  if (e == kNone) {
+    make_room();
+    e = explorer.add_store(current_, self().front, location, value, order);
+  } else if (graph()[e].value != value) {
+    const Inside inside;
+    fail(Verdict::nondeterministic,
+         "the thread stores " + std::to_string(value) + " where it stored " +
+             std::to_string(graph()[e].value) + " when it was run the same way before",
+         self().where, {});
+  }
+  did(e, value);
+  self().spin.interrupt();
+  stored(location);
+}
+
+/// Until the newest value ends the wait; or nobody else can go on and an older one does. While others can go
+/// on, what they store may be what it waits for.
+template <int W>
+void Runner<W>::wait_for_value(const Read& read) {
+  for (bool looked = false;; looked = true) {
+    const Prospect prospect = explorer.prospect(self().front, read);
+    if (prospect == Prospect::newest || (prospect == Prospect::older && looked)) return;
+    if (steering_ != nullptr && !steering_->waits(current_)) return;
+    ThreadState<W>& thread = self();
+    thread.state = State::waiting;
+    thread.wait = Wait::value;
+    thread.awaited = static_cast<std::int16_t>(read.location);
+    thread.waits_by = read.access;
+    thread.look_again = prospect == Prospect::older;
+    dispatch();
+    thread.state = State::ready;
+    thread.look_again = false;
+  }
+}
+
+/// Adds or replays a reading event; a thread that it blocks does not come back.
+template <int W>
+inline int Runner<W>::read_event(const Read& read) {
+  int e = take(Kind::load, read.access, read.location);
+  if (e != kNone) {
+    if (graph()[e].unplaced) explorer.finish(e, read);
+  } else {
+    if (waits(read.access)) wait_for_value(read);
+    make_room();
+    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, self().front, read)
+                                        : explorer.add_read(current_, self().front, read);
+  }
+  did(e, explorer.value_read(e, read.initial));
+  if (explorer.abandoned()) end(Ending::blocked);
+  const Event<W>& event = graph()[e];
+  if (event.blocked) stay_stuck();
+  if (event.kind != Kind::load) {
+    stored(read.location);
+    self().spin.interrupt();
+  } else {
+    watch_spinning(e);
+  }
+  return e;
+}
+
+/// Notes a load, and whether the loads before it seem to be rounds of a loop in which nothing changes.
+template <int W>
+inline void Runner<W>::watch_spinning(int e) {
+  Spin& spin = self().spin;
+  const Event<W>& event = graph()[e];
+  const Spin::Load load{static_cast<std::int16_t>(e), event.location, event.source, self().where.line};
+  if (spin.now.count < Spin::kLoads) spin.now.loads[spin.now.count] = load;
+  if (spin.now.count <= Spin::kLoads) ++spin.now.count;
+
+  constexpr int kKept = 2 * Spin::kLongest;
+  if (spin.loads == kKept) std::copy(spin.latest + 1, spin.latest + kKept, spin.latest);
+  if (spin.loads < kKept) ++spin.loads;
+  spin.latest[spin.loads - 1] = load;
+  ++spin.snapshot_age;
+  int period = 0;
+  for (int p = 1; p <= Spin::kLongest && 2 * p <= spin.loads && period == 0; ++p) {
+    if (std::equal(spin.latest + spin.loads - p, spin.latest + spin.loads, spin.latest + spin.loads - 2 * p))
+      period = p;
+  }
+  if (period != spin.period) spin.snapshot = 0;
+  spin.period = period;
+  suspicious = period != 0;
+}
+
+/// The thread is about to load, with its stack and registers as the hash says. If they are as they were a
+/// round ago, and the loads since have all read the same again, it goes round for ever.
+template <int W>
+void Runner<W>::spins(std::uint64_t hash) {
+  Spin& spin = self().spin;
+  if (spin.period == 0) return;
+  if (spin.snapshot != 0 && spin.snapshot_age < spin.period) return;
+  if (spin.snapshot == hash && spin.snapshot_age == spin.period) {
+    spin.now.count = spin.period;  // what it waits for
+    std::copy(spin.latest + spin.loads - spin.period, spin.latest + spin.loads, spin.now.loads);
+    wait_spinning();
+    spin.interrupt();
+    return;
+  }
+  spin.snapshot = hash;
+  spin.snapshot_age = 0;
+}
+
+template <int W>
+void Runner<W>::wait_spinning() {
+  for (int i = step_; i < replayed_; ++i) {
+    if (graph()[graph().step(i)].thread == current_) return;
+  }
+  if (steering_ == nullptr) stay_stuck();
+  if (!steering_->waits(current_)) return;
+  // Runs that are chosen one by one go on when something has changed.
+  const Spin& spin = self().spin;
+  self().waits_by = Access::await_code;
+  self().look_again = false;
+  wait_for(Wait::value, spin.now.loads[spin.now.count - 1].location);
+}
+
+template <int W>
+void Runner<W>::thread_yield(Where where) {
+  at(where, "yield");
+  Spin& spin = self().spin;
+  const bool same = spin.now.count != 0 && spin.now.count <= Spin::kLoads &&
+                    spin.now.count == spin.last.count && spin.last.line == where.line &&
+                    std::equal(spin.now.loads, spin.now.loads + spin.now.count, spin.last.loads);
+  if (same) wait_spinning();
+  spin.last = spin.now;
+  spin.last.line = where.line;
+  spin.now.count = 0;
+}
+
+template <int W>
+std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
+                      Where where) {
+  store_event(begin(cell, where, "store"), value, to_order(order));
+}
+
+template <int W>
+std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
+                                std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
+  read.access = Access::modify;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.how = how;
+  return values_[read_event(read)];
+}
+
+template <int W>
+std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initial, std::uint64_t expected,
+                                          std::uint64_t desired, std::memory_order success,
+                                          std::memory_order failure, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "compare-exchange"));
+  read.access = Access::compare_exchange;
+  read.initial = initial;
+  read.success = to_order(success);
+  read.failure = to_order(failure);
+  read.argument = expected;
+  read.how = {detail::Rmw::exchange, 8, desired};
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::fence(std::memory_order order, Where where) {
+  if (order == std::memory_order_relaxed) return;
+  at(where, "fence");
+  simple_event(Kind::fence, to_order(order), 0);
+}
+
+template <int W>
+std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::Want want,
+                               std::uint64_t operand, detail::Predicate predicate, const void* context,
+                               std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "await"));
+  read.access = want == detail::Want::equal       ? Access::await_equal
+                : want == detail::Want::not_equal ? Access::await_different
+                                                  : Access::await_code;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.argument = operand;
+  read.holds = predicate;
+  read.context = context;
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::atomic_wait(const Cell& cell, std::uint64_t initial, std::uint64_t old,
+                            std::memory_order order, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "wait"));
+  read.access = Access::atomic_wait;
+  read.initial = initial;
+  read.success = read.failure = to_order(order);
+  read.argument = old;
+  initials_[read.location] = initial;
+  atomic_waits_ = true;
+  read_event(read);
+}
+
+template <int W>
+void Runner<W>::atomic_notify(const Cell& cell, bool all, Where where) {
+  const int e =
+      simple_event(Kind::notify, Order::relaxed, begin(cell, where, all ? "notify_all" : "notify_one"));
+  graph()[e].value = all ? 1 : 0;
+}
+
+template <int W>
+std::uint64_t Runner<W>::plain_load(const Cell& cell, Where where) {
+  Read read;
+  read.location = static_cast<std::uint16_t>(begin(cell, where, "plain load"));
+  read.success = read.failure = Order::plain;
+  plain_events_ = true;
+  return values_[read_event(read)];
+}
+
+template <int W>
+void Runner<W>::plain_store(const Cell& cell, std::uint64_t value, Where where) {
+  plain_events_ = true;
+  store_event(begin(cell, where, "plain store"), value, Order::plain);
+}
+
+template <int W>
+void Runner<W>::plain_access(const void* address, std::size_t bytes, bool write, Where where) {
+  ThreadState<W>& thread = self();
+  where = traced(where);
+  if (memory_.owns(address)) {
+    const Memory::Tag tag = memory_.tag(address);
+    if (tag == Memory::Tag::freed || tag == Memory::Tag::freed_begin) {
+      const Inside inside;
+      failure_.plain = true;
+      fail(Verdict::use_after_free, std::string(write ? "write to" : "read of") + " memory that was freed",
+           where, {});
+    }
+  }
+  const auto begin_address = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t end_address = begin_address + bytes;
+  for (std::uintptr_t at = begin_address; at < end_address;) {
+    const std::uintptr_t granule = at / 8;
+    const std::uintptr_t stop = std::min(end_address, (granule + 1) * 8);
+    const unsigned mask = ((1U << (stop - at)) - 1) << (at % 8);
+    const PlainAccess access{granule,
+                             {static_cast<std::uint8_t>(current_), thread.front.count},
+                             static_cast<std::uint8_t>(mask),
+                             write,
+                             where};
+    const Inside inside;
+    if (const PlainAccess* other = races_.access(access, *this)) {
+      failure_.plain = true;
+      failure_.other_thread = other->moment.thread;
+      thread.where = where;
+      fail(Verdict::race,
+           std::string("data race: thread ") + std::to_string(current_) + (write ? " writes" : " reads") +
+               " what thread " + std::to_string(other->moment.thread) +
+               (other->write ? " writes" : " reads") + ", and nothing makes one happen before the other",
+           where, other->where);
+    }
+    at = stop;
+  }
+}
+
+}  // namespace interleave

@@ -1,0 +1,300 @@
+// How a run goes: whose turn it is, replaying what the graph has, and going on from there.
+#pragma once
+
+#include <bit>
+#include <exception>
+
+#include "runtime/runner.h"
+
+namespace interleave {
+
+template <int W>
+Runner<W>::Runner(const Options& options, const std::function<void()>& body, Stack& stack)
+    : explorer(options.model, stack), options_(options), body_(body) {
+  for (int t = 0; t < kMaxThreads; ++t) fibers_[t].take_stack(t);
+}
+
+template <int W>
+Runner<W>::~Runner() = default;
+
+template <int W>
+Ending Runner<W>::run() {
+  static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
+  run_ = ++runs;
+  current_ = step_ = 0;
+  closures_used_ = 0;
+  replayed_ = graph().steps();
+  done_ = Mask();
+  forked_ = 0;
+  plain_events_ = plain_race_ = atomic_waits_ = false;
+  failure_ = Failure();
+  if (tracing_ && !options_.load_buffering_lint) forget_remembered();
+  explorer.start_run();
+  for (auto& hooks : fork_hooks_) hooks.clear();
+  races_.start_run();
+  memory_.start_run();
+  for (int t = 0; t < thread_count_; ++t) threads_[t].state = State::unused;
+  thread_count_ = 1;
+  threads_[0].start();
+  fibers_[0].prepare(&entry);
+  running_machine = this;
+  host_.switch_to(fibers_[0]);
+  running_machine = nullptr;
+  return ending_ == Ending::complete ? judge() : ending_;
+}
+
+template <int W>
+void Runner<W>::entry() {
+  Fiber::entered();
+  static_cast<Runner*>(running_machine)->thread_main();
+}
+
+template <int W>
+void Runner<W>::thread_main() {
+  try {
+    if (current_ == 0) {
+      body_();
+    } else {
+      const ThreadState<W>& thread = self();
+      thread.run(thread.closure);
+    }
+    run_slot_hooks();
+  } catch (const std::exception& error) {
+    const Inside inside;
+    fail(Verdict::exception, std::string("an exception left the thread's function: ") + error.what(),
+         self().where, {});
+  } catch (...) {
+    const Inside inside;
+    fail(Verdict::exception, "an exception left the thread's function", thrown_, {});
+  }
+  finish_thread();
+}
+
+template <int W>
+void Runner<W>::run_slot_hooks() {
+  constexpr int kRounds = 4;  // as POSIX has it
+  for (int round = 0; round < kRounds && self().slot_count > 0; ++round) {
+    // The slots set so far, the latest first; what the hooks set is for the next round.
+    Slot slots[ThreadState<W>::kSlots];
+    const int count = self().slot_count;
+    std::copy(self().slots, self().slots + count, slots);
+    for (int i = count; i-- > 0;) {
+      ThreadState<W>& thread = self();
+      for (int j = 0; j < thread.slot_count; ++j) {
+        if (thread.slots[j].key != slots[i].key) continue;
+        slots[i].value = thread.slots[j].value;
+        std::copy(thread.slots + j + 1, thread.slots + thread.slot_count, thread.slots + j);
+        --thread.slot_count;
+        if (slots[i].hook != nullptr) slots[i].hook(slots[i].value);
+        break;
+      }
+    }
+  }
+}
+
+template <int W>
+void Runner<W>::finish_thread() {
+  if (current_ != 0) self().exit = static_cast<std::int16_t>(simple_event(Kind::exit, Order::relaxed, 0));
+  self().state = State::finished;
+  dispatch();
+  __builtin_unreachable();
+}
+
+template <int W>
+void Runner<W>::end(Ending ending) {
+  ending_ = ending;
+  fibers_[current_].switch_to(host_);
+  __builtin_unreachable();
+}
+
+template <int W>
+void Runner<W>::fail(Verdict verdict, const std::string& message, Where where, Where other) {
+  running_machine = nullptr;  // the host's from here on
+  failure_.verdict = verdict;
+  failure_.message = message;
+  failure_.where = traced(where);
+  failure_.other = other;
+  failure_.thread = current_;
+  end(Ending::failed);
+}
+
+template <int W>
+void Runner<W>::abandon(Where where) {
+  self().where = where;
+  end(Ending::blocked);
+}
+
+template <int W>
+bool Runner<W>::is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept {
+  const bool same_kind = event.kind == kind || (event.reads() && kind == Kind::load);
+  return same_kind && (!event.reads() || event.access == access) &&
+         (event.location == location || kind == Kind::create || kind == Kind::exit);
+}
+
+/// The event that the graph has next, which must be this thread's and of this kind; kNone when the graph has
+/// been replayed. Other threads go first if it is their turn.
+template <int W>
+inline int Runner<W>::take(Kind kind, Access access, int location) {
+  if (replaying()) [[likely]] {
+    const int e = graph().step(step_);
+    const Event<W>& event = graph()[e];
+    if (event.thread == current_ && is_next(event, kind, access, location)) [[likely]] {
+      ++step_;
+      return e;
+    }
+  }
+  return take_in_turn(kind, access, location);
+}
+
+template <int W>
+int Runner<W>::take_in_turn(Kind kind, Access access, int location) {
+  while (replaying()) {
+    const int e = graph().step(step_);
+    const Event<W>& event = graph()[e];
+    if (event.thread != current_) {
+      switch_to(event.thread);
+      continue;
+    }
+    ++step_;
+    if (is_next(event, kind, access, location)) return e;
+    const Inside inside;
+    fail(Verdict::nondeterministic,
+         "the thread did something else than when it was run the same way before: the test depends on "
+         "something "
+         "that the checker does not control",
+         self().where, wheres_[e]);
+  }
+  let_others();
+  return kNone;
+}
+
+template <int W>
+void Runner<W>::make_room() {
+  if (graph().full()) end(Ending::too_long);
+  if (graph().size() >= static_cast<int>(options_.max_events)) end(Ending::bounded);
+}
+
+template <int W>
+inline void Runner<W>::did(int e, std::uint64_t value) {
+  done_.set(e);
+  ThreadState<W>& thread = self();
+  thread.events.set(e);
+  graph().advance(thread.front, e);
+  values_[e] = value;
+  if (tracing_) [[unlikely]] {
+    wheres_[e] = thread.where;
+    doings_[e] = thread.doing;
+  }
+  if (steering_ != nullptr) steering_->added(e);
+}
+
+template <int W>
+void Runner<W>::switch_to(int thread) {
+  const State state = threads_[thread].state;
+  if (state == State::unused || state == State::finished || state == State::stuck) {
+    const Inside inside;
+    fail(Verdict::nondeterministic,
+         "thread " + std::to_string(thread) + " did less than when it was run the same way before",
+         threads_[thread].where, {});
+  }
+  const int from = current_;
+  current_ = thread;
+  fibers_[from].switch_to(fibers_[thread]);
+}
+
+template <int W>
+bool Runner<W>::satisfied(const ThreadState<W>& thread) noexcept {
+  switch (thread.wait) {
+    case Wait::exit: return threads_[thread.awaited].exit != kNone;
+    case Wait::unlock: {
+      const int unlock = graph()[thread.awaited].partner;
+      return unlock >= 0 && done_.has(unlock);
+    }
+    case Wait::value: return thread.look_again;
+    case Wait::others: return thread.look_again;
+  }
+  return false;
+}
+
+/// Without looking at a value, or at what the others do.
+template <int W>
+bool Runner<W>::can_go_on(const ThreadState<W>& thread) noexcept {
+  if (thread.state == State::ready) return true;
+  return thread.state == State::waiting && (thread.wait == Wait::exit || thread.wait == Wait::unlock) &&
+         satisfied(thread);
+}
+
+template <int W>
+std::uint32_t Runner<W>::ready_threads() noexcept {
+  std::uint32_t ready = 0, looking = 0, last = 0;
+  for (int t = 0; t < thread_count_; ++t) {
+    const ThreadState<W>& thread = threads_[t];
+    if ((forked_ >> t & 1) != 0) continue;
+    if (thread.state == State::waiting && thread.wait == Wait::others) {
+      last |= std::uint32_t{1} << t;
+    } else if (can_go_on(thread)) {
+      ready |= std::uint32_t{1} << t;
+    } else if (thread.state == State::waiting && thread.wait == Wait::value && satisfied(thread)) {
+      looking |= std::uint32_t{1} << t;
+    }
+  }
+  // Whoever waits for a value looks when nobody else can do anything: it then sees all that was stored.
+  if (ready != 0 || looking != 0) return ready != 0 ? ready : looking;
+  for (int t = 0; t < thread_count_; ++t) {
+    if ((last >> t & 1) != 0) threads_[t].look_again = true;
+  }
+  return last;
+}
+
+/// Runs another thread, if there is one that can; else the run is over.
+template <int W>
+void Runner<W>::dispatch() {
+  if (replaying()) {
+    const int next = graph()[graph().step(step_)].thread;
+    if (next == current_) {
+      const Inside inside;
+      fail(Verdict::nondeterministic, "the thread waits where it went on when it was run the same way before",
+           self().where, {});
+    }
+    switch_to(next);
+    return;
+  }
+  for (int t = 0; t < thread_count_ && steering_ == nullptr; ++t) {
+    if ((forked_ >> t & 1) != 0 || !can_go_on(threads_[t])) continue;
+    if (t != current_) switch_to(t);
+    return;
+  }
+  const std::uint32_t ready = ready_threads();
+  if (ready == 0) end(Ending::complete);
+  const int next = steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);
+  if (next != current_) switch_to(next);
+}
+
+template <int W>
+void Runner<W>::steer_away() {
+  const std::uint32_t ready = ready_threads();
+  const int next = steering_->next_thread(ready, current_);
+  if (next != current_) switch_to(next);
+}
+
+template <int W>
+void Runner<W>::wait_for(Wait wait, int what) {
+  ThreadState<W>& thread = self();
+  thread.wait = wait;
+  thread.awaited = static_cast<std::int16_t>(what);
+  while (!satisfied(thread)) {
+    thread.state = State::waiting;
+    dispatch();
+  }
+  thread.state = State::ready;
+  thread.look_again = false;
+}
+
+template <int W>
+void Runner<W>::stay_stuck() {
+  self().state = State::stuck;
+  dispatch();
+  __builtin_unreachable();
+}
+
+}  // namespace interleave

@@ -1,0 +1,167 @@
+#include "runtime/symbols.h"
+
+#include <dlfcn.h>
+#include <unwind.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace interleave {
+namespace {
+
+// Where::line of a place whose file is an address in code, and of one whose file is an index of `remembered`.
+constexpr unsigned kAddress = ~0U;
+constexpr unsigned kRemembered = ~0U - 1;
+
+/// The return addresses of the calling thread's functions, the innermost first.
+struct Frames {
+  static constexpr int kMost = 24;
+  int count = 0;
+  const void* address[kMost];
+};
+
+std::vector<Frames>& remembered() {
+  static std::vector<Frames> all;
+  return all;
+}
+
+const char* keep(const std::string& text) {
+  static std::set<std::string> kept;
+  return kept.insert(text).first->c_str();
+}
+
+/// The folder of the checker's sources, and that of its headers. Asked for inside of runs: no allocation.
+constexpr std::string_view without(std::string_view path, std::string_view end) {
+  return path.substr(0, path.size() - end.size());
+}
+constexpr std::string_view kSources = without(__FILE__, "runtime/symbols.cc");
+constexpr std::string_view kHeaders = without(detail::kWhereHeader, "where.h");
+
+bool in_library(const char* file) noexcept {
+  return std::strstr(file, "/include/c++/") != nullptr ||
+         std::strncmp(file, kSources.data(), kSources.size()) == 0 ||
+         std::strncmp(file, kHeaders.data(), kHeaders.size()) == 0;
+}
+
+/// An address in the file it was loaded from, as addr2line takes it.
+struct Symbol {
+  std::string file;
+  std::uintptr_t offset;
+};
+
+bool locate(const void* address, Symbol& symbol) {
+  Dl_info info{};
+  if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return false;
+  // The call before the address it returns to. Files that are not position independent keep their addresses.
+  const auto number = reinterpret_cast<std::uintptr_t>(address) - 1;
+  const auto base = reinterpret_cast<std::uintptr_t>(info.dli_fbase);
+  symbol = {info.dli_fname, base == 0x400000 ? number : number - base};
+  return true;
+}
+
+/// The lines of each address, inlined calls first, that addr2line knows.
+std::map<std::uintptr_t, std::vector<Where>> ask(const std::string& file,
+                                                 const std::set<std::uintptr_t>& offsets) {
+  std::map<std::uintptr_t, std::vector<Where>> found;
+  std::string command = "addr2line -a -i -e '" + file + "'";
+  char number[32];
+  for (const std::uintptr_t offset : offsets) {
+    std::snprintf(number, sizeof(number), " 0x%zx", static_cast<std::size_t>(offset));
+    command += number;
+  }
+  std::FILE* answer = popen((command + " 2>/dev/null").c_str(), "r");
+  if (answer == nullptr) return found;
+  char line[4096];
+  std::vector<Where>* places = nullptr;
+  while (std::fgets(line, sizeof(line), answer) != nullptr) {
+    const std::string text = line;
+    if (text.rfind("0x", 0) == 0) {
+      places = &found[std::strtoull(line, nullptr, 16)];
+      continue;
+    }
+    const std::size_t colon = text.rfind(':');
+    if (places == nullptr || colon == std::string::npos || text[0] == '?') continue;
+    const auto row = static_cast<unsigned>(std::strtoul(text.c_str() + colon + 1, nullptr, 10));
+    if (row != 0) places->push_back({keep(text.substr(0, colon)), row});
+  }
+  pclose(answer);
+  return found;
+}
+
+}  // namespace
+
+Where remember_caller() {
+  Frames frames;
+  _Unwind_Backtrace(
+      [](_Unwind_Context* context, void* all) -> _Unwind_Reason_Code {
+        auto& into = *static_cast<Frames*>(all);
+        const auto* address = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+        if (address == nullptr || into.count == Frames::kMost) return _URC_END_OF_STACK;
+        into.address[into.count++] = address;
+        return _URC_NO_REASON;
+      },
+      &frames);
+  remembered().push_back(frames);
+  return {reinterpret_cast<const char*>(remembered().size() - 1), kRemembered};
+}
+
+void forget_remembered() noexcept {
+  remembered().clear();
+}
+
+Where place_of(const void* return_address) noexcept {
+  return {static_cast<const char*>(return_address), kAddress};
+}
+
+bool is_vague(Where where) noexcept {
+  return where.line == 0 || where.line >= kRemembered || in_library(where.file);
+}
+
+bool is_remembered(Where where) noexcept {
+  return where.line == kRemembered;
+}
+
+std::vector<Where> resolve(const std::vector<Where>& places) {
+  std::vector<std::vector<Symbol>> symbols(places.size());
+  std::map<std::string, std::set<std::uintptr_t>> wanted;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!is_vague(places[i])) continue;
+    std::vector<const void*> addresses;
+    if (places[i].line == kAddress) addresses.push_back(places[i].file);
+    if (places[i].line == kRemembered) {
+      const Frames& frames = remembered()[reinterpret_cast<std::uintptr_t>(places[i].file)];
+      addresses.assign(frames.address, frames.address + frames.count);
+    }
+    for (const void* address : addresses) {
+      Symbol symbol;
+      if (!locate(address, symbol)) continue;
+      wanted[symbol.file].insert(symbol.offset);
+      symbols[i].push_back(symbol);
+    }
+  }
+  std::map<std::string, std::map<std::uintptr_t, std::vector<Where>>> known;
+  for (const auto& [file, offsets] : wanted) known[file] = ask(file, offsets);
+
+  std::vector<Where> found = places;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!is_vague(places[i])) continue;
+    if (places[i].line >= kRemembered) found[i] = {};
+    for (const Symbol& symbol : symbols[i]) {
+      for (const Where& place : known[symbol.file][symbol.offset]) {
+        if (in_library(place.file)) continue;
+        found[i] = place;
+        break;
+      }
+      if (!is_vague(found[i])) break;
+    }
+  }
+  return found;
+}
+
+}  // namespace interleave

@@ -1,0 +1,283 @@
+// check's options: what is explored, what is left out, and that the verdict says so.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <stdexcept>
+#include <vector>
+
+#include "interleave/interleave.h"
+#include "support/scenario.h"
+
+namespace interleave::test {
+namespace {
+
+void store_buffering() {
+  atomic<int> x{0}, y{0};
+  parallel(
+      [&] {
+        x.store(1, memory_order_relaxed);
+        (void)y.load(memory_order_relaxed);
+      },
+      [&] {
+        y.store(1, memory_order_relaxed);
+        (void)x.load(memory_order_relaxed);
+      });
+}
+
+void six_increments() {
+  atomic<int> x{0};
+  const auto add = [&] { x.fetch_add(1, memory_order_relaxed); };
+  parallel(add, add, add, add, add, add);
+}
+
+/// Fails in one of its executions: all three stores of the one thread between the two loads of the other.
+void rare_failure() {
+  atomic<int> x{0};
+  parallel(
+      [&] {
+        for (int i = 1; i <= 3; ++i) x.store(i, memory_order_relaxed);
+      },
+      [&] {
+        const int first = x.load(memory_order_relaxed);
+        INTERLEAVE_EXPECT(!(first == 0 && x.load(memory_order_relaxed) == 3));
+      });
+}
+
+TEST(Check, ModelsDiffer) {
+  EXPECT_EQ(check(store_buffering).executions, 4U);
+  Options options;
+  options.model = Model::sc;
+  EXPECT_EQ(check(options, store_buffering).executions, 3U);
+}
+
+TEST(Check, OutsideOfThreadsThereIsOneExecution) {
+  const Result result = check([] {
+    atomic<int> x{1};
+    INTERLEAVE_EXPECT(x.load() == 1);
+  });
+  EXPECT_TRUE(result.proved());
+  EXPECT_EQ(result.executions, 1U);
+}
+
+TEST(Check, WorkersShareTheWork) {
+  Options options;
+  options.workers = 2;
+  for (int i = 0; i < 30; ++i) {  // how they share it is a matter of time
+    const Result result = check(options, six_increments);
+    ASSERT_TRUE(result.proved()) << summary(result);
+    ASSERT_EQ(result.executions, 720U) << "in round " << i;
+  }
+}
+
+TEST(Check, WorkersFindWhatIsWrong) {
+  Options options;
+  options.workers = 2;
+  EXPECT_EQ(check(options, rare_failure).verdict, Verdict::assertion);
+}
+
+TEST(Check, LimitOfExecutionsIsSaid) {
+  Options options;
+  options.max_executions = 100;
+  const Result result = check(options, six_increments);
+  EXPECT_TRUE(result.passed());
+  EXPECT_FALSE(result.proved());
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_EQ(result.executions, 100U);
+  EXPECT_NE(summary(result).find("bounded"), std::string::npos) << summary(result);
+}
+
+TEST(Check, LimitOfTimeIsSaid) {
+  Options options;
+  options.max_seconds = 0.05;
+  const Result result = check(options, [] {
+    atomic<int> x{0};
+    const auto add = [&] { x.fetch_add(1, memory_order_relaxed); };
+    parallel(add, add, add, add, add, add, add, add, add, add, add);
+  });
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_LT(result.seconds, 5);
+}
+
+TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
+  Options options;
+  options.max_events = 20;
+  const Result result = check(options, [] {
+    atomic<int> x{0};
+    parallel([&] {
+      while (x.fetch_add(1, memory_order_relaxed) < 100) {
+      }
+    });
+  });
+  EXPECT_TRUE(result.passed()) << summary(result);
+  EXPECT_FALSE(result.proved());
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_EQ(result.bounded, 1U);
+  EXPECT_EQ(result.executions, 0U);
+}
+
+TEST(Check, MoreThan64And128EventsAreFine) {
+  for (const int stores : {100, 200}) {
+    const Result result = check([stores] {
+      atomic<int> x{0};
+      parallel(
+          [&] {
+            for (int i = 1; i <= stores; ++i) x.store(i, memory_order_relaxed);
+          },
+          [&] { (void)x.load(memory_order_relaxed); });
+    });
+    EXPECT_TRUE(result.proved()) << summary(result);
+    EXPECT_EQ(result.executions, static_cast<std::uint64_t>(stores) + 1);
+  }
+}
+
+TEST(Check, SixteenThreads) {
+  const Result result = check([] {
+    atomic<int> x{0};
+    std::vector<thread> threads;
+    for (int t = 0; t < 16; ++t) {
+      threads.emplace_back([&x, t] {
+        if (t < 5) x.fetch_add(1, memory_order_relaxed);
+      });
+    }
+    for (thread& each : threads) each.join();
+  });
+  EXPECT_TRUE(result.proved()) << summary(result) << result.report;
+  EXPECT_EQ(result.executions, 120U);
+}
+
+TEST(Check, SamplesAreSaidAndRepeatable) {
+  for (const Sampling sampling : {Sampling::random, Sampling::pct}) {
+    Options options;
+    options.samples = 200;
+    options.sampling = sampling;
+    options.seed = 7;
+    const Result passes = check(options, six_increments);
+    EXPECT_TRUE(passes.passed());
+    EXPECT_EQ(passes.coverage, Coverage::sampled);
+    EXPECT_FALSE(passes.proved());
+    EXPECT_EQ(passes.executions, 200U);
+
+    options.samples = 5000;
+    const Result first = check(options, rare_failure);
+    const Result second = check(options, rare_failure);
+    EXPECT_EQ(first.verdict, Verdict::assertion) << summary(first);
+    EXPECT_EQ(first.replay, second.replay);
+  }
+}
+
+TEST(Check, PreemptionBoundIsSaid) {
+  Options options;
+  options.max_preemptions = 1;
+  const Result result = check(options, six_increments);
+  EXPECT_TRUE(result.passed());
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_GT(result.executions, 0U);
+}
+
+TEST(Check, ReplayRunsOneExecution) {
+  const Result failure = check(rare_failure);
+  ASSERT_EQ(failure.verdict, Verdict::assertion);
+  Options options;
+  options.replay = failure.replay;
+  const Result again = check(options, rare_failure);
+  EXPECT_EQ(again.verdict, Verdict::assertion);
+  EXPECT_EQ(again.report, failure.report);
+  EXPECT_LE(again.executions, 1U);
+}
+
+TEST(Check, WrongReplayStringsAreRefused) {
+  Options options;
+  for (const char* text : {"nonsense", "0*", "99999999999999999999*1", "0:x.1"}) {
+    options.replay = text;
+    EXPECT_THROW(check(options, store_buffering), std::invalid_argument) << text;
+  }
+}
+
+TEST(Check, ContradictoryOptionsAreRefused) {
+  Options options;
+  options.samples = 10;
+  options.max_preemptions = 1;
+  EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
+  options = Options();
+  options.workers = 0;
+  EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
+  options = Options();
+  options.max_threads = 100;
+  EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
+}
+
+TEST(Check, PermutingTheThreadsChangesNothing) {
+  std::vector<int> order{0, 1, 2};
+  std::vector<std::uint64_t> counts;
+  do {
+    const Result result = check([&] {
+      atomic<int> x{0}, y{0};
+      const std::function<void()> functions[] = {
+          [&] {
+            x.store(1, memory_order_release);
+            (void)y.load(memory_order_acquire);
+          },
+          [&] {
+            int expected = 0;
+            y.compare_exchange_strong(expected, 2, memory_order_acq_rel, memory_order_acquire);
+            x.fetch_add(3, memory_order_relaxed);
+          },
+          [&] {
+            (void)x.load(memory_order_acquire);
+            y.store(1, memory_order_relaxed);
+          }};
+      parallel(functions[order[0]], functions[order[1]], functions[order[2]]);
+    });
+    EXPECT_TRUE(result.proved());
+    counts.push_back(result.executions);
+  } while (std::next_permutation(order.begin(), order.end()));
+  EXPECT_EQ(counts.size(), 6U);
+  EXPECT_TRUE(
+      std::all_of(counts.begin(), counts.end(), [&](std::uint64_t count) { return count == counts[0]; }));
+  EXPECT_GT(counts[0], 10U);
+}
+
+TEST(Check, LintNamesLoadBuffering) {
+  Options options;
+  options.load_buffering_lint = true;
+  const Result warned = check(options, [] {
+    atomic<int> x{0}, y{0};
+    parallel(
+        [&] {
+          const int seen = x.load(memory_order_relaxed);
+          y.store(seen + 1, memory_order_relaxed);
+        },
+        [&] {
+          (void)y.load(memory_order_relaxed);
+          x.store(1, memory_order_relaxed);
+        });
+  });
+  EXPECT_TRUE(warned.passed());
+  EXPECT_FALSE(warned.notes.empty());
+  EXPECT_TRUE(check(options, store_buffering).notes.empty());
+}
+
+TEST(Check, StaticObjectsStartAnewInEachRun) {
+  static atomic<int> counter{5};
+  const Result result = check([] {
+    INTERLEAVE_EXPECT(counter.load() == 5);
+    const auto add = [] { counter.fetch_add(1); };
+    parallel(add, add);
+    INTERLEAVE_EXPECT(counter.load() == 7);
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_EQ(result.executions, 2U);
+  EXPECT_EQ(counter.load(), 5);
+}
+
+TEST(Check, NamesAndSummary) {
+  EXPECT_STREQ(name(Verdict::lost_wakeup), "lost wake-up");
+  EXPECT_STREQ(name(Coverage::sampled), "sampled");
+  const std::string passed = summary(check(store_buffering));
+  EXPECT_EQ(passed.rfind("PASS complete executions=4 blocked=0 bounded=0 seconds=", 0), 0U) << passed;
+  EXPECT_NE(summary(check(rare_failure)).find("assertion"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace interleave::test

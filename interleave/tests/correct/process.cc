@@ -1,0 +1,60 @@
+// Choices of the test's own, and the fork of the process.
+#include "support/scenario.h"
+
+namespace interleave::test {
+namespace {
+
+TEST(Correct, Choose) {
+  expect_executions(6, [] {
+    const unsigned first = choose(2);
+    const unsigned second = choose(3);
+    INTERLEAVE_EXPECT(first < 2 && second < 3);
+  });
+}
+
+TEST(Correct, ChooseBehindALoadThatIsRevisited) {
+  expect_executions(4, [] {  // two choices, two values
+    atomic<int> x{0};
+    parallel(
+        [&] {
+          (void)x.load(memory_order_relaxed);
+          (void)choose(2);
+        },
+        [&] { x.store(1, memory_order_relaxed); });
+  });
+}
+
+TEST(Correct, ForkGoesOnAsParentAndAsChild) {
+  bool parent = false, child = false;
+  expect_executions(2, [&] { (fork() == 0 ? child : parent) = true; });
+  EXPECT_TRUE(parent && child);
+}
+
+mutex* guarded_by_fork = nullptr;
+
+TEST(Correct, ForkWithHandlersLeavesTheLockUsable) {
+  expect_proved([] {
+    mutex lock;
+    guarded_by_fork = &lock;
+    at_fork([] { guarded_by_fork->lock(); }, [] { guarded_by_fork->unlock(); },
+            [] { guarded_by_fork->unlock(); });
+    thread other([&] { const std::lock_guard guard(lock); });
+    const bool child = fork() == 0;
+    { const std::lock_guard guard(lock); }
+    if (child) {
+      other.detach();
+    } else {
+      other.join();
+    }
+  });
+}
+
+TEST(Correct, ScenariosThatAssumeAreCounted) {
+  const Result result = check([] { assume(choose(4) % 2 == 0); });
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_EQ(result.executions, 2U);
+  EXPECT_EQ(result.blocked, 2U);
+}
+
+}  // namespace
+}  // namespace interleave::test

@@ -1,0 +1,102 @@
+// std::atomic::wait: ends when a load gives another value, and never without a notification.
+#include "support/scenario.h"
+
+namespace interleave::test {
+namespace {
+
+TEST(Correct, WaitForOneStore) {
+  expect_executions(1, [] {  // the load that ends the wait has one store to read
+    atomic<int> value{0};
+    var<int> data = 0;
+    parallel(
+        [&] {
+          data.set(1);
+          value.store(1, memory_order_release);
+          value.notify_one();
+        },
+        [&] {
+          value.wait(0, memory_order_acquire);
+          INTERLEAVE_EXPECT(data.get() == 1);
+        });
+  });
+}
+
+TEST(Correct, WaitForOneOfTwoStores) {
+  expect_executions(2, [] {
+    atomic<int> value{0};
+    parallel(
+        [&] {
+          value.store(1, memory_order_release);
+          value.notify_all();
+          value.store(2, memory_order_release);
+          value.notify_all();
+        },
+        [&] { value.wait(0, memory_order_acquire); });
+  });
+}
+
+TEST(Correct, WaitOfTwoThreads) {
+  expect_executions(1, [] {
+    atomic<bool> open{false};
+    const auto wait = [&] { open.wait(false, memory_order_acquire); };
+    parallel(
+        [&] {
+          open.store(true, memory_order_release);
+          open.notify_all();
+        },
+        wait, wait);
+  });
+}
+
+TEST(Correct, AwaitReadsAnyValueThatEndsIt) {
+  expect_executions(2, [] {
+    atomic<int> value{0};
+    parallel(
+        [&] {
+          value.store(1, memory_order_relaxed);
+          value.store(2, memory_order_relaxed);
+          value.store(3, memory_order_relaxed);
+        },
+        [&] {
+          const int seen = await(
+              value, [](int now) { return now >= 2; }, memory_order_relaxed);
+          INTERLEAVE_EXPECT(seen == 2 || seen == 3);
+        });
+  });
+}
+
+TEST(Correct, AtomicFlagHandsOver) {
+  expect_executions(1, [] {
+    atomic_flag flag;
+    var<int> data = 0;
+    parallel(
+        [&] {
+          data.set(1);
+          flag.test_and_set(memory_order_release);
+          flag.notify_one();
+        },
+        [&] {
+          flag.wait(false, memory_order_acquire);
+          INTERLEAVE_EXPECT(data.get() == 1);
+        });
+  });
+}
+
+TEST(Correct, SpinningLoopEnds) {
+  expect_proved([] {
+    atomic<bool> ready{false};
+    var<int> data = 0;
+    parallel(
+        [&] {
+          data.set(1);
+          ready.store(true, memory_order_release);
+        },
+        [&] {
+          while (!ready.load(memory_order_acquire)) yield();
+          INTERLEAVE_EXPECT(data.get() == 1);
+        });
+  });
+}
+
+}  // namespace
+}  // namespace interleave::test
