@@ -16,6 +16,11 @@ constexpr std::size_t kLargestAlignment = std::size_t{1} << 30;
 constexpr std::size_t kPage = 4096;
 constexpr const char* kDeallocate = "Device::deallocate";
 
+/// std::has_single_bit counts bits, which baseline x86-64 does in a function of its own.
+constexpr bool is_power_of_two(std::size_t value) noexcept {
+  return value != 0 && (value & (value - 1)) == 0;
+}
+
 std::string hex(const void* address) {
   char text[2 + 16 + 1];
   std::snprintf(text, sizeof text, "%p", address);
@@ -29,6 +34,7 @@ Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
       streams_(StreamPool::of(core)),
       kind_(kind.kind),
       geometry_(kind.geometry),
+      small_shift_(std::countr_zero(geometry_.small_unit)),
       protect_(core.options().protect),
       limit_(kind.limit),
       peak_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
@@ -40,10 +46,8 @@ Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
 
 Allocator::~Allocator() = default;
 
-Arena& Allocator::arena_of(int slot) {
+Arena& Allocator::make_arena(int slot) {
   auto& entry = arenas_[static_cast<std::size_t>(slot)];
-  // acquire: pairs with the release below.
-  if (Arena* arena = entry.load(std::memory_order_acquire)) return *arena;
   if (static_cast<unsigned>(slot) >= cached_slots_) {
     throw_rule("stale-stream", "the capture has ended, and with it its stream; allocate for another one",
                core_.error_context("Device::allocate", slot));
@@ -52,7 +56,7 @@ Arena& Allocator::arena_of(int slot) {
   if (Arena* arena = entry.load(std::memory_order_relaxed))
     return *arena;  // relaxed: written under the mutex
   owned_.push_back(std::make_unique<Arena>(slot, false, geometry_, source_, *map_, *this));
-  // release: pairs with the acquires above and in for_each_arena.
+  // release: pairs with the acquires in arena_of and for_each_arena.
   entry.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
 }
@@ -79,7 +83,7 @@ void Allocator::finish_close() noexcept {
 }
 
 BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) const {
-  if (!std::has_single_bit(alignment) || alignment > kLargestAlignment) {
+  if (!is_power_of_two(alignment) || alignment > kLargestAlignment) {
     throw Error(ErrorCode::InvalidArgument,
                 "an alignment of " + std::to_string(alignment) +
                     " was asked for; it must be a power of two up to 1 GiB",
@@ -106,8 +110,8 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
     if (slot == kCurrentSlot) slot = StreamPool::current_if_leased(context).slot;
     // kCurrentSlot is none of them, and neither are those of captures.
     if (static_cast<unsigned>(slot) < cached_slots_ && bytes <= geometry_.small_limit &&
-        alignment <= geometry_.small_unit && std::has_single_bit(alignment)) [[likely]] {
-      const std::size_t units = (bytes + geometry_.small_unit - 1) / geometry_.small_unit;
+        alignment <= geometry_.small_unit && is_power_of_two(alignment)) [[likely]] {
+      const std::size_t units = (bytes + geometry_.small_unit - 1) >> small_shift_;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
       ThreadCache& cache = cache_of(context);
       Block* block = cache.pop(cache.of(arena_of(slot)), static_cast<std::uint16_t>(size_class));
@@ -151,6 +155,60 @@ Block& Allocator::live_block(const void* address, const char* call, std::uint64_
   return *block;
 }
 
+inline bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
+  const Timeline& timeline = block.arena->timeline();
+  if (protect_ || timeline.trails()) return true;
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
+  return block.kind == MemoryKind::pinned && timeline.completed() < covering;
+}
+
+inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
+                                   std::uint64_t covering) const noexcept {
+  return (word & BlockWord::kMarks) != 0 || needs_own_use(block, covering);
+}
+
+bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
+                              OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover) {
+  Arena& arena = *block.arena;
+  const std::size_t size = block.size;
+  const bool host_waits = block.kind == MemoryKind::pinned;
+  const BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
+                       host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
+    return false;
+  }
+  cache.count_free(size);
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word,
+                                                       std::uint64_t covering) {
+  Arena& arena = *block.arena;
+  // A live block's size does not change; once it is free it is no longer ours to ask.
+  const std::size_t size = block.size;
+  ArenaCache* own = block.large ? nullptr : cache.find(&arena);
+  const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
+  // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
+  if (!block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
+                                          std::memory_order_acquire, std::memory_order_relaxed)) {
+    return false;
+  }
+  block.free_value = covering;
+  cache.count_free(size);
+  if (own != nullptr) {
+    cache.push(*own, block);
+  } else if (arena.is_direct() || (block.large && cache.find(&arena) != nullptr)) {
+    arena.give(block);
+  } else if (!block.large) {
+    cache.send(block);
+  } else {
+    BlockList one;
+    one.push(&block);
+    arena.give_remote(one);
+  }
+  return true;
+}
+
 void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) {
   Context::Hold hold = context.hold();
   if (!hold) return;  // closed: the memory is gone, and so is the need to free it
@@ -187,58 +245,6 @@ void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& bl
   if (to_cover.empty()) return;
   hold.leave();
   for (const TimelinePoint& point : to_cover) streams_.cover(point);
-}
-
-bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
-  const Timeline& timeline = block.arena->timeline();
-  if (protect_ || timeline.trails()) return true;
-  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
-  return block.kind == MemoryKind::pinned && timeline.completed() < covering;
-}
-
-bool Allocator::needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept {
-  return (word & BlockWord::kMarks) != 0 || needs_own_use(block, covering);
-}
-
-bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
-                              OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover) {
-  Arena& arena = *block.arena;
-  const std::size_t size = block.size;
-  const bool host_waits = block.kind == MemoryKind::pinned;
-  const BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
-  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                       host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
-    return false;
-  }
-  cache.count_free(size);
-  return true;
-}
-
-bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering) {
-  Arena& arena = *block.arena;
-  // A live block's size does not change; once it is free it is no longer ours to ask.
-  const std::size_t size = block.size;
-  ArenaCache* own = block.large ? nullptr : cache.find(&arena);
-  const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
-  // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
-  if (!block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
-                                          std::memory_order_acquire, std::memory_order_relaxed)) {
-    return false;
-  }
-  block.free_value = covering;
-  cache.count_free(size);
-  if (own != nullptr) {
-    cache.push(*own, block);
-  } else if (arena.is_direct() || (block.large && cache.find(&arena) != nullptr)) {
-    arena.give(block);
-  } else if (!block.large) {
-    cache.send(block);
-  } else {
-    BlockList one;
-    one.push(&block);
-    arena.give_remote(one);
-  }
-  return true;
 }
 
 bool Allocator::reached(const TimelinePoint& point) noexcept {

@@ -107,7 +107,12 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   const char* allocate_call() const noexcept {
     return kind_ == MemoryKind::device ? "Device::allocate" : "Device::allocate_pinned";
   }
-  Arena& arena_of(int slot);
+  Arena& arena_of(int slot) {
+    // acquire: pairs with the release in make_arena.
+    Arena* const arena = arenas_[static_cast<std::size_t>(slot)].load(std::memory_order_acquire);
+    return arena != nullptr ? *arena : make_arena(slot);
+  }
+  Arena& make_arena(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
   // covering: what the arena's timeline had, read before the free.
@@ -178,6 +183,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   StreamPool& streams_;
   const MemoryKind kind_;
   const Geometry geometry_;
+  const int small_shift_;  // of the geometry's small_unit
   const bool protect_;
   Limit limit_;
   Peak peak_;
