@@ -7,8 +7,22 @@
 #include <utility>
 
 #include "stream/pool.h"
+#include "sync/thread.h"
 
 namespace millrace {
+namespace {
+
+/// Until all that was submitted is on the stream: from then on its owner may destroy it.
+void wait_until_put(Core& core, int slot) noexcept {
+  // One of the device's own threads may be what it would wait for; and a capture may be the caller's.
+  while (!core.on_device_thread() && core.backend().check_wrapped(slot).ok()) {
+    void* stream = nullptr;
+    if (!core.backend().native_stream(slot, &stream).ok() || stream != nullptr) return;
+    sync::yield();
+  }
+}
+
+}  // namespace
 
 WrappedStreams::WrappedStreams(StreamPool& pool, int first_slot, int slots)
     : pool_(pool), first_slot_(first_slot), slots_(static_cast<std::size_t>(slots)) {}
@@ -65,6 +79,7 @@ void WrappedStreams::end(int slot) noexcept {
   }
   pool_.tidy(state, std::move(after));
   pool_.destroy(finished);
+  wait_until_put(pool_.core(), slot);
 }
 
 // What the pool does for streams that others put work on.

@@ -90,7 +90,8 @@ class FakeDevice {
     auto core = sync::make_ref<Core>(name, options, std::make_unique<FakeBackend>());
     core->install(LayerId::streams, std::make_unique<StreamPool>(*core, setup().options));
     core->install(LayerId::events, std::make_unique<EventPool>(*core, setup().events));
-    core->install(LayerId::memory, std::make_unique<NoMemory>());
+    for (const LayerId layer : {LayerId::memory, LayerId::pinned})
+      core->install(layer, std::make_unique<NoMemory>());
     core->set_use_checker(setup().checker);
     core->backend().start(setup().options.streams, StreamPool::of(*core)).throw_if_failed();
     return core;

@@ -181,12 +181,6 @@ bool Queues::goes_ahead(const Queue& queue, const Submission& submission, bool o
   return !cancelled_.load(std::memory_order_acquire) && !is_lost();
 }
 
-bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
-  if (!queue.stream.is_wrapped()) return false;
-  const ContextScope scope(context_);
-  return queue.stream.is_captured_by_owner();
-}
-
 bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
   if (queue.filling || !queue.flights.empty() || queue.reporting) return false;
   if (cancelled_.load(std::memory_order_acquire) || is_lost()) return true;

@@ -102,6 +102,12 @@ Status Queues::check_wrapped(QueueId id) noexcept {
   }
 }
 
+bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
+  if (!queue.stream.is_wrapped()) return false;
+  const ContextScope scope(context_);
+  return queue.stream.is_captured_by_owner();
+}
+
 bool Queues::is_idle(QueueId id) noexcept {
   const ContextScope scope(context_);
   Queue& queue = at(id);

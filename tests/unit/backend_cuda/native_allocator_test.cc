@@ -102,6 +102,8 @@ TEST_F(NativeMemory, FreedOnAnotherStreamIsOrderedAfterBoth) {
     first.open();
     second.open();
     EXPECT_TRUE(eventually([&] { return can_take(48 * kMiB); }));
+    // So that the next block is not of the stream that asks: there a wait on the device is enough.
+    EXPECT_TRUE(eventually([&] { return device_.trim(), device_.memory().committed == 0; }));
   }
 }
 
