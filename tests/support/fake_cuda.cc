@@ -112,7 +112,8 @@ CUdevice device_of(CUcontext context) {
 }
 
 std::shared_ptr<FakeStream> find_stream(CUstream stream) {
-  return machine().streams.find(stream, device_of(current_context));
+  // Where none is current the runtime takes the first device's.
+  return machine().streams.find(stream, current_context != nullptr ? device_of(current_context) : 0);
 }
 /// Of one that exists.
 FakeStream& stream_of(CUstream stream) {
