@@ -13,9 +13,9 @@ namespace millrace::cuda {
 namespace {
 
 /// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte. And it
-/// is at most so much of what is committed already or a part of what is now, but for the first few.
+/// is at most so much of what is committed already, or what the commit's cut says.
 constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 1024;
-constexpr std::size_t kLargestChunk = std::size_t{1} << 30, kFirstChunks = std::size_t{4} << 20;
+constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
 
 CUmemAllocationProp physical_memory_of(const Properties& properties) {
   CUmemAllocationProp physical{};
@@ -102,7 +102,7 @@ bool MappedMemory::is_reserved(std::uintptr_t address, std::size_t bytes) const 
   return offset < found->second && bytes <= found->second - offset;
 }
 
-Status MappedMemory::commit(void* address, std::size_t bytes, std::size_t chunks) noexcept {
+Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
@@ -111,8 +111,8 @@ Status MappedMemory::commit(void* address, std::size_t bytes, std::size_t chunks
   std::size_t largest = 0;  // of the new chunks
   {
     sync::LockGuard lock(mutex_);
-    const std::size_t part = std::max(committed_ / kChunksOfCommitted, bytes / chunks);
-    largest = std::min(largest_chunk_, std::max(kFirstChunks, part / kGranule * kGranule));
+    const std::size_t part = std::max(committed_ / kChunksOfCommitted, bytes / cut.chunks);
+    largest = std::min(largest_chunk_, std::max(cut.least, part / kGranule * kGranule));
     if (!is_reserved(start, bytes))
       return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
     const auto next = chunks_.lower_bound(start);

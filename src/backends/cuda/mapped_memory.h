@@ -38,11 +38,9 @@ class MappedMemory final : public Memory {
   std::size_t granule() const noexcept override { return kGranule; }
   Status reserve(std::size_t bytes, void** base) noexcept override;
   void release(void* base, std::size_t bytes) noexcept override;
-  Status commit(void* address, std::size_t bytes) noexcept override {
-    return commit(address, bytes, kChunks);
-  }
+  Status commit(void* address, std::size_t bytes) noexcept override { return commit(address, bytes, kUsual); }
   Status commit_lasting(void* address, std::size_t bytes) noexcept override {
-    return commit(address, bytes, kLastingChunks);
+    return commit(address, bytes, kLasting);
   }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override;
   void decommit(void* address, std::size_t bytes) noexcept override;
@@ -54,7 +52,13 @@ class MappedMemory final : public Memory {
   void leak() noexcept override;
 
  private:
-  static constexpr std::size_t kChunks = 16, kLastingChunks = 4;  // of one large commit
+  /// The chunks of one commit have so many bytes at least where it has as many, and are so many at most where
+  /// it is large.
+  struct Cut {
+    std::size_t least;
+    std::size_t chunks;
+  };
+  static constexpr Cut kUsual{std::size_t{4} << 20, 16}, kLasting{std::size_t{16} << 20, 4};
 
   struct Chunk {
     std::size_t bytes = 0;
@@ -66,7 +70,7 @@ class MappedMemory final : public Memory {
   std::vector<CUmemAccessDesc> accesses() const REQUIRES(mutex_);
   bool is_reserved(std::uintptr_t address, std::size_t bytes) const REQUIRES(mutex_);
   void give_back(std::uintptr_t address, const Chunk& chunk) const noexcept;
-  Status commit(void* address, std::size_t bytes, std::size_t chunks) noexcept;
+  Status commit(void* address, std::size_t bytes, const Cut& cut) noexcept;
   /// Maps new memory to the range, in chunks of at most largest bytes; on failure what was mapped is still in
   /// chunks.
   CUresult map(std::uintptr_t address, std::size_t bytes, std::size_t largest, Chunks& chunks) const;

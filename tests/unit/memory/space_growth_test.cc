@@ -26,21 +26,22 @@ struct NoStreams final : ArenaHost {
 
 class SpaceGrowthTest : public testing::Test {
  protected:
-  static Geometry small_geometry() {
+  explicit SpaceGrowthTest(std::size_t granule = kGranule) : granule_(granule) {}
+  static Geometry geometry_of(std::size_t granule) {
     Geometry geometry;
-    geometry.granule = kGranule;
+    geometry.granule = granule;
     geometry.small_limit = 16 * kKiB;
-    geometry.large_unit = kGranule;
-    geometry.heap_bytes = 4096 * kGranule;
-    geometry.spare_bytes = 4 * kGranule;
+    geometry.large_unit = granule;
+    geometry.heap_bytes = 4096 * granule;
+    geometry.spare_bytes = 4 * granule;
     return geometry;
   }
 
   Block* take(std::size_t granules, std::uint64_t done = Space::kAnyValue) {
-    Block* block = space_.take(granules * kGranule, kGranule);
+    Block* block = space_.take(granules * granule_, granule_);
     if (block != nullptr) return block;
-    EXPECT_TRUE(space_.grow(granules * kGranule, kGranule, done).ok());
-    block = space_.take(granules * kGranule, kGranule);
+    EXPECT_TRUE(space_.grow(granules * granule_, granule_, done).ok());
+    block = space_.take(granules * granule_, granule_);
     EXPECT_NE(block, nullptr) << "grow must make the next take succeed";
     return block;
   }
@@ -63,13 +64,14 @@ class SpaceGrowthTest : public testing::Test {
   }
   std::size_t committed() const {
     EXPECT_EQ(limit_.committed(), backend_.ledger.bytes());
-    return limit_.committed() / kGranule;
+    return limit_.committed() / granule_;
   }
-  std::size_t moved() const { return backend_.ledger.moved_bytes() / kGranule; }
+  std::size_t moved() const { return backend_.ledger.moved_bytes() / granule_; }
 
-  const Geometry geometry_ = small_geometry();
-  test::AddressesOnly backend_{kGranule};
-  Limit limit_{16384 * kGranule};
+  const std::size_t granule_;
+  const Geometry geometry_ = geometry_of(granule_);
+  test::AddressesOnly backend_{granule_};
+  Limit limit_{16384 * granule_};
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
@@ -78,12 +80,18 @@ class SpaceGrowthTest : public testing::Test {
   Space space_{true, geometry_, source_, map_, pool_};
 };
 
+/// Of requests that are worth what moving costs.
+class LargeRequests : public SpaceGrowthTest {
+ protected:
+  LargeRequests() : SpaceGrowthTest(128 * kMiB) {}
+};
+
 TEST_F(SpaceGrowthTest, MovesAsMuchAsItGrowsBy) {
   comb(65);
   ASSERT_EQ(committed(), 65U);
   take(16);  // there are 32 free, no two of them together
   EXPECT_LE(committed(), 65U + 4U);
-  EXPECT_EQ(moved(), 16U);
+  EXPECT_EQ(moved(), 12U) << "the rest it may waste";
 }
 
 TEST_F(SpaceGrowthTest, KeepsWhatItMayWaste) {
@@ -108,12 +116,12 @@ TEST_F(SpaceGrowthTest, KeepsTheFreeEndThatItGrowsFrom) {
   EXPECT_LE(committed(), 64U + 4U);
   std::size_t free = 0;
   space_.for_each_block([&](const Block& block) {
-    if (block.state() == BlockState::free) free += block.size / kGranule;
+    if (block.state() == BlockState::free) free += block.size / granule_;
   });
   EXPECT_GE(free, 16U - 10U) << "no more moves than it grows by";
 }
 
-TEST_F(SpaceGrowthTest, ALongMixedLoadWastesASixteenthAtMost) {
+TEST_F(LargeRequests, WasteASixteenthAtMostInALongMixedLoad) {
   test::Random random(test::seed_of_run());
   std::vector<Block*> held;
   std::size_t live = 0, most = 0;
@@ -122,7 +130,7 @@ TEST_F(SpaceGrowthTest, ALongMixedLoadWastesASixteenthAtMost) {
     const std::size_t granules = random.log_uniform(1, 32);
     while (live + granules > 1024) {
       std::swap(held[random.below(held.size())], held.back());
-      live -= held.back()->size / kGranule;
+      live -= held.back()->size / granule_;
       give(held.back());
       held.pop_back();
     }
@@ -147,22 +155,6 @@ TEST_F(SpaceGrowthTest, MovesFourTimesWhatWasTakenAndThenHardlyAnything) {
   constexpr std::size_t kMost = 33 + 32;  // while the comb is made
   EXPECT_GE(moved(), 3 * kMost);
   EXPECT_LE(moved(), 4 * kMost + taken / 16384 + 24);
-}
-
-// What is as large as that is rare, and pays for it.
-TEST_F(SpaceGrowthTest, ALargeRequestMovesWhatItNeeds) {
-  constexpr std::size_t kTooth = 256, kLarge = 2048;  // granules: 16 and 128 MiB
-  for (int round = 0; round < 20; ++round) {
-    std::vector<Block*> blocks;
-    for (int i = 0; i < 17; ++i) blocks.push_back(take(kTooth));
-    for (std::size_t i = 1; i < 17; i += 2) give(std::exchange(blocks[i], nullptr));
-    Block* const large = take(kLarge);
-    ASSERT_LE(committed(), 17 * kTooth + 17 * kTooth / 16) << "round " << round;
-    give(large);
-    for (Block* block : blocks) {
-      if (block != nullptr) give(block);
-    }
-  }
 }
 
 TEST_F(SpaceGrowthTest, WhatIsLostOnTheWayIsNoLongerCommitted) {
