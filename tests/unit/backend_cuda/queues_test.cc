@@ -432,6 +432,7 @@ TEST_F(CudaQueues, ChunksMoveWithTheirMemory) {
   EXPECT_EQ(moved.gone, 4 * kGranule) << "whole chunks";
   EXPECT_EQ(moved.arrived, 4 * kGranule);
   EXPECT_EQ(fake_cuda_memory(), 7 * kGranule) << "no memory was made or given back";
+  EXPECT_EQ(fake_cuda_mapped(), 7 * kGranule) << "none has two addresses";
   EXPECT_EQ(backend_->decommittable(start, 6 * kGranule).data(), start + 4 * kGranule);
   EXPECT_EQ(backend_->decommittable(target, 16 * kGranule).size(), 4 * kGranule);
   std::memset(target, 7, 4 * kGranule);  // it may be touched
