@@ -37,6 +37,21 @@ class SpaceGrowthTest : public testing::Test {
     return geometry;
   }
 
+  /// M3, and that what is no hole is committed.
+  void TearDown() override {
+    std::size_t bytes = 0;
+    const Block* last = nullptr;
+    space_.for_each_block([&](const Block& block) {
+      if (block.left != nullptr) {
+        ASSERT_EQ(block.left, last);
+        ASSERT_EQ(last->data() + last->size, block.data());
+      }
+      if (block.state() != BlockState::hole) bytes += block.size;
+      last = &block;
+    });
+    EXPECT_EQ(bytes, limit_.committed());
+  }
+
   Block* take(std::size_t granules, std::uint64_t done = Space::kAnyValue) {
     Block* block = space_.take(granules * granule_, granule_);
     if (block != nullptr) return block;
