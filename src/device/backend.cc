@@ -35,6 +35,13 @@ bool Backend::is_idle(QueueId /*queue*/) noexcept {
   return true;
 }
 
+Moved MemorySource::move(std::span<std::byte> range, void* to, std::size_t wanted,
+                         std::size_t room) noexcept {
+  const std::size_t bytes = std::min({range.size(), wanted, room});
+  decommit(range.data(), bytes);
+  return {bytes, commit(to, bytes).ok() ? bytes : 0};
+}
+
 void Backend::raise_priority(QueueId /*queue*/) noexcept {}
 
 Status Backend::begin_capture(QueueId /*queue*/) noexcept {

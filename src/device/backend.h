@@ -72,6 +72,12 @@ struct MemoryRoom {
   std::size_t total = 0;
 };
 
+/// How much of a range was given up, and how much of that is at the new place: less only after a failure.
+struct Moved {
+  std::size_t gone = 0;
+  std::size_t arrived = 0;
+};
+
 /// Memory of one kind, as a device presents it: addresses first, memory behind them later.
 ///
 /// Thread safety: all members from any thread; calls for the same range one at a time.
@@ -89,11 +95,18 @@ class MemorySource {
   virtual void release(void* base, std::size_t bytes) noexcept = 0;
   /// Memory for part of a reservation, in whole granules. OutOfMemory when there is none.
   virtual Status commit(void* address, std::size_t bytes) noexcept = 0;
+  /// The same faster, where the device has memory in larger chunks, which stay longer: for what hardly
+  /// changes.
+  virtual Status commit_lasting(void* address, std::size_t bytes) noexcept { return commit(address, bytes); }
   /// The part of a committed range that decommit can give back by itself; empty if there is none. A device
   /// may take memory back only in the chunks in which it was committed.
   virtual std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept = 0;
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
+  /// Memory gets another address: the beginning of a range that decommittable named, as much of it as holds
+  /// the wanted bytes if that fits the room, is decommitted, and what was behind it is committed at to. Its
+  /// contents are undefined. Both are multiples of granule.
+  virtual Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept;
 
   /// Nothing where the device does not say. For reports, so it may take a while.
   virtual std::optional<MemoryRoom> room() const noexcept { return std::nullopt; }

@@ -21,6 +21,13 @@ constexpr bool is_power_of_two(std::size_t value) noexcept {
   return value != 0 && (value & (value - 1)) == 0;
 }
 
+/// A live block changes hands, to the one who frees it, if its word is still this.
+inline bool try_take(Block& block, std::uint64_t word, BlockState next) noexcept {
+  // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
+  return block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
+                                            std::memory_order_acquire, std::memory_order_relaxed);
+}
+
 std::string hex(const void* address) {
   char text[2 + 16 + 1];
   std::snprintf(text, sizeof text, "%p", address);
@@ -36,6 +43,7 @@ Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
       geometry_(kind.geometry),
       small_shift_(std::countr_zero(geometry_.small_unit)),
       protect_(core.options().protect),
+      free_at_once_(!protect_ && kind_ == MemoryKind::device),
       limit_(kind.limit),
       peak_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
       budget_(core.options().all_caches_bytes),
@@ -108,13 +116,17 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
     Context::Hold hold = context.hold();
     if (!hold) core_.throw_closed(allocate_call());
     if (slot == kCurrentSlot) slot = StreamPool::current_if_leased(context).slot;
-    // kCurrentSlot is none of them, and neither are those of captures.
-    if (static_cast<unsigned>(slot) < cached_slots_ && bytes <= geometry_.small_limit &&
-        alignment <= geometry_.small_unit && is_power_of_two(alignment)) [[likely]] {
+    ThreadCache& cache = cache_of(context);
+    ArenaCache* own = cache.current();
+    if (own == nullptr || own->slot != slot) [[unlikely]] {
+      // kCurrentSlot is no stream's, and what a capture allocates is not cached.
+      own = static_cast<unsigned>(slot) < cached_slots_ ? &cache.of(arena_of(slot)) : nullptr;
+    }
+    if (own != nullptr && bytes <= geometry_.small_limit && alignment <= geometry_.small_unit &&
+        is_power_of_two(alignment)) [[likely]] {
       const std::size_t units = (bytes + geometry_.small_unit - 1) >> small_shift_;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
-      ThreadCache& cache = cache_of(context);
-      Block* block = cache.pop(cache.of(arena_of(slot)), static_cast<std::uint16_t>(size_class));
+      Block* const block = cache.pop(*own, static_cast<std::uint16_t>(size_class));
       if (block != nullptr) [[likely]]
         return give_out(*block);
     }
@@ -135,24 +147,35 @@ void* Allocator::give_out(Block& block) noexcept {
   return block.data();
 }
 
-Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
+[[gnu::always_inline]] inline Block* Allocator::find_live(const void* address,
+                                                          std::uint64_t& word) const noexcept {
   Block* block = map_->find(reinterpret_cast<std::uintptr_t>(address));
   // What follows reads the line and then writes it, and another thread may have written it last.
   sync::prefetch_for_write(block);
   // relaxed: the look-up ordered it; a descriptor that became something else has another address.
+  if (block == nullptr || block->data() != address) [[unlikely]]
+    return nullptr;
+  // acquire: pairs with the release in ThreadCache::hand_out.
+  word = block->word.load(std::memory_order_acquire);
+  return BlockWord::state(word) == BlockState::live ? block : nullptr;
+}
+
+Block& Allocator::live_block(const void* address, const char* call, std::uint64_t& word) const {
+  Block* const block = find_live(address, word);
+  if (block == nullptr) throw_not_live(address, call);
+  return *block;
+}
+
+void Allocator::throw_not_live(const void* address, const char* call) const {
+  const Block* const block = map_->find(reinterpret_cast<std::uintptr_t>(address));
   if (block == nullptr || block->data() != address) {
     throw Error(
         ErrorCode::InvalidArgument,
         hex(address) + " is not the start of an allocation of this device; pass what allocate returned",
         core_.error_context(call));
   }
-  // acquire: pairs with the release in ThreadCache::hand_out.
-  word = block->word.load(std::memory_order_acquire);
-  if (BlockWord::state(word) != BlockState::live) {
-    throw_rule("double-free", hex(address) + " has been freed already; free each allocation once",
-               core_.error_context(call));
-  }
-  return *block;
+  throw_rule("double-free", hex(address) + " has been freed already; free each allocation once",
+             core_.error_context(call));
 }
 
 inline bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
@@ -181,18 +204,13 @@ bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t wo
   return true;
 }
 
-[[gnu::always_inline]] inline bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word,
-                                                       std::uint64_t covering) {
+bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering) {
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
   ArenaCache* own = block.large ? nullptr : cache.find(&arena);
   const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
-  // acquire: pairs with the release in hand_out, so that what was done to the block since is seen.
-  if (!block.word.compare_exchange_strong(word, BlockWord::make(next, BlockWord::generation(word) + 1),
-                                          std::memory_order_acquire, std::memory_order_relaxed)) {
-    return false;
-  }
+  if (!try_take(block, word, next)) return false;
   block.free_value = covering;
   cache.count_free(size);
   if (own != nullptr) {
@@ -213,12 +231,24 @@ void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) 
   Context::Hold hold = context.hold();
   if (!hold) return;  // closed: the memory is gone, and so is the need to free it
   std::uint64_t word = 0;
-  Block& block = live_block(address, kDeallocate, word);
-  const std::uint64_t covering = block.arena->timeline().covering();
-  if (!needs_arena(block, word, covering) && try_free(cache_of(context, block.kind), block, word, covering))
-      [[likely]]
-    return;
-  deallocate_slow(hold, context, block, word, on_misuse);
+  Block* const block = find_live(address, word);
+  if (block == nullptr) [[unlikely]]
+    throw_not_live(address, kDeallocate);
+  // Most blocks are of the arena that the thread has used last. What is asked of that does not wait for the
+  // look-up.
+  ThreadCache& cache = cache_of(context);
+  ArenaCache* const own = cache.current();
+  if (own != nullptr && own->arena == block->arena && !block->large && (word & BlockWord::kMarks) == 0 &&
+      free_at_once_ && !own->timeline->trails()) [[likely]] {
+    const std::uint64_t covering = own->timeline->covering();
+    if (try_take(*block, word, BlockState::cached)) [[likely]] {
+      block->free_value = covering;
+      cache.count_free(block->size);
+      cache.push(*own, *block);
+      return;
+    }
+  }
+  deallocate_slow(hold, context, *block, word, on_misuse);
 }
 
 void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,

@@ -128,8 +128,11 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
                        OnMisuse on_misuse);
   void unhide(const Block& block) noexcept;
-  /// The live block that starts at the address. Throws InvalidArgument or rule "double-free".
+  /// The live block that starts at the address, and its word. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
+  /// Null where live_block throws.
+  Block* find_live(const void* address, std::uint64_t& word) const noexcept;
+  [[noreturn]] void throw_not_live(const void* address, const char* call) const;
   /// Sets or clears kDiscarded of the live block that word was read from; returns the word before. Throws
   /// rule "use-after-free".
   std::uint64_t change_mark(Block& block, std::uint64_t word, std::uint64_t discarded, const char* call);
@@ -185,6 +188,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   const Geometry geometry_;
   const int small_shift_;  // of the geometry's small_unit
   const bool protect_;
+  const bool free_at_once_;  // but for blocks with marks, and on wrapped streams
   Limit limit_;
   Peak peak_;
   CacheBudget budget_;

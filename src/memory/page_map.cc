@@ -1,6 +1,8 @@
 #include "memory/page_map.h"
 
 #include <bit>
+#include <new>
+#include <type_traits>
 
 namespace millrace {
 
@@ -14,6 +16,18 @@ PageMap::PageMap(const Geometry& geometry)
 
 PageMap::~PageMap() = default;
 
+PageMap::OwnedGranule PageMap::make_granule(std::size_t units, int unit_shift) {
+  void* const memory = ::operator new(sizeof(Granule) + units * sizeof(Entry));
+  OwnedGranule granule(::new (memory) Granule(unit_shift));
+  for (std::size_t unit = 0; unit < units; ++unit) ::new (&granule->entry(unit)) Entry(nullptr);
+  return granule;
+}
+
+void PageMap::FreeGranule::operator()(Granule* granule) const noexcept {
+  static_assert(std::is_trivially_destructible_v<Granule> && std::is_trivially_destructible_v<Entry>);
+  ::operator delete(granule);
+}
+
 void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t unit) {
   const int unit_shift = std::countr_zero(unit);
   const std::size_t granule_bytes = std::size_t{1} << granule_shift_;
@@ -24,11 +38,11 @@ void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t u
     // relaxed: written under this mutex only.
     Leaf* leaf = root_entry.load(std::memory_order_relaxed);
     if (leaf == nullptr) {
-      leaf = leaves_.emplace_back(std::make_unique<Leaf>(leaf_mask_ + 1)).get();
+      leaf = leaves_.emplace_back(std::make_unique<Leaf[]>(leaf_mask_ + 1)).get();
       // release: pairs with the acquire in find_granule.
       root_entry.store(leaf, std::memory_order_release);
     }
-    sync::atomic<Granule*>& entry = leaf->granules[number & leaf_mask_];
+    sync::atomic<Granule*>& entry = leaf[number & leaf_mask_];
     if (entry.load(std::memory_order_relaxed) != nullptr) continue;
     Granule** spare = &spare_;
     while (*spare != nullptr && (*spare)->unit_shift != unit_shift) spare = &(*spare)->next_spare;
@@ -36,8 +50,7 @@ void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t u
     if (granule != nullptr) {
       *spare = granule->next_spare;
     } else {
-      granule =
-          granules_.emplace_back(std::make_unique<Granule>(granule_bytes >> unit_shift, unit_shift)).get();
+      granule = granules_.emplace_back(make_granule(granule_bytes >> unit_shift, unit_shift)).get();
     }
     // release: pairs with the acquire in find_granule.
     entry.store(granule, std::memory_order_release);
@@ -51,7 +64,7 @@ void PageMap::remove_granules(std::uintptr_t base, std::size_t bytes) noexcept {
     // relaxed: written under this mutex only.
     Leaf* leaf = root_[number >> leaf_shift_].load(std::memory_order_relaxed);
     if (leaf == nullptr) continue;
-    sync::atomic<Granule*>& entry = leaf->granules[number & leaf_mask_];
+    sync::atomic<Granule*>& entry = leaf[number & leaf_mask_];
     Granule* granule = entry.load(std::memory_order_relaxed);
     if (granule == nullptr) continue;
     // relaxed: takes something away; its entries lead to blocks that say themselves what they are.
@@ -67,7 +80,7 @@ void PageMap::set_block(Block& block) noexcept {
   // relaxed: published by the stores below, and by those that make the block live.
   block.extent.store(block.size, std::memory_order_relaxed);
   // release: pairs with the acquires in find and find_containing.
-  granule->blocks[(address & granule_mask_) >> granule->unit_shift].store(&block, std::memory_order_release);
+  granule->entry((address & granule_mask_) >> granule->unit_shift).store(&block, std::memory_order_release);
   const std::uintptr_t step = granule_mask_ + 1;
   for (std::uintptr_t next = (address & ~granule_mask_) + step; next < address + block.size; next += step) {
     find_granule(next)->spanning.store(&block, std::memory_order_release);
@@ -90,7 +103,7 @@ Block* PageMap::find_containing(std::uintptr_t address) const noexcept {
   };
   for (std::uintptr_t unit = (address & granule_mask_) >> granule->unit_shift;; --unit) {
     // acquire: pairs with the release in set_block.
-    Block* block = granule->blocks[unit].load(std::memory_order_acquire);
+    Block* block = granule->entry(unit).load(std::memory_order_acquire);
     if (block != nullptr && contains(block)) return block;
     if (unit == 0) break;
   }

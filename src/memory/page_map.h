@@ -37,7 +37,7 @@ class PageMap {
     const Granule* granule = find_granule(address);
     if (granule == nullptr) return nullptr;
     // acquire: pairs with the release in set_block (P1, for those who pass addresses on relaxed).
-    return granule->blocks[(address & granule_mask_) >> granule->unit_shift].load(std::memory_order_acquire);
+    return granule->entry((address & granule_mask_) >> granule->unit_shift).load(std::memory_order_acquire);
   }
   /// The live block that contains the address; null if there is none.
   Block* find_containing(std::uintptr_t address) const noexcept;
@@ -51,18 +51,25 @@ class PageMap {
   void set_block(Block& block) noexcept;
 
  private:
-  struct Granule {
-    Granule(std::size_t units, int shift)
-        : unit_shift(shift), blocks(std::make_unique<sync::atomic<Block*>[]>(units)) {}
+  using Entry = sync::atomic<Block*>;
+
+  /// With an entry for each unit right behind it, so that a look-up is one load shorter.
+  struct alignas(Entry) Granule {
+    explicit Granule(int shift) : unit_shift(shift) {}
+    Entry& entry(std::size_t unit) noexcept { return reinterpret_cast<Entry*>(this + 1)[unit]; }
+    const Entry& entry(std::size_t unit) const noexcept {
+      return reinterpret_cast<const Entry*>(this + 1)[unit];
+    }
     const int unit_shift;
     Granule* next_spare = nullptr;
-    sync::atomic<Block*> spanning{nullptr};  ///< the block that reaches into the granule from the left
-    std::unique_ptr<sync::atomic<Block*>[]> blocks;
+    Entry spanning{nullptr};  ///< the block that reaches into the granule from the left
   };
-  struct Leaf {
-    explicit Leaf(std::size_t entries) : granules(std::make_unique<sync::atomic<Granule*>[]>(entries)) {}
-    std::unique_ptr<sync::atomic<Granule*>[]> granules;
+  struct FreeGranule {
+    void operator()(Granule* granule) const noexcept;
   };
+  using OwnedGranule = std::unique_ptr<Granule, FreeGranule>;
+  static OwnedGranule make_granule(std::size_t units, int unit_shift);
+  using Leaf = sync::atomic<Granule*>;  // the first of an array
 
   Granule* find_granule(std::uintptr_t address) const noexcept {
     const std::uintptr_t number = address >> granule_shift_;
@@ -71,7 +78,7 @@ class PageMap {
     // acquire: pairs with the release in add_granules, twice.
     const Leaf* leaf = root_[top].load(std::memory_order_acquire);
     if (leaf == nullptr) return nullptr;
-    return leaf->granules[number & leaf_mask_].load(std::memory_order_acquire);
+    return leaf[number & leaf_mask_].load(std::memory_order_acquire);
   }
 
   const int granule_shift_;
@@ -82,8 +89,8 @@ class PageMap {
   std::unique_ptr<sync::atomic<Leaf*>[]> root_;
 
   sync::Mutex adding_;  // one writer of the tree at a time
-  std::vector<std::unique_ptr<Leaf>> leaves_ GUARDED_BY(adding_);
-  std::vector<std::unique_ptr<Granule>> granules_ GUARDED_BY(adding_);  // also the removed ones:
+  std::vector<std::unique_ptr<Leaf[]>> leaves_ GUARDED_BY(adding_);
+  std::vector<OwnedGranule> granules_ GUARDED_BY(adding_);  // also the removed ones:
   Granule* spare_ GUARDED_BY(adding_) = nullptr;  // readers may still look at them until they serve again
 };
 

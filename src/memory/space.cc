@@ -7,17 +7,18 @@
 namespace millrace {
 namespace {
 
-// A space for large blocks may have a sixteenth more than was ever taken of it at once, but for what is given
-// back before it grows beyond that: twice of what was taken at once, a quarter of the first 256 times that,
-// and then next to nothing. What goes on for longer than that pays for it in each round.
-constexpr std::size_t kPartSpare = 16;
-constexpr std::uint64_t kPartGivenBack = 4, kRounds = 256, kPartGivenBackLater = 1024;
-constexpr int kLooks = 32;  // at the largest free ranges, for one that can be given back
+// A space for large blocks may have a sixteenth more than was ever taken of it at once; beyond that, memory
+// moves before it grows. A large request is worth what that costs. For smaller ones, of which there can be
+// many, so much moves as makes four times of what was taken at once, and then hardly anything.
+constexpr std::size_t kPartSpare = 16, kLargeRequest = 128 * kMiB;
+constexpr std::uint64_t kTimesMoved = 4, kPartMoved = 16384;
+constexpr int kLooks = 32;  // at the largest free ranges, for one that can move
 
-// Each commit takes calls of the driver's. Who allocates so often in a row and frees nothing gets a part of
-// what the space has in advance: docs/decisions/best-fit-for-everything.md has what that does.
+// Each commit takes calls of the driver's, so a space that has much grows by more than 2 MiB. Who allocates
+// so often in a row and frees nothing gets even more in advance: docs/decisions/best-fit-for-everything.md
+// has what that does.
 constexpr int kGrowthsInARow = 8;
-constexpr std::size_t kPartAhead = 128, kMostAhead = 256 * kMiB;
+constexpr std::size_t kPartGrown = 1024, kPartAhead = 128, kMostAhead = 256 * kMiB;
 
 // Of a device that commits whole heaps.
 constexpr std::size_t kLeastSmallHeap = 2 * kMiB, kLeastLargeHeap = 8 * kMiB, kLargestHeap = 256 * kMiB;
@@ -135,74 +136,88 @@ Block& Space::insert(Block& block, BlockState state) noexcept {
 Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) {
   pool_.reserve(4);
   if (source_.memory.commits_whole()) return grow_by_heap(size, alignment);
+  Site site = find_site(size, alignment);
+  if (site.hole == nullptr) {
+    // Said before address space is reserved and described, which for an absurd size is a lot.
+    if (size > source_.limit.limit()) return no_room(size);
+    const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
+    Status added = add_heap(least, std::max(least, geometry_.heap_bytes));
+    if (!added.ok()) return {std::move(added)};
+    site = find_site(size, alignment);
+  }
+  // What has moved away may have made another hole the better one.
+  while (site.need != 0) {
+    const Moved moved = move_to(site, size, done);
+    if (moved.arrived >= site.need) return {};
+    if (moved.gone == 0) break;
+    site = find_site(size, alignment);
+  }
+  if (site.need == 0) return {};  // what came back meanwhile
+  ++growths_;
+  const std::size_t wanted = std::min(step(site.need), site.hole->size);
+  Growth grown = fill_hole(*site.hole, wanted);
+  return grown.ok() || wanted == site.need ? grown : fill_hole(*site.hole, site.need);
+}
+
+Space::Site Space::find_site(std::size_t size, std::size_t alignment) noexcept {
   // The free end before a hole counts towards what is needed: growth in place. Padding for the
   // alignment is what the worst start would take, less where the start is known.
-  Block* best = nullptr;
-  std::size_t best_need = 0;
-  bool enough = false;
+  Site best;
   holes_.for_each([&](Block& hole) {
     const bool tail = hole.left != nullptr && hole.left->state() == BlockState::free;
     const Block& start = tail ? *hole.left : hole;
     const std::size_t needed = padding(start, alignment) + size;
     const std::size_t present = tail ? start.size : 0;
     const std::size_t need = round_up(needed - std::min(needed, present), geometry_.granule);
-    if (need == 0) enough = true;
-    if (need > hole.size || (best != nullptr && need >= best_need)) return;
-    best = &hole;
-    best_need = need;
+    if (need > hole.size || (best.hole != nullptr && need >= best.need)) return;
+    best = {&hole, need};
   });
-  if (enough) return {};  // what came back meanwhile
-  if (best == nullptr) {
-    // Said before address space is reserved and described, which for an absurd size is a lot.
-    if (size > source_.limit.limit()) return no_room(size);
-    const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
-    Status added = add_heap(least, std::max(least, geometry_.heap_bytes));
-    if (!added.ok()) return {std::move(added)};
-    best = heaps_.back()->first;
-    best_need = round_up(padding(*best, alignment) + size, geometry_.granule);
-  }
-  // What has been given back may have made another hole the better one.
-  if (give_back_elsewhere(*best, best_need, done)) return grow(size, alignment, done);
-  ++growths_;
-  const std::size_t wanted = std::min(step(best_need), best->size);
-  Growth grown = fill_hole(*best, wanted);
-  return grown.ok() || wanted == best_need ? grown : fill_hole(*best, best_need);
+  return best;
 }
 
-bool Space::give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint64_t done) noexcept {
-  if (!large_) return false;
+Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
+  if (!large_) return {};
   const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
-  const std::size_t committed = taken_ + free_.bytes();
-  if (committed + bytes <= most_taken_ + spare) return false;
-  const std::uint64_t most = most_taken_;
-  const std::uint64_t allowed = 2 * most + std::min(all_taken_, kRounds * most) / kPartGivenBack;
-  if (given_back_ > allowed + all_taken_ / kPartGivenBackLater) return false;
-  std::size_t given_back = 0;
+  if (committed_ + site.need <= most_taken_ + spare) return {};
+  if (size < kLargeRequest && moved_ > kTimesMoved * most_taken_ + all_taken_ / kPartMoved) return {};
   const auto can_go = [&](const Block& block) {
-    return &block != hole.left && block.free_value <= done &&
+    return &block != site.hole->left && block.free_value <= done &&
            !source_.memory.decommittable(block.data(), block.size).empty();
   };
   // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
   int looks = 0;
   const Block* const one =
       free_.find_largest([&](const Block& block) { return ++looks > kLooks || can_go(block); });
-  if (one == nullptr || looks > kLooks) return false;
-  // The smallest first: they are the least likely to serve anybody.
-  for (std::size_t least = geometry_.granule; given_back < bytes;) {
-    Block* const block = free_.find(least, can_go);
-    if (block == nullptr) break;
-    least = block->size;
-    std::size_t part = 0;
-    if (decommit(*block, part) == nullptr) break;
-    given_back += part;
+  if (one == nullptr || looks > kLooks) return {};
+  // The smallest: it is the least likely to serve anybody.
+  Block* const block = free_.find(geometry_.granule, can_go);
+  if (block == nullptr) return {};
+  const std::span<std::byte> range = source_.memory.decommittable(block->data(), block->size);
+  Block& hole = *site.hole;
+  pool_.reserve(4);
+  map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), std::min(range.size(), hole.size), unit_);
+  const Moved moved = source_.memory.move(range, hole.data(), site.need, hole.size);
+  if (moved.gone == 0) {  // no chunk is as small as the hole
+    std::size_t bytes = 0;
+    if (decommit(*block, bytes) == nullptr) return {};
+    moved_ += bytes;
+    return {bytes, 0};
   }
-  given_back_ += given_back;
-  return given_back != 0;
+  make_hole(*block, range.first(moved.gone));
+  if (moved.arrived != 0) make_free(hole, moved.arrived);
+  source_.limit.give_back(moved.gone - moved.arrived);
+  committed_ -= moved.gone - moved.arrived;
+  moved_ += moved.gone;
+  return moved;
+}
+
+bool Space::grows_steadily() const noexcept {
+  return growths_ >= kGrowthsInARow;
 }
 
 std::size_t Space::step(std::size_t need) const noexcept {
-  if (growths_ < kGrowthsInARow) return need;
-  const std::size_t part = std::min(committed_ / kPartAhead, kMostAhead);
+  const std::size_t part =
+      grows_steadily() ? std::min(committed_ / kPartAhead, kMostAhead) : committed_ / kPartGrown;
   return std::max(need, round_down(part, geometry_.granule));
 }
 
@@ -257,14 +272,31 @@ Status Space::commit(Block& hole, std::size_t bytes) {
     return Status(ErrorCode::OutOfMemory,
                   "no host memory for the map of " + std::to_string(bytes) + " bytes of the device's");
   }
-  Status committed = source_.memory.commit(hole.data(), bytes);
+  Status committed = grows_steadily() ? source_.memory.commit_lasting(hole.data(), bytes)
+                                      : source_.memory.commit(hole.data(), bytes);
   if (!committed.ok()) return committed;
   committed_ += bytes;
+  make_free(hole, bytes);
+  return {};
+}
+
+void Space::make_free(Block& hole, std::size_t bytes) noexcept {
   remove(hole);
   if (hole.size > bytes) insert(split(hole, bytes), BlockState::hole);
   hole.free_value = 0;
   insert(hole, BlockState::free);
-  return {};
+}
+
+Block& Space::make_hole(Block& block, std::span<std::byte> range) noexcept {
+  const auto head = static_cast<std::size_t>(range.data() - block.data());
+  remove(block);
+  Block* empty = &block;
+  if (head != 0) {
+    empty = &split(block, head);
+    insert(block, BlockState::free);
+  }
+  if (empty->size > range.size()) insert(split(*empty, range.size()), BlockState::free);
+  return insert(*empty, BlockState::hole);
 }
 
 Status Space::add_heap(std::size_t least, std::size_t wanted) {
@@ -313,19 +345,11 @@ Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
   } catch (const std::bad_alloc&) {
     return nullptr;  // no host memory for the pieces: keep it whole
   }
-  const auto head = static_cast<std::size_t>(range.data() - block.data());
   bytes = range.size();
-  remove(block);
-  Block* empty = &block;
-  if (head != 0) {
-    empty = &split(block, head);
-    insert(block, BlockState::free);
-  }
-  if (empty->size > bytes) insert(split(*empty, bytes), BlockState::free);
   source_.memory.decommit(range.data(), bytes);
   source_.limit.give_back(bytes);
   committed_ -= bytes;
-  return &insert(*empty, BlockState::hole);
+  return &make_hole(block, range);
 }
 
 std::size_t Space::release_whole(std::uint64_t done) noexcept {

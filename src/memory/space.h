@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "memory/block.h"
@@ -38,9 +39,9 @@ class Space {
   Block* take(std::size_t size, std::size_t alignment, std::uint64_t done = kAnyValue);
   /// Takes back a block, merged with what is free around it.
   void give(Block& block) noexcept;
-  /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's. A space
-  /// for large blocks gives back other free memory first, if work up to done no longer uses it, where it
-  /// would waste too much otherwise (docs/decisions/best-fit-for-everything.md).
+  /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's. In a
+  /// space for large blocks other free memory moves first, if work up to done no longer uses it, where too
+  /// much would be wasted otherwise (docs/decisions/best-fit-for-everything.md).
   Growth grow(std::size_t size, std::size_t alignment, std::uint64_t done = 0);
   /// Gives back whole granules that are free and that work up to done no longer uses; bytes.
   std::size_t release_empty(std::uint64_t done) noexcept;
@@ -71,10 +72,23 @@ class Space {
   Growth no_room(std::size_t bytes) const;
   /// What an alignment may cost at the beginning of a heap.
   std::size_t padding_of_base(std::size_t alignment) const noexcept;
-  /// need, or more where the space does nothing but grow.
+  /// Has it done nothing else of late?
+  bool grows_steadily() const noexcept;
+  /// need, or more if that is little for the space.
   std::size_t step(std::size_t need) const noexcept;
-  /// Before the hole is filled with so many bytes: false if nothing was given back.
-  bool give_back_elsewhere(const Block& hole, std::size_t bytes, std::uint64_t done) noexcept;
+  /// Where a block can be: with the free end before the hole, and need more bytes of it committed. No hole:
+  /// nowhere.
+  struct Site {
+    Block* hole = nullptr;
+    std::size_t need = 0;
+  };
+  Site find_site(std::size_t size, std::size_t alignment) noexcept;
+  /// Memory from somewhere else, for a request of this size: false if nothing has moved. Throws
+  /// std::bad_alloc before anything has.
+  Moved move_to(const Site& site, std::size_t size, std::uint64_t done);
+  /// The first bytes of a hole were committed, or part of a free block was decommitted. Reserve two blocks.
+  void make_free(Block& hole, std::size_t bytes) noexcept;
+  Block& make_hole(Block& block, std::span<std::byte> range) noexcept;
   /// Gives back the whole granules of a free block, the rest of which stays free. Returns the hole that they
   /// are part of now; null, and nothing has changed, where there are none.
   Block* decommit(Block& block, std::size_t& bytes) noexcept;
@@ -99,11 +113,11 @@ class Space {
   FreeRanges free_;
   FreeRanges holes_;
   std::size_t committed_ = 0;
-  int growths_ = 0;               // since a block came back
-  std::size_t taken_ = 0;         // bytes that callers have now
-  std::size_t most_taken_ = 0;    // the most that they ever had
-  std::uint64_t all_taken_ = 0;   // what they took, ever
-  std::uint64_t given_back_ = 0;  // before growth
+  int growths_ = 0;              // since a block came back
+  std::size_t taken_ = 0;        // bytes that callers have now
+  std::size_t most_taken_ = 0;   // the most that they ever had
+  std::uint64_t all_taken_ = 0;  // what they took, ever
+  std::uint64_t moved_ = 0;      // bytes
   std::vector<std::unique_ptr<Heap>> heaps_;
 };
 

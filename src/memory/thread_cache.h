@@ -36,8 +36,10 @@ struct alignas(sync::kInterference) ArenaCache {
     Block* first = nullptr;
     int count = 0;
   };
-  explicit ArenaCache(Arena& a) : arena(&a) {}
+  explicit ArenaCache(Arena& a) : arena(&a), timeline(&a.timeline()), slot(a.slot()) {}
   Arena* arena;
+  const Timeline* timeline;  ///< the arena's, as is slot: here they are a step nearer
+  int slot;
   std::array<Magazine, SizeClass::kCount> magazines{};
 };
 
@@ -69,6 +71,8 @@ class ThreadCache final : public ContextPart {
       return *current_;
     return select(arena);
   }
+  /// Of the arena that the thread allocated from last; null at first.
+  ArenaCache* current() noexcept { return current_; }
   /// Null if this thread does not allocate from the arena.
   ArenaCache* find(const Arena* arena) noexcept;
 

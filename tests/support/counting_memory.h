@@ -45,25 +45,18 @@ class MemoryLedger {
   void committed(void* at, std::size_t bytes, std::size_t granule) {
     const std::lock_guard lock(mutex_);
     ++commits_;
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(at) % granule, 0u);
-    EXPECT_EQ(bytes % granule, 0u);
-    auto* address = static_cast<std::byte*>(at);
-    for (std::size_t done = 0; done < bytes; done += granule) {
-      if (!ranges_.emplace(address + done, granule).second) ADD_FAILURE() << "a granule was committed twice";
-    }
-    bytes_ += bytes;
-    all_bytes_ += bytes;
-    peak_ = std::max(peak_, bytes_);
-    EXPECT_LE(bytes_, limit_) << "more was committed than the limit allows";
+    enter(at, bytes, granule);
   }
   void decommitted(void* at, std::size_t bytes, std::size_t granule) {
     const std::lock_guard lock(mutex_);
-    auto* address = static_cast<std::byte*>(at);
-    for (std::size_t done = 0; done < bytes; done += granule) {
-      if (ranges_.erase(address + done) == 0)
-        ADD_FAILURE() << "a granule was given back that was not committed";
-    }
-    bytes_ -= bytes;
+    strike(at, bytes, granule);
+  }
+
+  void moved(void* from, void* to, const Moved& moved, std::size_t granule) {
+    const std::lock_guard lock(mutex_);
+    strike(from, moved.gone, granule);
+    enter(to, moved.arrived, granule);
+    moved_bytes_ += moved.gone;
   }
 
   void set_limit(std::size_t limit) {
@@ -72,7 +65,7 @@ class MemoryLedger {
   }
   std::size_t bytes() const { return get(bytes_); }
   std::size_t peak() const { return get(peak_); }
-  std::size_t all_bytes() const { return get(all_bytes_); }  ///< that were ever committed
+  std::size_t moved_bytes() const { return get(moved_bytes_); }
   std::size_t commits() const { return get(commits_); }
   std::size_t heaps() const {
     const std::lock_guard lock(mutex_);
@@ -86,6 +79,26 @@ class MemoryLedger {
   }
 
  private:
+  // With the mutex held.
+  void enter(void* at, std::size_t bytes, std::size_t granule) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(at) % granule, 0u);
+    EXPECT_EQ(bytes % granule, 0u);
+    auto* address = static_cast<std::byte*>(at);
+    for (std::size_t done = 0; done < bytes; done += granule) {
+      if (!ranges_.emplace(address + done, granule).second) ADD_FAILURE() << "a granule was committed twice";
+    }
+    bytes_ += bytes;
+    peak_ = std::max(peak_, bytes_);
+    EXPECT_LE(bytes_, limit_) << "more was committed than the limit allows";
+  }
+  void strike(void* at, std::size_t bytes, std::size_t granule) {
+    auto* address = static_cast<std::byte*>(at);
+    for (std::size_t done = 0; done < bytes; done += granule) {
+      if (ranges_.erase(address + done) == 0)
+        ADD_FAILURE() << "a granule was given back that was not committed";
+    }
+    bytes_ -= bytes;
+  }
   std::size_t get(const std::size_t& figure) const {
     const std::lock_guard lock(mutex_);
     return figure;
@@ -94,7 +107,7 @@ class MemoryLedger {
   mutable std::mutex mutex_;
   std::map<void*, std::size_t> heaps_;
   std::map<void*, std::size_t> ranges_;  // committed granules
-  std::size_t bytes_ = 0, all_bytes_ = 0, peak_ = 0, commits_ = 0;
+  std::size_t bytes_ = 0, moved_bytes_ = 0, peak_ = 0, commits_ = 0;
   std::size_t limit_ = ~std::size_t{0};
 };
 
@@ -137,6 +150,17 @@ class CountedBackend final : public Backend {
     inner_->decommit(address, bytes);
     ledger_->decommitted(address, bytes, granule());
   }
+  Status commit_lasting(void* address, std::size_t bytes) noexcept override {
+    ledger_->committed(address, bytes, granule());
+    Status status = inner_->commit_lasting(address, bytes);
+    if (!status.ok()) ledger_->decommitted(address, bytes, granule());
+    return status;
+  }
+  Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept override {
+    const Moved moved = inner_->move(range, to, wanted, room);
+    ledger_->moved(range.data(), to, moved, granule());
+    return moved;
+  }
   bool commits_whole() const noexcept override { return inner_->commits_whole(); }
   std::size_t scratch_bytes(const ReduceWork& work) const noexcept override {
     return inner_->scratch_bytes(work);
@@ -170,7 +194,8 @@ class AddressesOnly final : public Backend {
   MemoryLedger ledger;
   bool refuse_reserve = false;
   bool refuse_commit = false;
-  bool whole = false;  ///< reservations are committed as wholes
+  bool whole = false;          ///< reservations are committed as wholes
+  std::size_t least_room = 0;  ///< chunks are so large
 
   const DeviceInfo& info() const noexcept override { return info_; }
   std::size_t granule() const noexcept override { return granule_; }
@@ -198,6 +223,13 @@ class AddressesOnly final : public Backend {
   }
   void decommit(void* address, std::size_t bytes) noexcept override {
     ledger.decommitted(address, bytes, granule_);
+  }
+  Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept override {
+    if (room < least_room) return {};
+    const std::size_t bytes = std::min({range.size(), wanted, room});
+    const Moved moved{bytes, refuse_commit ? 0 : bytes};
+    ledger.moved(range.data(), to, moved, granule_);
+    return moved;
   }
   Status submit(Submission&&) noexcept override { return refused(); }
   bool assist(QueueId) noexcept override { return false; }

@@ -587,6 +587,13 @@ std::size_t fake_cuda_registered() {
   return bytes;
 }
 
+std::size_t fake_cuda_mapped() {
+  const std::lock_guard lock(machine().mutex);
+  std::size_t bytes = 0;
+  for (const auto& [address, mapping] : machine().mappings) bytes += mapping.memory.bytes;
+  return bytes;
+}
+
 std::size_t fake_cuda_memory() {
   const std::lock_guard lock(machine().mutex);
   return machine().used;

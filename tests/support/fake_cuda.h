@@ -53,7 +53,8 @@ std::size_t fake_cuda_registered();
 /// Events that were made and not destroyed.
 std::size_t fake_cuda_events();
 
-/// Bytes of physical memory that are there.
+/// Bytes of physical memory that are there, and of those that have addresses, each address counted.
 std::size_t fake_cuda_memory();
+std::size_t fake_cuda_mapped();
 
 }  // namespace millrace::test

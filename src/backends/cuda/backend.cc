@@ -113,11 +113,17 @@ class CudaBackend final : public Backend {
   Status commit(void* address, std::size_t bytes) noexcept override {
     return memory_->commit(address, bytes);
   }
+  Status commit_lasting(void* address, std::size_t bytes) noexcept override {
+    return memory_->commit_lasting(address, bytes);
+  }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
     return memory_->decommittable(address, bytes);
   }
   void decommit(void* address, std::size_t bytes) noexcept override {
     if (!forked()) memory_->decommit(address, bytes);
+  }
+  Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept override {
+    return forked() ? Moved{} : memory_->move(range, to, wanted, room);
   }
 
   std::optional<MemoryRoom> room() const noexcept override { return memory_->room(); }

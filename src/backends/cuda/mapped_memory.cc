@@ -13,9 +13,9 @@ namespace millrace::cuda {
 namespace {
 
 /// A chunk is at most so much of the limit, and at most a gigabyte: larger ones cost no less a byte. And it
-/// is at most so much of what is committed already or of what is now, but for the first few.
-constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 512, kChunksOfCommit = 32;
-constexpr std::size_t kLargestChunk = std::size_t{1} << 30, kFirstChunks = std::size_t{16} << 20;
+/// is at most so much of what is committed already, or what the commit's cut says.
+constexpr std::size_t kChunksOfLimit = 64, kChunksOfCommitted = 1024;
+constexpr std::size_t kLargestChunk = std::size_t{1} << 30;
 
 CUmemAllocationProp physical_memory_of(const Properties& properties) {
   CUmemAllocationProp physical{};
@@ -102,7 +102,7 @@ bool MappedMemory::is_reserved(std::uintptr_t address, std::size_t bytes) const 
   return offset < found->second && bytes <= found->second - offset;
 }
 
-Status MappedMemory::commit(void* address, std::size_t bytes) noexcept {
+Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
@@ -111,8 +111,8 @@ Status MappedMemory::commit(void* address, std::size_t bytes) noexcept {
   std::size_t largest = 0;  // of the new chunks
   {
     sync::LockGuard lock(mutex_);
-    const std::size_t part = std::max(committed_ / kChunksOfCommitted, bytes / kChunksOfCommit);
-    largest = std::min(largest_chunk_, std::max(kFirstChunks, part / kGranule * kGranule));
+    const std::size_t part = std::max(committed_ / kChunksOfCommitted, bytes / cut.chunks);
+    largest = std::min(largest_chunk_, std::max(cut.least, part / kGranule * kGranule));
     if (!is_reserved(start, bytes))
       return refuse(ErrorCode::InvalidArgument, "commit", address, bytes, "not within one reservation");
     const auto next = chunks_.lower_bound(start);
@@ -126,25 +126,31 @@ Status MappedMemory::commit(void* address, std::size_t bytes) noexcept {
   Chunks made;
   try {
     CUresult result = map(start, bytes, largest, made);
-    for (std::size_t granted = 0; result == CUDA_SUCCESS;) {
-      std::vector<CUmemAccessDesc> wanted;
-      {
-        sync::LockGuard lock(mutex_);
-        wanted = accesses();
-        if (granted == wanted.size()) {  // nobody was granted access meanwhile
-          chunks_.merge(made);
-          committed_ += bytes;
-          return {};
-        }
-      }
-      granted = wanted.size();
-      result = driver().memory_set_access(start, bytes, wanted.data(), wanted.size());
-    }
+    if (result == CUDA_SUCCESS) result = admit(start, bytes, made);
+    if (result == CUDA_SUCCESS) return {};
     for (const auto& [at, chunk] : made) give_back(at, chunk);
     return failed(result, "commit", address, bytes);
   } catch (const std::bad_alloc&) {
     for (const auto& [at, chunk] : made) give_back(at, chunk);
     return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
+  }
+}
+
+CUresult MappedMemory::admit(std::uintptr_t address, std::size_t bytes, Chunks& chunks) {
+  for (std::size_t granted = 0;;) {
+    std::vector<CUmemAccessDesc> wanted;
+    {
+      sync::LockGuard lock(mutex_);
+      wanted = accesses();
+      if (granted == wanted.size()) {  // nobody was granted access meanwhile
+        chunks_.merge(chunks);
+        committed_ += bytes;
+        return CUDA_SUCCESS;
+      }
+    }
+    granted = wanted.size();
+    const CUresult result = driver().memory_set_access(address, bytes, wanted.data(), wanted.size());
+    if (result != CUDA_SUCCESS) return result;
   }
 }
 
@@ -232,6 +238,41 @@ void MappedMemory::decommit(void* address, std::size_t bytes) noexcept {
     }
     give_back(taken.key(), taken.mapped());
   }
+}
+
+Moved MappedMemory::move(std::span<std::byte> range, void* to, std::size_t wanted,
+                         std::size_t room) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(range.data());
+  const auto target = reinterpret_cast<std::uintptr_t>(to);
+  std::size_t bytes = 0;
+  Chunks moving;  // by their new addresses
+  {
+    sync::LockGuard lock(mutex_);
+    for (auto chunk = chunks_.lower_bound(start); !leaked_ && bytes < wanted && chunk != chunks_.end();) {
+      const std::size_t size = chunk->second.bytes;
+      if (chunk->first + size > start + range.size() || bytes + size > room) break;
+      auto node = chunks_.extract(chunk++);
+      node.key() = target + bytes;
+      moving.insert(std::move(node));
+      bytes += size;
+    }
+    committed_ -= bytes;
+  }
+  if (bytes == 0) return {};
+  const ContextScope scope(context());
+  CUresult result = CUDA_SUCCESS;
+  for (const auto& [address, chunk] : moving) {
+    (void)driver().memory_unmap(address - target + start, chunk.bytes);
+    if (result == CUDA_SUCCESS) result = driver().memory_map(address, chunk.bytes, 0, chunk.handle, 0);
+  }
+  try {
+    if (result == CUDA_SUCCESS) result = admit(target, bytes, moving);
+  } catch (const std::bad_alloc&) {
+    result = CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  if (result == CUDA_SUCCESS) return {bytes, bytes};
+  for (const auto& [address, chunk] : moving) give_back(address, chunk);
+  return {bytes, 0};
 }
 
 bool MappedMemory::contains(const void* address, std::size_t bytes) const noexcept {

@@ -17,8 +17,8 @@
 
 namespace millrace::cuda {
 
-/// A commit makes few chunks of physical memory, since each is dear (2 MiB costs half of what a gigabyte
-/// does). But the driver unmaps whole chunks only, and one live block keeps all of its chunk: none is larger
+/// A commit makes few chunks of physical memory, since each takes some 70 us, whether of 2 MiB or of 64. But
+/// the driver maps and unmaps whole chunks only, and one live block keeps all of its chunk: none is larger
 /// than a part of the memory limit, or than a smaller part of what is committed.
 ///
 /// Physical memory is made shareable and fit for RDMA where the device allows it, since neither can be added
@@ -38,9 +38,13 @@ class MappedMemory final : public Memory {
   std::size_t granule() const noexcept override { return kGranule; }
   Status reserve(std::size_t bytes, void** base) noexcept override;
   void release(void* base, std::size_t bytes) noexcept override;
-  Status commit(void* address, std::size_t bytes) noexcept override;
+  Status commit(void* address, std::size_t bytes) noexcept override { return commit(address, bytes, kUsual); }
+  Status commit_lasting(void* address, std::size_t bytes) noexcept override {
+    return commit(address, bytes, kLasting);
+  }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override;
   void decommit(void* address, std::size_t bytes) noexcept override;
+  Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept override;
 
   Status grant_access(CUdevice peer) noexcept override;
   bool contains(const void* address, std::size_t bytes) const noexcept override;
@@ -48,6 +52,14 @@ class MappedMemory final : public Memory {
   void leak() noexcept override;
 
  private:
+  /// The chunks of one commit have so many bytes at least where it has as many, and are so many at most where
+  /// it is large.
+  struct Cut {
+    std::size_t least;
+    std::size_t chunks;
+  };
+  static constexpr Cut kUsual{std::size_t{4} << 20, 16}, kLasting{std::size_t{16} << 20, 4};
+
   struct Chunk {
     std::size_t bytes = 0;
     CUmemGenericAllocationHandle handle = 0;
@@ -58,9 +70,13 @@ class MappedMemory final : public Memory {
   std::vector<CUmemAccessDesc> accesses() const REQUIRES(mutex_);
   bool is_reserved(std::uintptr_t address, std::size_t bytes) const REQUIRES(mutex_);
   void give_back(std::uintptr_t address, const Chunk& chunk) const noexcept;
+  Status commit(void* address, std::size_t bytes, const Cut& cut) noexcept;
   /// Maps new memory to the range, in chunks of at most largest bytes; on failure what was mapped is still in
   /// chunks.
   CUresult map(std::uintptr_t address, std::size_t bytes, std::size_t largest, Chunks& chunks) const;
+  /// Makes mapped chunks, which follow each other, memory of ours that may be touched. Throws std::bad_alloc;
+  /// after a failure they are as they were.
+  CUresult admit(std::uintptr_t address, std::size_t bytes, Chunks& chunks) EXCLUDES(mutex_);
 
   const std::size_t largest_chunk_;
   const CUmemAllocationProp physical_;

@@ -397,11 +397,62 @@ TEST_F(CudaQueues, TheFirstChunksAreSmall) {
   ASSERT_TRUE(backend_->reserve(kGiB, &base).ok());
   auto* const start = static_cast<std::byte*>(base);
   ASSERT_TRUE(backend_->commit(start, 64 * kMiB).ok());
-  EXPECT_EQ(backend_->decommittable(start, 16 * kMiB - kGranule).size(), 0U);
-  EXPECT_EQ(backend_->decommittable(start, 16 * kMiB).size(), 16 * kMiB);
-  backend_->decommit(start + 16 * kMiB, 16 * kMiB);
-  EXPECT_EQ(fake_cuda_memory(), 48 * kMiB + before);
+  EXPECT_EQ(backend_->decommittable(start, 4 * kMiB - kGranule).size(), 0U);
+  EXPECT_EQ(backend_->decommittable(start, 4 * kMiB).size(), 4 * kMiB);
+  backend_->decommit(start + 4 * kMiB, 4 * kMiB);
+  EXPECT_EQ(fake_cuda_memory(), 60 * kMiB + before);
   backend_->release(base, kGiB);
+}
+
+TEST_F(CudaQueues, WhatLastsIsInLargerChunks) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  void* base = nullptr;
+  ASSERT_TRUE(backend_->reserve(512 * kMiB, &base).ok());
+  auto* const start = static_cast<std::byte*>(base);
+  ASSERT_TRUE(backend_->commit(start, 256 * kMiB).ok());
+  ASSERT_TRUE(backend_->commit_lasting(start + 256 * kMiB, 256 * kMiB).ok());
+  EXPECT_EQ(backend_->decommittable(start, 32 * kMiB).size(), 32 * kMiB);
+  EXPECT_EQ(backend_->decommittable(start + 256 * kMiB, 62 * kMiB).size(), 0U);
+  EXPECT_EQ(backend_->decommittable(start + 256 * kMiB, 64 * kMiB).size(), 64 * kMiB);
+  backend_->release(base, 512 * kMiB);
+}
+
+TEST_F(CudaQueues, ChunksMoveWithTheirMemory) {
+  void* base = nullptr;
+  ASSERT_TRUE(backend_->reserve(32 * kGranule, &base).ok());
+  auto* const start = static_cast<std::byte*>(base);
+  std::byte* const target = start + 16 * kGranule;
+  ASSERT_TRUE(backend_->commit(start, 2 * kGranule).ok());
+  ASSERT_TRUE(backend_->commit(start + 2 * kGranule, 2 * kGranule).ok());
+  ASSERT_TRUE(backend_->commit(start + 4 * kGranule, 2 * kGranule).ok());
+  const std::span<std::byte> range(start, 6 * kGranule);
+  EXPECT_EQ(backend_->move(range, target, kGranule, kGranule).gone, 0U) << "a chunk has two granules";
+
+  const Moved moved = backend_->move(range, target, 3 * kGranule, 16 * kGranule);
+  EXPECT_EQ(moved.gone, 4 * kGranule) << "whole chunks";
+  EXPECT_EQ(moved.arrived, 4 * kGranule);
+  EXPECT_EQ(fake_cuda_memory(), 7 * kGranule) << "no memory was made or given back";
+  EXPECT_EQ(fake_cuda_mapped(), 7 * kGranule) << "none has two addresses";
+  EXPECT_EQ(backend_->decommittable(start, 6 * kGranule).data(), start + 4 * kGranule);
+  EXPECT_EQ(backend_->decommittable(target, 16 * kGranule).size(), 4 * kGranule);
+  std::memset(target, 7, 4 * kGranule);  // it may be touched
+  EXPECT_TRUE(backend_->commit(start, 4 * kGranule).ok()) << "nothing is left there";
+  backend_->release(base, 32 * kGranule);
+}
+
+TEST_F(CudaQueues, AMoveThatFailsGivesTheMemoryBack) {
+  void* base = nullptr;
+  ASSERT_TRUE(backend_->reserve(32 * kGranule, &base).ok());
+  auto* const start = static_cast<std::byte*>(base);
+  ASSERT_TRUE(backend_->commit(start, 2 * kGranule).ok());
+  fail_fake_cuda(CUDA_ERROR_UNKNOWN);
+  const Moved moved = backend_->move({start, 2 * kGranule}, start + 4 * kGranule, kGranule, 8 * kGranule);
+  fail_fake_cuda(CUDA_SUCCESS);
+  EXPECT_EQ(moved.gone, 2 * kGranule);
+  EXPECT_EQ(moved.arrived, 0U);
+  EXPECT_EQ(fake_cuda_memory(), kGranule);
+  EXPECT_EQ(backend_->decommittable(start, 32 * kGranule).size(), 0U);
+  backend_->release(base, 32 * kGranule);
 }
 
 TEST(CudaBackend, RefusesWhatOnlyTheHostCanDo) {
