@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstddef>
 
+#include "sync/base.h"
+
 namespace millrace::sync {
 
 inline constexpr std::size_t kCacheLine = 64;
@@ -45,13 +47,13 @@ class atomic {
   T fetch_and(T value, std::memory_order order) noexcept { return value_.fetch_and(value, order); }
 
  private:
-  std::atomic<T> value_;
+  base::atomic<T> value_;
 };
 
 /// Keeps the compiler from moving memory accesses across. Threads are ordered by something else: see
 /// asymmetric_fence.h.
 inline void compiler_fence() noexcept {
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  base::compiler_fence();
 }
 
 /// Adds to a counter that only the calling thread writes: no locked instruction.

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <optional>
 
+#include "sync/base.h"
+
 namespace millrace::sync {
 
-using Clock = std::chrono::steady_clock;
+using Clock = base::clock;
 using Deadline = std::optional<Clock::time_point>;  // nothing: wait without bound
 
 inline Clock::time_point now() noexcept {

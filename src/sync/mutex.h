@@ -1,11 +1,12 @@
 // Mutexes that clang's thread-safety analysis can follow, and the condition variable that goes with them.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
 #include "sync/annotations.h"
+#include "sync/base.h"
+#include "sync/clock.h"
 
 namespace millrace::sync {
 
@@ -22,7 +23,7 @@ class CAPABILITY("mutex") Mutex {
 
  private:
   friend class ConditionVariable;
-  std::mutex mutex_;
+  base::mutex mutex_;
 };
 
 /// Holds a mutex for a scope.
@@ -68,13 +69,13 @@ class SCOPED_CAPABILITY UniqueLock {
 class ConditionVariable {
  public:
   void wait(UniqueLock& lock) {
-    std::unique_lock<std::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
+    std::unique_lock<base::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
     condition_.wait(native);
     native.release();
   }
   /// False when the deadline has passed.
-  bool wait_until(UniqueLock& lock, std::chrono::steady_clock::time_point deadline) {
-    std::unique_lock<std::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
+  bool wait_until(UniqueLock& lock, Clock::time_point deadline) {
+    std::unique_lock<base::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
     const std::cv_status status = condition_.wait_until(native, deadline);
     native.release();
     return status == std::cv_status::no_timeout;
@@ -83,7 +84,7 @@ class ConditionVariable {
   void notify_all() noexcept { condition_.notify_all(); }
 
  private:
-  std::condition_variable condition_;
+  base::condition_variable condition_;
 };
 
 }  // namespace millrace::sync

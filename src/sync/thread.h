@@ -1,33 +1,30 @@
 // Threads of the library's own, and what a thread can know of itself.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <thread>
 #include <utility>
 
-#include "sync/atomic.h"
+#include "sync/base.h"
 
 namespace millrace::sync {
 
 /// A number for the calling thread that no other thread of the process ever has.
 inline std::uint64_t this_thread_id() noexcept {
-  // relaxed: only uniqueness matters.
-  static constinit atomic<std::uint64_t> next{1};
-  static thread_local const std::uint64_t id = next.fetch_add(1, std::memory_order_relaxed);
-  return id;
+  return base::this_thread_number();
 }
 
 /// Lets another thread run; for loops that wait for a short critical section elsewhere.
 inline void yield() noexcept {
-  std::this_thread::yield();
+  base::yield();
 }
 
 inline void sleep_for(std::chrono::nanoseconds time) {
-  std::this_thread::sleep_for(time);
+  base::sleep_for(time);
 }
 
 inline unsigned hardware_threads() noexcept {
-  const unsigned count = std::thread::hardware_concurrency();
+  const unsigned count = base::thread::hardware_concurrency();
   return count == 0 ? 1 : count;
 }
 
@@ -44,13 +41,13 @@ class Thread {
   Thread& operator=(Thread&&) = default;
 
   bool joinable() const noexcept { return thread_.joinable(); }
-  bool is_this_thread() const noexcept { return thread_.get_id() == std::this_thread::get_id(); }
+  bool is_this_thread() const noexcept { return thread_.get_id() == base::this_thread_id(); }
   void join() { thread_.join(); }
   /// Nobody will join it: it ends on its own, or it is not there any more (a forked child).
   void detach() { thread_.detach(); }
 
  private:
-  std::thread thread_;
+  base::thread thread_;
 };
 
 }  // namespace millrace::sync

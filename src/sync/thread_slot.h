@@ -1,11 +1,13 @@
 // A thread's own pointer, with a hook for when the thread ends.
 #pragma once
 
-#include <pthread.h>
-
 #include <new>
 
 #include "sync/atomic.h"
+
+#if !defined(MILLRACE_CHECKED)
+#include <pthread.h>
+#endif
 
 namespace millrace::sync {
 
@@ -30,9 +32,24 @@ class ThreadSlot {
     // relaxed here and below: opening comes before all use.
     if (is_open_.load(std::memory_order_relaxed)) return;
     hook_ = hook;
+#if !defined(MILLRACE_CHECKED)
     if (pthread_key_create(&key_, &at_exit) != 0) throw std::bad_alloc();
+#endif
     is_open_.store(true, std::memory_order_relaxed);
   }
+
+#if defined(MILLRACE_CHECKED)
+
+  static T* get() noexcept { return slot_.get(); }
+  static void set(T* value) { slot_.set(value); }
+  static void forget() noexcept { slot_.set(nullptr); }
+
+ private:
+  static void at_exit(T* mine) { hook_(mine); }
+
+  static inline constinit interleave::thread_slot<T> slot_{&at_exit};
+
+#else
 
   static T* get() noexcept { return value_; }
   /// Also the only way to be called back: a slot that was never set has no hook. Throws
@@ -55,6 +72,9 @@ class ThreadSlot {
 
   static inline thread_local constinit T* value_ = nullptr;
   static inline pthread_key_t key_{};
+
+#endif
+
   static inline ExitHook hook_ = nullptr;
   static inline constinit atomic<bool> is_open_{false};
 };

@@ -1,0 +1,69 @@
+// What the primitives of this folder are made of: the standard library's, or in the flavour `checked` the model
+// checker's. It is the one difference between the two (docs/decisions/two-flavours.md).
+#pragma once
+
+#include <cstdint>
+
+#if defined(MILLRACE_CHECKED)
+#include "interleave/interleave.h"
+#else
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#endif
+
+namespace millrace::sync::base {
+
+#if defined(MILLRACE_CHECKED)
+
+using interleave::atomic, interleave::clock, interleave::condition_variable, interleave::mutex, interleave::thread;
+
+/// Where threads are ordered by something that the system does to all of them, the cheap side has the fence that
+/// it makes them pass.
+inline void compiler_fence() noexcept {
+  interleave::atomic_thread_fence(std::memory_order_seq_cst);
+}
+inline void yield() noexcept {
+  interleave::yield();
+}
+inline void sleep_for(std::chrono::nanoseconds time) {
+  interleave::this_thread::sleep_for(time);
+}
+inline thread::id this_thread_id() noexcept {
+  return interleave::this_thread_id();
+}
+/// A number that no other thread of the run has, from 1.
+inline std::uint64_t this_thread_number() noexcept {
+  return std::uint64_t{interleave::detail::thread_self()} + 1;
+}
+
+#else
+
+using std::atomic, std::condition_variable, std::mutex, std::thread;
+using clock = std::chrono::steady_clock;
+
+inline void compiler_fence() noexcept {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+inline void yield() noexcept {
+  std::this_thread::yield();
+}
+inline void sleep_for(std::chrono::nanoseconds time) {
+  std::this_thread::sleep_for(time);
+}
+inline thread::id this_thread_id() noexcept {
+  return std::this_thread::get_id();
+}
+/// A number that no other thread of the process ever has, from 1.
+inline std::uint64_t this_thread_number() noexcept {
+  // relaxed: only uniqueness matters.
+  static constinit atomic<std::uint64_t> next{1};
+  static thread_local const std::uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
+  return number;
+}
+
+#endif
+
+}  // namespace millrace::sync::base
