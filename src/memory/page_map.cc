@@ -1,8 +1,8 @@
 #include "memory/page_map.h"
 
 #include <bit>
+#include <memory>
 #include <new>
-#include <type_traits>
 
 namespace millrace {
 
@@ -18,13 +18,14 @@ PageMap::~PageMap() = default;
 
 PageMap::OwnedGranule PageMap::make_granule(std::size_t units, int unit_shift) {
   void* const memory = ::operator new(sizeof(Granule) + units * sizeof(Entry));
-  OwnedGranule granule(::new (memory) Granule(unit_shift));
+  OwnedGranule granule(::new (memory) Granule(unit_shift, units));
   for (std::size_t unit = 0; unit < units; ++unit) ::new (&granule->entry(unit)) Entry(nullptr);
   return granule;
 }
 
 void PageMap::FreeGranule::operator()(Granule* granule) const noexcept {
-  static_assert(std::is_trivially_destructible_v<Granule> && std::is_trivially_destructible_v<Entry>);
+  for (std::size_t unit = 0; unit < granule->units; ++unit) std::destroy_at(&granule->entry(unit));
+  std::destroy_at(granule);
   ::operator delete(granule);
 }
 

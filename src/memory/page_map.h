@@ -55,12 +55,13 @@ class PageMap {
 
   /// With an entry for each unit right behind it, so that a look-up is one load shorter.
   struct alignas(Entry) Granule {
-    explicit Granule(int shift) : unit_shift(shift) {}
+    Granule(int shift, std::size_t count) : unit_shift(shift), units(count) {}
     Entry& entry(std::size_t unit) noexcept { return reinterpret_cast<Entry*>(this + 1)[unit]; }
     const Entry& entry(std::size_t unit) const noexcept {
       return reinterpret_cast<const Entry*>(this + 1)[unit];
     }
     const int unit_shift;
+    const std::size_t units;
     Granule* next_spare = nullptr;
     Entry spanning{nullptr};  ///< the block that reaches into the granule from the left
   };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "sync/base.h"
 
@@ -49,6 +50,9 @@ class atomic {
  private:
   base::atomic<T> value_;
 };
+
+/// Are objects laid out as their declarations say? A model checker's atomics are larger.
+inline constexpr bool kIsLaidOut = sizeof(atomic<std::uint64_t>) == sizeof(std::uint64_t);
 
 /// Keeps the compiler from moving memory accesses across. Threads are ordered by something else: see
 /// asymmetric_fence.h.
