@@ -109,6 +109,15 @@ TEST_F(SpaceGrowthTest, MovesAsMuchAsItGrowsBy) {
   EXPECT_EQ(moved(), 12U) << "the rest it may waste";
 }
 
+// Between the look for a free block and the growth another thread may have freed one.
+TEST_F(SpaceGrowthTest, DoesNotGrowPastAFreeBlockThatFits) {
+  Block* const large = take(8);
+  take(1);
+  give(large);
+  ASSERT_TRUE(space_.grow(8 * granule_, granule_).ok());
+  EXPECT_EQ(committed(), 9U);
+}
+
 TEST_F(SpaceGrowthTest, KeepsWhatItMayWaste) {
   comb(65);
   take(4);
