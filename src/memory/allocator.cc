@@ -58,7 +58,7 @@ Arena& Allocator::make_arena(int slot) {
   auto& entry = arenas_[static_cast<std::size_t>(slot)];
   if (static_cast<unsigned>(slot) >= cached_slots_) {
     throw_rule("stale-stream", "the capture has ended, and with it its stream; allocate for another one",
-               core_.error_context("Device::allocate", slot));
+               core_.error_context(allocate_call(), slot));
   }
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
