@@ -106,6 +106,9 @@ inline Outcome outcome(Access access, std::uint64_t argument, std::uint64_t valu
   return Outcome::reads;
 }
 
+/// Loads in a round of a loop that goes on for ever, if it is to be noticed without a yield in it.
+constexpr int kLongestRound = 4;
+
 constexpr int kNone = -1;  // no event; as a read's source: the location's initial value
 
 template <int W>
@@ -133,6 +136,7 @@ struct Event {
   Order failure;  // order, if it does not
   bool unplaced;  // its thread has not yet done what follows from its source
   bool blocked;   // its thread waits for another source
+  bool repeats;   // a load: it and those just before it in its thread seem to be rounds of a loop in vain
 
   bool reads() const noexcept { return kind == Kind::load || writes_too(); }
   bool writes() const noexcept { return kind == Kind::store || writes_too(); }

@@ -50,7 +50,12 @@ class Graph {
       location.count = location.active = 0;
     }
     size_ = steps_ = active_count_ = 0;
+    strong_ = false;
   }
+
+  /// False: no event can be seq_cst.
+  bool strong() const noexcept { return strong_; }
+  void note_strong(Order order) noexcept { strong_ = strong_ || order == Order::seq_cst; }
 
   bool full() const noexcept { return size_ == kEvents; }
 
@@ -75,7 +80,8 @@ class Graph {
     event.kind = kind;
     event.access = Access::load;
     event.order = event.success = event.failure = order;
-    event.unplaced = event.blocked = false;
+    event.unplaced = event.blocked = event.repeats = false;
+    note_strong(order);
     schedule_[steps_++] = static_cast<std::uint8_t>(e);
     return e;
   }
@@ -218,6 +224,26 @@ class Graph {
     event.pending |= write.sync;
   }
 
+  /// Whether the latest loads of e's thread, e last, read the same twice over, round after round.
+  bool repeats(int e) const noexcept {
+    int latest[2 * kLongestRound];
+    int count = 0;
+    for (int l = e; count < 2 * kLongestRound && l >= 0 && events_[l].kind == Kind::load &&
+                    events_[l].thread == events_[e].thread;
+         l = events_[l].before) {
+      latest[count++] = l;
+    }
+    const auto same = [&](int a, int b) {
+      return events_[a].location == events_[b].location && events_[a].source == events_[b].source;
+    };
+    for (int p = 1; 2 * p <= count; ++p) {
+      int i = 0;
+      while (i < p && same(latest[i], latest[i + p])) ++i;
+      if (i == p) return true;
+    }
+    return false;
+  }
+
   /// What the write publishes; its source is known.
   void publish(int e) noexcept {
     Event<W>& event = events_[e];
@@ -251,6 +277,7 @@ class Graph {
   int size_ = 0;
   int steps_ = 0;
   int active_count_ = 0;
+  bool strong_ = false;
   std::uint8_t schedule_[kEvents];
   std::uint16_t active_[kLocations];
   Event<W> events_[kEvents];
@@ -262,35 +289,40 @@ class Graph {
 template <int W>
 void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
   clear();
+  strong_ = from.strong_;
   const Renumbering<W> renumber(kept, from.size_);
-  const bool everything = kept == from.all();
+  const int same = renumber.same();
+  const Mask stay = Mask::below(same);
   const auto id = [&](std::int16_t e) -> std::int16_t {
-    if (e < 0 || everything) return e;
+    if (e < same) return e;
     return kept.has(e) ? static_cast<std::int16_t>(renumber(e)) : std::int16_t{kNone};
   };
-  if (everything) {
-    size_ = from.size_;
-    std::memcpy(events_, from.events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
-  } else {
-    kept.each([&](int e) {
-      Event<W>& event = events_[size_++];
-      event = from.events_[e];
-      event.hb = renumber(event.hb);
-      event.porf = renumber(event.porf);
-      event.sync = renumber(event.sync);
-      event.pending = renumber(event.pending);
-      event.before = id(event.before);
-      event.source = id(event.source);
-      event.release_fence = id(event.release_fence);
-      event.partner = id(event.partner);
-    });
+  const auto renumber_event = [&](Event<W>& event) {
+    event.hb = renumber(event.hb);
+    event.porf = renumber(event.porf);
+    event.sync = renumber(event.sync);
+    event.pending = renumber(event.pending);
+    event.before = id(event.before);
+    event.source = id(event.source);
+    event.release_fence = id(event.release_fence);
+  };
+  std::memcpy(events_, from.events_, sizeof(Event<W>) * static_cast<std::size_t>(same));
+  for (size_ = 0; size_ < same; ++size_) {
+    Event<W>& event = events_[size_];
+    if (!event.porf.within(stay)) renumber_event(event);  // it knows of nothing that it does not depend on
+    event.partner = id(event.partner);
+  }
+  for (int e = kept.next(same, from.size_); e < from.size_; e = kept.next(e + 1, from.size_)) {
+    Event<W>& event = events_[size_++];
+    event = from.events_[e];
+    renumber_event(event);
+    event.partner = id(event.partner);
   }
   for (int i = 0; i < from.steps_; ++i) {
     const int e = from.schedule_[i];
-    if (e != last_step && kept.has(e))
-      schedule_[steps_++] = static_cast<std::uint8_t>(id(static_cast<std::int16_t>(e)));
+    if (e != last_step && kept.has(e)) schedule_[steps_++] = static_cast<std::uint8_t>(renumber(e));
   }
-  schedule_[steps_++] = static_cast<std::uint8_t>(id(static_cast<std::int16_t>(last_step)));
+  schedule_[steps_++] = static_cast<std::uint8_t>(renumber(last_step));
   for (int a = 0; a < from.active_count_; ++a) {
     const Location& old = from.locations_[from.active_[a]];
     const Mask reads = old.reads & kept;
@@ -298,11 +330,11 @@ void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
     if (!reads.any() && !writes.any()) continue;
     touch(from.active_[a]);
     Location& entry = locations_[from.active_[a]];
-    entry.reads = everything ? reads : renumber(reads);
-    entry.writes = everything ? writes : renumber(writes);
+    entry.reads = renumber(reads);
+    entry.writes = renumber(writes);
     for (int i = 0; i < old.count; ++i) {
       if (!kept.has(old.order[i])) continue;
-      const int e = id(old.order[i]);
+      const int e = renumber(old.order[i]);
       events_[e].place = entry.count;
       entry.order[entry.count++] = static_cast<std::uint8_t>(e);
     }
@@ -314,7 +346,7 @@ struct SavedLocation {
   std::uint16_t location, count;
 };
 struct SavedGraph {
-  std::uint16_t size, steps, locations, unused;
+  std::uint16_t size, steps, locations, strong;
   std::uint64_t bytes;
 };
 }  // namespace detail
@@ -335,7 +367,7 @@ void Graph<W>::save(std::byte* to) const noexcept {
     to += bytes;
   };
   const detail::SavedGraph head{static_cast<std::uint16_t>(size_), static_cast<std::uint16_t>(steps_),
-                                static_cast<std::uint16_t>(active_count_), 0, bytes()};
+                                static_cast<std::uint16_t>(active_count_), strong_, bytes()};
   put(&head, sizeof(head));
   put(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   put(schedule_, static_cast<std::size_t>(steps_));
@@ -366,6 +398,7 @@ void Graph<W>::load(const std::byte* from) noexcept {
   detail::SavedGraph head;
   get(&head, sizeof(head));
   size_ = head.size;
+  strong_ = head.strong != 0;
   steps_ = head.steps;
   get(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   get(schedule_, static_cast<std::size_t>(steps_));

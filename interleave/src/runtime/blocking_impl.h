@@ -14,7 +14,7 @@ void Runner<W>::wait_for_owner(int e, bool soft) {
   self().soft = soft;
   wait_for(Wait::unlock, owner);
   if (graph()[graph()[owner].partner].porf.has(e)) end(Ending::blocked);
-  self().front = graph().after(e);
+  self().behind = true;  // it knows of the unlock, too
 }
 
 template <int W>
@@ -62,11 +62,11 @@ void Runner<W>::unlock_event(int location) {
   int e = take(Kind::unlock, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add_unlock(current_, self().front, owner.lock);
+    e = explorer.add_unlock(current_, front(), owner.lock);
   }
   did(e, 0);
   owners_[location].lock = kNone;
-  self().spin.interrupt();
+  self().interrupt_spinning();
 }
 
 template <int W>
@@ -177,11 +177,11 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
                " threads: raise Options::max_threads, at most 32",
            where, {});
     }
-    e = explorer.add(Kind::create, current_, self().front, Order::relaxed);
+    e = explorer.add(Kind::create, current_, front(), Order::relaxed);
     graph()[e].location = static_cast<std::uint16_t>(free);
   }
   did(e, graph()[e].location);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   const int child = graph()[e].location;
   ThreadState<W>& made = threads_[child];
   made.start();
@@ -189,10 +189,8 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
   made.closure = closure;
   made.where = self().where;
   made.time = self().time;
-  made.front = graph().after(e);
-  made.front.pending = Mask();
-  made.front.release_fence = kNone;
-  made.front.count = 0;
+  made.latest = static_cast<std::int16_t>(e);
+  made.behind = true;
   fibers_[child].prepare(&entry);
   thread_count_ = std::max(thread_count_, child + 1);
   return static_cast<unsigned>(child);
@@ -210,14 +208,10 @@ void Runner<W>::thread_join(unsigned thread, Where where) {
   ThreadState<W>& other = threads_[thread];
   other.joined = true;
   ThreadState<W>& mine = self();
-  const Event<W>& exit = graph()[other.exit];
-  mine.front.hb |= exit.hb;
-  mine.front.hb.set(other.exit);
-  mine.front.porf |= exit.porf;
-  mine.front.porf.set(other.exit);
-  mine.front.joined |= std::uint32_t{1} << thread;
+  mine.joins |= std::uint32_t{1} << thread;
+  mine.behind = true;
   mine.time = std::max(mine.time, other.time);
-  mine.spin.interrupt();
+  mine.interrupt_spinning();
 }
 
 template <int W>
@@ -272,10 +266,10 @@ unsigned Runner<W>::choose(unsigned count, Where where) {
   int e = take(Kind::choice, Access::load, 0);
   if (e == kNone) {
     make_room();
-    e = explorer.add_choice(current_, self().front, static_cast<int>(count));
+    e = explorer.add_choice(current_, front(), static_cast<int>(count));
   }
   did(e, graph()[e].value);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   return static_cast<unsigned>(graph()[e].value);
 }
 

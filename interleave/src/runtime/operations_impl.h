@@ -21,7 +21,7 @@ void Runner<W>::construct(const Cell& cell, Where where) {
   cell.state = detail::kMade;
   cell.location = addresses_.made(&cell, run_, where);
   cell.maker = static_cast<std::uint8_t>(current_);
-  cell.made = self().front.count;
+  cell.made = self().count;
 }
 
 template <int W>
@@ -33,7 +33,7 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
   }
   if (cell.state == detail::kInUse) {
     const auto& location = graph().at(cell.location);
-    const Mask unknown = ((location.reads | location.writes) & done_) - self().front.hb - self().events;
+    const Mask unknown = ((location.reads | location.writes) & done_) - front().hb - self().events;
     if (unknown.any()) {
       int user = 0;
       unknown.each([&](int e) { user = e; });
@@ -58,9 +58,34 @@ inline void Runner<W>::at(Where where, const char* doing) {
 template <int W>
 inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
   at(where, doing);
-  // Most are made by the body before its first event, which all threads know of, and not in the heap.
-  const bool plain = cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0;
-  return plain && !memory_.owns(&cell) ? cell.location : look_up(cell, where, doing);
+  return in_plain_view(cell) ? cell.location : look_up(cell, where, doing);
+}
+
+/// Whether nothing can be wrong with using the object. Most are made by the body before its first event, which
+/// all threads know of, and not in the heap.
+template <int W>
+inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
+  return cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0 &&
+         !memory_.owns(&cell);
+}
+
+/// The next event of the graph if it is the one that this access of the thread's makes, and there is nothing
+/// to do but to go on: what most operations of most runs come to. Else kNone, and nothing has happened.
+template <int W>
+inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access, Where where,
+                                      const char* doing) {
+  if (!replaying() || observed_) return kNone;
+  const int e = graph().step(step_);
+  const Event<W>& event = graph()[e];
+  if (event.thread != current_ || event.kind != kind || event.access != access || event.unplaced ||
+      event.location != cell.location || !in_plain_view(cell)) {
+    return kNone;
+  }
+  ++step_;
+  ThreadState<W>& thread = self();
+  thread.where = where;
+  thread.doing = doing;
+  return e;
 }
 
 template <int W>
@@ -110,11 +135,11 @@ int Runner<W>::simple_event(Kind kind, Order order, int location) {
   int e = take(kind, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add(kind, current_, self().front, order);
+    e = explorer.add(kind, current_, front(), order);
     graph()[e].location = static_cast<std::uint16_t>(location);
   }
   did(e, 0);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   return e;
 }
 
@@ -133,7 +158,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
   int e = take(Kind::store, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add_store(current_, self().front, location, value, order);
+    e = explorer.add_store(current_, front(), location, value, order);
   } else if (graph()[e].value != value) {
     const Inside inside;
     fail(Verdict::nondeterministic,
@@ -142,7 +167,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
          self().where, {});
   }
   did(e, value);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   stored(location);
 }
 
@@ -151,7 +176,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
 template <int W>
 void Runner<W>::wait_for_value(const Read& read) {
   for (bool looked = false;; looked = true) {
-    const Prospect prospect = explorer.prospect(self().front, read);
+    const Prospect prospect = explorer.prospect(front(), read);
     if (prospect == Prospect::newest || (prospect == Prospect::older && looked)) return;
     if (steering_ != nullptr && !steering_->waits(current_)) return;
     ThreadState<W>& thread = self();
@@ -175,8 +200,8 @@ inline int Runner<W>::read_event(const Read& read) {
   } else {
     if (waits(read.access)) wait_for_value(read);
     make_room();
-    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, self().front, read)
-                                        : explorer.add_read(current_, self().front, read);
+    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, front(), read)
+                                        : explorer.add_read(current_, front(), read);
   }
   did(e, explorer.value_read(e, read.initial));
   if (explorer.abandoned()) end(Ending::blocked);
@@ -184,53 +209,55 @@ inline int Runner<W>::read_event(const Read& read) {
   if (event.blocked) stay_stuck();
   if (event.kind != Kind::load) {
     stored(read.location);
-    self().spin.interrupt();
+    self().interrupt_spinning();
   } else {
-    watch_spinning(e);
+    note_load(self(), e);
   }
   return e;
 }
 
-/// Notes a load, and whether the loads before it seem to be rounds of a loop in which nothing changes.
+/// Notes a load; the next one is to ask whether it goes round for ever.
 template <int W>
-inline void Runner<W>::watch_spinning(int e) {
-  Spin& spin = self().spin;
-  const Event<W>& event = graph()[e];
-  const Spin::Load load{static_cast<std::int16_t>(e), event.location, event.source, self().where.line};
-  if (spin.now.count < Spin::kLoads) spin.now.loads[spin.now.count] = load;
-  if (spin.now.count <= Spin::kLoads) ++spin.now.count;
+inline void Runner<W>::note_load(const ThreadState<W>& thread, int e) noexcept {
+  lines_[e] = thread.where.line;
+  suspicious = graph()[e].repeats;
+}
 
-  constexpr int kKept = 2 * Spin::kLongest;
-  if (spin.loads == kKept) std::copy(spin.latest + 1, spin.latest + kKept, spin.latest);
-  if (spin.loads < kKept) ++spin.loads;
-  spin.latest[spin.loads - 1] = load;
-  ++spin.snapshot_age;
-  int period = 0;
-  for (int p = 1; p <= Spin::kLongest && 2 * p <= spin.loads && period == 0; ++p) {
-    if (std::equal(spin.latest + spin.loads - p, spin.latest + spin.loads, spin.latest + spin.loads - 2 * p))
-      period = p;
+/// spin.now becomes the thread's latest events, so many, which are loads.
+template <int W>
+void Runner<W>::look_back(int loads) noexcept {
+  Spin& spin = self().spin;
+  spin.now.count = loads;
+  int e = self().latest;
+  for (int i = loads; i-- > 0; e = graph()[e].before) {
+    spin.now.loads[i] = {static_cast<std::int16_t>(e), graph()[e].location, graph()[e].source, lines_[e]};
   }
-  if (period != spin.period) spin.snapshot = 0;
-  spin.period = period;
-  suspicious = period != 0;
 }
 
 /// The thread is about to load, with its stack and registers as the hash says. If they are as they were a
 /// round ago, and the loads since have all read the same again, it goes round for ever.
 template <int W>
 void Runner<W>::spins(std::uint64_t hash) {
-  Spin& spin = self().spin;
-  if (spin.period == 0) return;
-  if (spin.snapshot != 0 && spin.snapshot_age < spin.period) return;
-  if (spin.snapshot == hash && spin.snapshot_age == spin.period) {
-    spin.now.count = spin.period;  // what it waits for
-    std::copy(spin.latest + spin.loads - spin.period, spin.latest + spin.loads, spin.now.loads);
+  ThreadState<W>& thread = self();
+  Spin& spin = thread.spin;
+  look_back(std::min(thread.count - spin.loads_from, 2 * kLongestRound));
+  const Spin::Load* end = spin.now.loads + spin.now.count;
+  int period = 0;
+  for (int p = 1; 2 * p <= spin.now.count && period == 0; ++p) {
+    if (std::equal(end - p, end, end - 2 * p)) period = p;
+  }
+  if (period != spin.period) spin.snapshot = 0;
+  spin.period = period;
+  const int age = thread.count - spin.snapshot_at;
+  if (period == 0 || (spin.snapshot != 0 && age < period)) return;
+  if (spin.snapshot == hash && age == period) {
+    look_back(period);  // at what it waits for
     wait_spinning();
-    spin.interrupt();
+    thread.interrupt_spinning();
     return;
   }
   spin.snapshot = hash;
-  spin.snapshot_age = 0;
+  spin.snapshot_at = thread.count;
 }
 
 template <int W>
@@ -244,24 +271,37 @@ void Runner<W>::wait_spinning() {
   const Spin& spin = self().spin;
   self().waits_by = Access::await_code;
   self().look_again = false;
-  wait_for(Wait::value, spin.now.loads[spin.now.count - 1].location);
+  wait_for(Wait::value, graph()[spin.now.loads[spin.now.count - 1].event].location);
 }
 
 template <int W>
 void Runner<W>::thread_yield(Where where) {
   at(where, "yield");
   Spin& spin = self().spin;
-  const bool same = spin.now.count != 0 && spin.now.count <= Spin::kLoads &&
-                    spin.now.count == spin.last.count && spin.last.line == where.line &&
-                    std::equal(spin.now.loads, spin.now.loads + spin.now.count, spin.last.loads);
-  if (same) wait_spinning();
-  spin.last = spin.now;
+  const int loads = self().count - spin.yielded;
+  const bool only_loads = spin.yielded != Spin::kNever && loads > 0 && loads <= Spin::kLoads;
+  if (only_loads) {
+    look_back(loads);
+    const bool same = spin.now.count == spin.last.count && spin.last.line == where.line &&
+                      std::equal(spin.now.loads, spin.now.loads + loads, spin.last.loads);
+    if (same) wait_spinning();
+    spin.last = spin.now;
+  } else {
+    spin.last.count = 0;
+  }
   spin.last.line = where.line;
-  spin.now.count = 0;
+  spin.yielded = self().count;
 }
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
+  if (const int e = replayed_access(cell, Kind::load, Access::load, where, "load"); e != kNone) [[likely]] {
+    const std::uint64_t value = explorer.value_read(e, initial);
+    ThreadState<W>& thread = self();
+    did(thread, e, value);
+    note_load(thread, e);
+    return value;
+  }
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
   read.initial = initial;
@@ -272,12 +312,28 @@ std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memo
 template <int W>
 void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
                       Where where) {
+  const int e = replayed_access(cell, Kind::store, Access::load, where, "store");
+  if (e != kNone && graph()[e].value == value) [[likely]] {
+    ThreadState<W>& thread = self();
+    did(thread, e, value);
+    thread.interrupt_spinning();
+    return;
+  }
+  if (e != kNone) --step_;
   store_event(begin(cell, where, "store"), value, to_order(order));
 }
 
 template <int W>
 std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
                                 std::memory_order order, Where where) {
+  const int e = replayed_access(cell, Kind::rmw, Access::modify, where, "read-modify-write");
+  if (e != kNone) [[likely]] {
+    const std::uint64_t value = explorer.value_read(e, initial);
+    ThreadState<W>& thread = self();
+    did(thread, e, value);
+    thread.interrupt_spinning();
+    return value;
+  }
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
   read.access = Access::modify;
@@ -382,7 +438,7 @@ void Runner<W>::plain_access(const void* address, std::size_t bytes, bool write,
     const std::uintptr_t stop = std::min(end_address, (granule + 1) * 8);
     const unsigned mask = ((1U << (stop - at)) - 1) << (at % 8);
     const PlainAccess access{granule,
-                             {static_cast<std::uint8_t>(current_), thread.front.count},
+                             {static_cast<std::uint8_t>(current_), thread.count},
                              static_cast<std::uint8_t>(mask),
                              write,
                              where};

@@ -57,6 +57,8 @@ class Steering : public Chooser {
 template <int W>
 class Runner final : public Machine, private Knowledge {
  public:
+  using Mask = Bits<W>;
+
   Runner(const Options& options, const std::function<void()>& body, Stack& stack);
   ~Runner() override;
 
@@ -65,15 +67,23 @@ class Runner final : public Machine, private Knowledge {
   /// Null: alternatives are left to the explorer.
   void steer(Steering* steering) {
     steering_ = steering;
+    observed_ = steering_ != nullptr || tracing_;
     explorer.set_chooser(steering);
   }
   /// Whether to note where each operation was called from: slow, for runs that are reported.
-  void trace(bool on) { tracing_ = on; }
+  void trace(bool on) {
+    tracing_ = on;
+    observed_ = steering_ != nullptr || tracing_;
+  }
   /// One run from explorer.graph on.
   Ending run();
 
   const Failure& failure() const noexcept { return failure_; }
   const ThreadState<W>& thread(int t) const noexcept { return threads_[t]; }
+  const Mask& known_to(int t) noexcept {
+    if (threads_[t].behind) catch_up(threads_[t]);
+    return threads_[t].front.hb;
+  }
   Where where(int e) const noexcept { return wheres_[e]; }
   const char* doing(int e) const noexcept { return doings_[e]; }
   std::uint64_t read_value(int e) const noexcept { return values_[e]; }
@@ -134,11 +144,17 @@ class Runner final : public Machine, private Knowledge {
   [[noreturn]] void fail(Verdict verdict, const std::string& message, Where where, Where other) override;
 
  private:
-  using Mask = Bits<W>;
   ThreadState<W>& self() noexcept { return threads_[current_]; }
   Graph<W>& graph() noexcept { return explorer.graph; }
-  bool knows(Moment moment) const override {
-    return (threads_[current_].front.hb & threads_[moment.thread].events).count() > moment.count;
+  /// What the running thread's next event starts from.
+  const Frontier<W>& front() noexcept {
+    ThreadState<W>& thread = self();
+    if (thread.behind) catch_up(thread);
+    return thread.front;
+  }
+  void catch_up(ThreadState<W>& thread) noexcept;
+  bool knows(Moment moment) override {
+    return (front().hb & threads_[moment.thread].events).count() > moment.count;
   }
 
   // Scheduling (runner_impl.h).
@@ -152,7 +168,9 @@ class Runner final : public Machine, private Knowledge {
   int take(Kind kind, Access access, int location);
   int take_in_turn(Kind kind, Access access, int location);
   void make_room();
-  void did(int e, std::uint64_t value);
+  void did(int e, std::uint64_t value) { did(self(), e, value); }
+  void did(ThreadState<W>& thread, int e, std::uint64_t value);
+  void tell_observers(int e);
   void switch_to(int thread);
   void dispatch();
   void let_others() {
@@ -182,7 +200,10 @@ class Runner final : public Machine, private Knowledge {
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
-  void watch_spinning(int e);
+  bool in_plain_view(const Cell& cell) const noexcept;
+  int replayed_access(const Cell& cell, Kind kind, Access access, Where where, const char* doing);
+  void note_load(const ThreadState<W>& thread, int e) noexcept;
+  void look_back(int loads) noexcept;
   void wait_spinning();
 
   // Endings (ending_impl.h).
@@ -213,6 +234,7 @@ class Runner final : public Machine, private Knowledge {
   Ending ending_ = Ending::complete;
   Failure failure_;
   bool tracing_ = false;
+  bool observed_ = false;  // tracing or steered
   Where thrown_;  // the latest exception
   bool atomic_waits_ = false;
   bool plain_events_ = false;
@@ -229,6 +251,7 @@ class Runner final : public Machine, private Knowledge {
   std::uint32_t forked_ = 0;
   ThreadState<W> threads_[kMaxThreads];
   Where wheres_[64 * W];
+  std::uint32_t lines_[64 * W];  // of loads
   const char* doings_[64 * W];
   std::uint64_t values_[64 * W];
   Fiber host_;

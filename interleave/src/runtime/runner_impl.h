@@ -175,17 +175,43 @@ void Runner<W>::make_room() {
 }
 
 template <int W>
-inline void Runner<W>::did(int e, std::uint64_t value) {
+inline void Runner<W>::did(ThreadState<W>& thread, int e, std::uint64_t value) {
   done_.set(e);
-  ThreadState<W>& thread = self();
   thread.events.set(e);
-  graph().advance(thread.front, e);
+  thread.latest = static_cast<std::int16_t>(e);
+  thread.behind = true;
+  thread.joins = 0;
+  ++thread.count;
   values_[e] = value;
-  if (tracing_) [[unlikely]] {
-    wheres_[e] = thread.where;
-    doings_[e] = thread.doing;
-  }
+  if (observed_) [[unlikely]] tell_observers(e);
+}
+
+template <int W>
+void Runner<W>::tell_observers(int e) {
+  wheres_[e] = self().where;
+  doings_[e] = self().doing;
   if (steering_ != nullptr) steering_->added(e);
+}
+
+template <int W>
+void Runner<W>::catch_up(ThreadState<W>& thread) noexcept {
+  thread.behind = false;
+  if (thread.latest != kNone) {
+    graph().advance(thread.front, thread.latest);
+    if (thread.count == 0) {  // it was made there
+      thread.front.pending = Mask();
+      thread.front.release_fence = kNone;
+      thread.front.count = 0;
+    }
+  }
+  thread.front.joined = thread.joins;
+  for (std::uint32_t rest = thread.joins; rest != 0; rest &= rest - 1) {
+    const int exit = threads_[std::countr_zero(rest)].exit;
+    thread.front.hb |= graph()[exit].hb;
+    thread.front.hb.set(exit);
+    thread.front.porf |= graph()[exit].porf;
+    thread.front.porf.set(exit);
+  }
 }
 
 template <int W>
