@@ -150,13 +150,14 @@ void Runner<W>::once_end(const Cell& cell, bool done, Where where) {
 
 template <int W>
 void* Runner<W>::closure_room(std::size_t bytes, std::size_t alignment, Where where) {
-  const std::size_t begin = (closures_used_ + alignment - 1) / alignment * alignment;
+  std::size_t& used = closures_used_[current_];
+  const std::size_t begin = (used + alignment - 1) / alignment * alignment;
   if (alignment > 64 || begin + bytes > kClosureBytes) {
     const Inside inside;
-    fail(Verdict::limit, "what the threads of a run capture takes more than 64 KiB", where, {});
+    fail(Verdict::limit, "what the threads that one thread starts capture takes more than 64 KiB", where, {});
   }
-  closures_used_ = begin + bytes;
-  return closures_ + begin;
+  used = begin + bytes;
+  return closures_[current_].bytes + begin;
 }
 
 template <int W>

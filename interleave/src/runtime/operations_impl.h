@@ -69,19 +69,19 @@ inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
          !memory_.owns(&cell);
 }
 
-/// The next event of the graph if it is the one that this access of the thread's makes, and there is nothing
-/// to do but to go on: what most operations of most runs come to. Else kNone, and nothing has happened.
+/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what most
+/// operations of most runs come to. Else kNone.
 template <int W>
 inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access, Where where,
                                       const char* doing) {
   if (!replaying() || observed_) return kNone;
-  const int e = graph().step(step_);
+  const int e = next_[current_];
+  if (e == kNone) return kNone;
   const Event<W>& event = graph()[e];
-  if (event.thread != current_ || event.kind != kind || event.access != access || event.unplaced ||
-      event.location != cell.location || !in_plain_view(cell)) {
+  if (event.kind != kind || event.access != access || event.unplaced || event.location != cell.location ||
+      !in_plain_view(cell) || !may_replay(e)) {
     return kNone;
   }
-  ++step_;
   ThreadState<W>& thread = self();
   thread.where = where;
   thread.doing = doing;
@@ -262,9 +262,7 @@ void Runner<W>::spins(std::uint64_t hash) {
 
 template <int W>
 void Runner<W>::wait_spinning() {
-  for (int i = step_; i < replayed_; ++i) {
-    if (graph()[graph().step(i)].thread == current_) return;
-  }
+  if (next_[current_] != kNone) return;
   if (steering_ == nullptr) stay_stuck();
   if (!steering_->waits(current_)) return;
   // Runs that are chosen one by one go on when something has changed.
@@ -298,6 +296,7 @@ std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memo
   if (const int e = replayed_access(cell, Kind::load, Access::load, where, "load"); e != kNone) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
+    replayed(e);
     did(thread, e, value);
     note_load(thread, e);
     return value;
@@ -315,11 +314,11 @@ void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std:
   const int e = replayed_access(cell, Kind::store, Access::load, where, "store");
   if (e != kNone && graph()[e].value == value) [[likely]] {
     ThreadState<W>& thread = self();
+    replayed(e);
     did(thread, e, value);
     thread.interrupt_spinning();
     return;
   }
-  if (e != kNone) --step_;
   store_event(begin(cell, where, "store"), value, to_order(order));
 }
 
@@ -330,6 +329,7 @@ std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail:
   if (e != kNone) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
+    replayed(e);
     did(thread, e, value);
     thread.interrupt_spinning();
     return value;

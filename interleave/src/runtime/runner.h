@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,9 +50,10 @@ class Steering : public Chooser {
 
 /// Everything that an engine does with threads, times the number of events it has room for.
 ///
-/// A run replays the graph's events in the graph's schedule, so that each thread has the values of the
-/// execution that the graph is, and then goes on: the thread that ran last until it waits or ends, then the
-/// first one that can. All threads are fibers of one system thread.
+/// A run replays the graph's events, so that each thread has the values of the execution that the graph is, and
+/// then goes on: the thread whose event is last in the graph's schedule until it waits or ends, then the first
+/// one that can. Events are replayed in any order that respects what they depend on, so that threads are changed
+/// as little as can be. All threads are fibers of one system thread.
 ///
 /// Thread safety: one thread; one at a time in a process.
 template <int W>
@@ -163,10 +165,16 @@ class Runner final : public Machine, private Knowledge {
   void run_slot_hooks();
   [[noreturn]] void finish_thread();
   [[noreturn]] void end(Ending ending);
-  bool replaying() const noexcept { return step_ < replayed_; }
+  bool replaying() const noexcept { return to_replay_ != 0; }
+  void plan_replay() noexcept;
+  int first_not_replayed() noexcept;
+  bool may_replay(int e) noexcept;
+  void replayed(int e) noexcept {
+    next_[current_] = successors_[e];
+    --to_replay_;
+  }
   bool is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept;
   int take(Kind kind, Access access, int location);
-  int take_in_turn(Kind kind, Access access, int location);
   void make_room();
   void did(int e, std::uint64_t value) { did(self(), e, value); }
   void did(ThreadState<W>& thread, int e, std::uint64_t value);
@@ -225,11 +233,19 @@ class Runner final : public Machine, private Knowledge {
 
   std::uint32_t run_ = 0;
   int current_ = 0;
-  std::size_t closures_used_ = 0;
+  std::size_t closures_used_[kMaxThreads] = {};  // by the threads that start threads
   static constexpr std::size_t kClosureBytes = 64 << 10;
-  alignas(64) std::byte closures_[kClosureBytes];
-  int step_ = 0;
-  int replayed_ = 0;  // steps that the graph had when the run began
+  struct alignas(64) Closures {
+    std::byte bytes[kClosureBytes];
+  };
+  std::unique_ptr<Closures[]> closures_{new Closures[kMaxThreads]};
+
+  // Of the events that the graph had when the run began:
+  int to_replay_ = 0;                  // so many are left
+  int step_ = 0;                       // of the schedule; those before it are not
+  std::int16_t next_[kMaxThreads];     // of each thread, or kNone
+  std::int16_t successors_[64 * W];    // in its thread, or kNone
+  Mask in_turn_;                       // those that may not come before what is earlier in the schedule
   int thread_count_ = 0;
   Ending ending_ = Ending::complete;
   Failure failure_;

@@ -21,9 +21,9 @@ template <int W>
 Ending Runner<W>::run() {
   static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
   run_ = ++runs;
-  current_ = step_ = 0;
-  closures_used_ = 0;
-  replayed_ = graph().steps();
+  current_ = 0;
+  std::fill(closures_used_, closures_used_ + thread_count_, 0);
+  plan_replay();
   done_ = Mask();
   forked_ = 0;
   plain_events_ = plain_race_ = atomic_waits_ = false;
@@ -131,32 +131,50 @@ bool Runner<W>::is_next(const Event<W>& event, Kind kind, Access access, int loc
          (event.location == location || kind == Kind::create || kind == Kind::exit);
 }
 
-/// The event that the graph has next, which must be this thread's and of this kind; kNone when the graph has
-/// been replayed. Other threads go first if it is their turn.
 template <int W>
-inline int Runner<W>::take(Kind kind, Access access, int location) {
-  if (replaying()) [[likely]] {
-    const int e = graph().step(step_);
+void Runner<W>::plan_replay() noexcept {
+  step_ = 0;
+  to_replay_ = graph().steps();
+  in_turn_ = Mask();
+  std::fill(next_, next_ + kMaxThreads, std::int16_t{kNone});
+  for (int i = to_replay_; i-- > 0;) {
+    const int e = graph().step(i);
     const Event<W>& event = graph()[e];
-    if (event.thread == current_ && is_next(event, kind, access, location)) [[likely]] {
-      ++step_;
-      return e;
-    }
+    successors_[e] = next_[event.thread];
+    next_[event.thread] = static_cast<std::int16_t>(e);
+    if (event.kind == Kind::fork) in_turn_.set(e);  // the child has memory as it is then
   }
-  return take_in_turn(kind, access, location);
+  // What is new goes on from the last. Which of the blocks freed is used again is said by when they were.
+  if (to_replay_ != 0) in_turn_.set(graph().step(to_replay_ - 1));
+  if (options_.address_reuse) in_turn_ = graph().all();
 }
 
 template <int W>
-int Runner<W>::take_in_turn(Kind kind, Access access, int location) {
+int Runner<W>::first_not_replayed() noexcept {
+  while (done_.has(graph().step(step_))) ++step_;
+  return graph().step(step_);
+}
+
+/// Whether everything has been replayed that event e of the graph depends on.
+template <int W>
+inline bool Runner<W>::may_replay(int e) noexcept {
+  if (in_turn_.has(e)) [[unlikely]]
+    return first_not_replayed() == e;
+  return graph()[e].porf.within(done_);
+}
+
+/// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has been
+/// replayed. Other threads go first if it depends on what they do.
+template <int W>
+int Runner<W>::take(Kind kind, Access access, int location) {
   while (replaying()) {
-    const int e = graph().step(step_);
-    const Event<W>& event = graph()[e];
-    if (event.thread != current_) {
-      switch_to(event.thread);
+    const int e = next_[current_];
+    if (e == kNone || !may_replay(e)) {
+      switch_to(graph()[first_not_replayed()].thread);
       continue;
     }
-    ++step_;
-    if (is_next(event, kind, access, location)) return e;
+    replayed(e);
+    if (is_next(graph()[e], kind, access, location)) return e;
     const Inside inside;
     fail(Verdict::nondeterministic,
          "the thread did something else than when it was run the same way before: the test depends on "
@@ -276,7 +294,7 @@ std::uint32_t Runner<W>::ready_threads() noexcept {
 template <int W>
 void Runner<W>::dispatch() {
   if (replaying()) {
-    const int next = graph()[graph().step(step_)].thread;
+    const int next = graph()[first_not_replayed()].thread;
     if (next == current_) {
       const Inside inside;
       fail(Verdict::nondeterministic, "the thread waits where it went on when it was run the same way before",
