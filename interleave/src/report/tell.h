@@ -179,7 +179,9 @@ class Teller {
     }
     if (failure.other_thread >= 0 && failure.other_thread != failure.thread) {
       int last = -1;
-      (runner_.known_to(failure.thread) & runner_.thread(failure.other_thread).events).each([&](int e) { last = e; });
+      runner_.known_to(failure.thread).each([&](int e) {
+        if (graph_[e].thread == failure.other_thread) last = e;
+      });
       const std::string other =
           failure.other_thread == 0 ? "the body" : "thread " + std::to_string(failure.other_thread);
       story.explanation.push_back(

@@ -89,7 +89,7 @@ bool Runner<W>::condition_wait(const Cell& cell, const Cell& mutex, bool timed, 
   begin(cell, where, "wait");
   read.access = timed || spurious ? Access::wake_or_leave : Access::wake;
   read.argument = me << kWokenShift;
-  const bool woken = (values_[read_event(read)] & read.argument) != 0;
+  const bool woken = (explorer.value_read(read_event(read), 0) & read.argument) != 0;
   self().spurious = !woken && !timed;
   mutex_lock(mutex, where);
   return woken || !timed;

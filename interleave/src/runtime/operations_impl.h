@@ -17,9 +17,10 @@ constexpr std::uint8_t kNobody = 0xff;
 template <int W>
 void Runner<W>::construct(const Cell& cell, Where where) {
   const Inside inside;
+  const Addresses::Made made = addresses_.made(&cell, run_, where);
   cell.run = run_;
-  cell.state = detail::kMade;
-  cell.location = addresses_.made(&cell, run_, where);
+  cell.state = made.location >= 0 ? detail::kInUse : detail::kMade;
+  cell.location = static_cast<std::uint16_t>(made.location >= 0 ? made.location : made.incarnation);
   cell.maker = static_cast<std::uint8_t>(current_);
   cell.made = self().count;
 }
@@ -33,7 +34,7 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
   }
   if (cell.state == detail::kInUse) {
     const auto& location = graph().at(cell.location);
-    const Mask unknown = ((location.reads | location.writes) & done_) - front().hb - self().events;
+    const Mask unknown = ((location.reads | location.writes) & done_) - front().hb;
     if (unknown.any()) {
       int user = 0;
       unknown.each([&](int e) { user = e; });
@@ -72,8 +73,7 @@ inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
 /// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what most
 /// operations of most runs come to. Else kNone.
 template <int W>
-inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access, Where where,
-                                      const char* doing) {
+inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access) {
   if (!replaying() || observed_) return kNone;
   const int e = next_[current_];
   if (e == kNone) return kNone;
@@ -82,9 +82,6 @@ inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access
       !in_plain_view(cell) || !may_replay(e)) {
     return kNone;
   }
-  ThreadState<W>& thread = self();
-  thread.where = where;
-  thread.doing = doing;
   return e;
 }
 
@@ -211,15 +208,15 @@ inline int Runner<W>::read_event(const Read& read) {
     stored(read.location);
     self().interrupt_spinning();
   } else {
-    note_load(self(), e);
+    note_load(e, self().where.line);
   }
   return e;
 }
 
 /// Notes a load; the next one is to ask whether it goes round for ever.
 template <int W>
-inline void Runner<W>::note_load(const ThreadState<W>& thread, int e) noexcept {
-  lines_[e] = thread.where.line;
+inline void Runner<W>::note_load(int e, unsigned line) noexcept {
+  lines_[e] = line;
   suspicious = graph()[e].repeats;
 }
 
@@ -293,25 +290,25 @@ void Runner<W>::thread_yield(Where where) {
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (const int e = replayed_access(cell, Kind::load, Access::load, where, "load"); e != kNone) [[likely]] {
+  if (const int e = replayed_access(cell, Kind::load, Access::load); e != kNone) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
     replayed(e);
     did(thread, e, value);
-    note_load(thread, e);
+    note_load(e, where.line);
     return value;
   }
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
   read.initial = initial;
   read.success = read.failure = to_order(order);
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
 void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
                       Where where) {
-  const int e = replayed_access(cell, Kind::store, Access::load, where, "store");
+  const int e = replayed_access(cell, Kind::store, Access::load);
   if (e != kNone && graph()[e].value == value) [[likely]] {
     ThreadState<W>& thread = self();
     replayed(e);
@@ -325,7 +322,7 @@ void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std:
 template <int W>
 std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
                                 std::memory_order order, Where where) {
-  const int e = replayed_access(cell, Kind::rmw, Access::modify, where, "read-modify-write");
+  const int e = replayed_access(cell, Kind::rmw, Access::modify);
   if (e != kNone) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
@@ -340,7 +337,7 @@ std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail:
   read.initial = initial;
   read.success = read.failure = to_order(order);
   read.how = how;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -355,7 +352,7 @@ std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initia
   read.failure = to_order(failure);
   read.argument = expected;
   read.how = {detail::Rmw::exchange, 8, desired};
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -379,7 +376,7 @@ std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::
   read.argument = operand;
   read.holds = predicate;
   read.context = context;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -409,7 +406,7 @@ std::uint64_t Runner<W>::plain_load(const Cell& cell, Where where) {
   read.location = static_cast<std::uint16_t>(begin(cell, where, "plain load"));
   read.success = read.failure = Order::plain;
   plain_events_ = true;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), 0);
 }
 
 template <int W>

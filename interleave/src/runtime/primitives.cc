@@ -81,9 +81,11 @@ std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order or
   look_for_spinning();
   return running_machine->load(cell, initial, order, where);
 }
-void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
+bool store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
            Where where) {
-  machine("store", where).store(cell, initial, value, order, where);
+  if (running_machine == nullptr) return false;
+  running_machine->store(cell, initial, value, order, where);
+  return true;
 }
 std::uint64_t modify(const Cell& cell, std::uint64_t initial, Modify how, std::memory_order order,
                      Where where) {

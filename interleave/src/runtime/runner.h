@@ -146,7 +146,7 @@ class Runner final : public Machine, private Knowledge {
   [[noreturn]] void fail(Verdict verdict, const std::string& message, Where where, Where other) override;
 
  private:
-  ThreadState<W>& self() noexcept { return threads_[current_]; }
+  ThreadState<W>& self() noexcept { return *self_; }
   Graph<W>& graph() noexcept { return explorer.graph; }
   /// What the running thread's next event starts from.
   const Frontier<W>& front() noexcept {
@@ -156,7 +156,10 @@ class Runner final : public Machine, private Knowledge {
   }
   void catch_up(ThreadState<W>& thread) noexcept;
   bool knows(Moment moment) override {
-    return (front().hb & threads_[moment.thread].events).count() > moment.count;
+    const ThreadState<W>& thread = threads_[moment.thread];
+    int e = thread.latest;  // back to the first after the moment
+    for (int i = thread.count; i > moment.count + 1; --i) e = graph()[e].before;
+    return thread.count > moment.count && front().hb.has(e);
   }
 
   // Scheduling (runner_impl.h).
@@ -169,6 +172,10 @@ class Runner final : public Machine, private Knowledge {
   void plan_replay() noexcept;
   int first_not_replayed() noexcept;
   bool may_replay(int e) noexcept;
+  void run_as(int thread) noexcept {
+    current_ = thread;
+    self_ = &threads_[thread];
+  }
   void replayed(int e) noexcept {
     next_[current_] = successors_[e];
     --to_replay_;
@@ -178,7 +185,7 @@ class Runner final : public Machine, private Knowledge {
   void make_room();
   void did(int e, std::uint64_t value) { did(self(), e, value); }
   void did(ThreadState<W>& thread, int e, std::uint64_t value);
-  void tell_observers(int e);
+  void tell_observers(int e, std::uint64_t value);
   void switch_to(int thread);
   void dispatch();
   void let_others() {
@@ -209,8 +216,8 @@ class Runner final : public Machine, private Knowledge {
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
   bool in_plain_view(const Cell& cell) const noexcept;
-  int replayed_access(const Cell& cell, Kind kind, Access access, Where where, const char* doing);
-  void note_load(const ThreadState<W>& thread, int e) noexcept;
+  int replayed_access(const Cell& cell, Kind kind, Access access);
+  void note_load(int e, unsigned line) noexcept;
   void look_back(int loads) noexcept;
   void wait_spinning();
 
@@ -233,6 +240,7 @@ class Runner final : public Machine, private Knowledge {
 
   std::uint32_t run_ = 0;
   int current_ = 0;
+  ThreadState<W>* self_ = threads_;  // of current_
   std::size_t closures_used_[kMaxThreads] = {};  // by the threads that start threads
   static constexpr std::size_t kClosureBytes = 64 << 10;
   struct alignas(64) Closures {
@@ -269,7 +277,7 @@ class Runner final : public Machine, private Knowledge {
   Where wheres_[64 * W];
   std::uint32_t lines_[64 * W];  // of loads
   const char* doings_[64 * W];
-  std::uint64_t values_[64 * W];
+  std::uint64_t values_[64 * W];  // read, if anybody observes
   Fiber host_;
   Fiber fibers_[kMaxThreads];
 };

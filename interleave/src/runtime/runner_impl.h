@@ -21,7 +21,7 @@ template <int W>
 Ending Runner<W>::run() {
   static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
   run_ = ++runs;
-  current_ = 0;
+  run_as(0);
   std::fill(closures_used_, closures_used_ + thread_count_, 0);
   plan_replay();
   done_ = Mask();
@@ -195,17 +195,16 @@ void Runner<W>::make_room() {
 template <int W>
 inline void Runner<W>::did(ThreadState<W>& thread, int e, std::uint64_t value) {
   done_.set(e);
-  thread.events.set(e);
   thread.latest = static_cast<std::int16_t>(e);
   thread.behind = true;
   thread.joins = 0;
   ++thread.count;
-  values_[e] = value;
-  if (observed_) [[unlikely]] tell_observers(e);
+  if (observed_) [[unlikely]] tell_observers(e, value);
 }
 
 template <int W>
-void Runner<W>::tell_observers(int e) {
+void Runner<W>::tell_observers(int e, std::uint64_t value) {
+  values_[e] = value;
   wheres_[e] = self().where;
   doings_[e] = self().doing;
   if (steering_ != nullptr) steering_->added(e);
@@ -242,7 +241,7 @@ void Runner<W>::switch_to(int thread) {
          threads_[thread].where, {});
   }
   const int from = current_;
-  current_ = thread;
+  run_as(thread);
   fibers_[from].switch_to(fibers_[thread]);
 }
 

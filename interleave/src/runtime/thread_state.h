@@ -88,7 +88,6 @@ struct ThreadState {
   std::int16_t latest = kNone;  // event; of a thread that has none, the one that made it
   std::uint16_t count = 0;      // events
   std::uint32_t joins = 0;      // threads joined since
-  Bits<W> events;               // that have happened in this run
   Where where;     // its latest operation
   const char* doing = "";
   void (*run)(void*) = nullptr;
@@ -115,7 +114,6 @@ struct ThreadState {
     latest = kNone;
     count = 0;
     joins = 0;
-    events = Bits<W>();
     where = Where();
     doing = "";
     time = 0;
