@@ -290,7 +290,7 @@ void Runner<W>::thread_yield(Where where) {
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (const int e = replayed_access(cell, Kind::load, Access::load); e != kNone) [[likely]] {
+  if (const int e = replayed_access(cell, Kind::load, Access::load); e >= 0) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
     replayed(e);
@@ -298,6 +298,12 @@ std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memo
     note_load(e, where.line);
     return value;
   }
+  return load_event(cell, initial, order, where);
+}
+
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::load_event(const Cell& cell, std::uint64_t initial,
+                                                      std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
   read.initial = initial;
