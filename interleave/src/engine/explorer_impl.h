@@ -231,6 +231,10 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
   for (int place = newest; place >= floor && place >= -1; --place) {
     const int source = place < 0 ? kNone : location.order[place];
     const std::uint64_t value = place < 0 ? read.initial : graph[source].value;
+    if (read.access == Access::load && all_consistent()) {
+      alternatives_[count++] = {static_cast<std::int16_t>(place), 0, false};
+      continue;
+    }
     settle(graph, e, source, value, from, &read);
     if (event.blocked) {
       if (place == newest) blocked = place;

@@ -190,6 +190,7 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
   made.closure = closure;
   made.where = self().where;
   made.time = self().time;
+  next_[child] = graph()[e].partner;
   made.latest = static_cast<std::int16_t>(e);
   made.behind = true;
   fibers_[child].prepare(&entry);

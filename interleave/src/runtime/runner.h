@@ -177,7 +177,7 @@ class Runner final : public Machine, private Knowledge {
     self_ = &threads_[thread];
   }
   void replayed(int e) noexcept {
-    next_[current_] = successors_[e];
+    next_[current_] = graph()[e].after;
     --to_replay_;
   }
   bool is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept;
@@ -253,7 +253,6 @@ class Runner final : public Machine, private Knowledge {
   int to_replay_ = 0;                  // so many are left
   int step_ = 0;                       // of the schedule; those before it are not
   std::int16_t next_[kMaxThreads];     // of each thread, or kNone
-  std::int16_t successors_[64 * W];    // in its thread, or kNone
   Mask in_turn_;                       // those that may not come before what is earlier in the schedule
   int thread_count_ = 0;
   Ending ending_ = Ending::complete;

@@ -136,13 +136,11 @@ void Runner<W>::plan_replay() noexcept {
   step_ = 0;
   to_replay_ = graph().steps();
   in_turn_ = Mask();
-  std::fill(next_, next_ + kMaxThreads, std::int16_t{kNone});
-  for (int i = to_replay_; i-- > 0;) {
-    const int e = graph().step(i);
-    const Event<W>& event = graph()[e];
-    successors_[e] = next_[event.thread];
-    next_[event.thread] = static_cast<std::int16_t>(e);
-    if (event.kind == Kind::fork) in_turn_.set(e);  // the child has memory as it is then
+  next_[0] = to_replay_ == 0 ? kNone : 0;  // the others' when they are made
+  if (graph().forks()) {
+    for (int e = 0; e < graph().size(); ++e) {
+      if (graph()[e].kind == Kind::fork) in_turn_.set(e);  // the child has memory as it is then
+    }
   }
   // What is new goes on from the last. Which of the blocks freed is used again is said by when they were.
   if (to_replay_ != 0) in_turn_.set(graph().step(to_replay_ - 1));
@@ -213,7 +211,9 @@ void Runner<W>::tell_observers(int e, std::uint64_t value) {
 template <int W>
 void Runner<W>::catch_up(ThreadState<W>& thread) noexcept {
   thread.behind = false;
-  if (thread.latest != kNone) {
+  if (thread.latest == kNone) {
+    thread.front = Frontier<W>();
+  } else {
     graph().advance(thread.front, thread.latest);
     if (thread.count == 0) {  // it was made there
       thread.front.pending = Mask();

@@ -109,8 +109,7 @@ struct ThreadState {
     state = State::ready;
     look_again = soft = spurious = joined = false;
     exit = kNone;
-    front = Frontier<W>();
-    behind = false;
+    behind = true;
     latest = kNone;
     count = 0;
     joins = 0;
