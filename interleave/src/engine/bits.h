@@ -139,7 +139,13 @@ class Renumbering {
 
   Bits<W> operator()(const Bits<W>& set) const noexcept {
     Bits<W> result;
-    for (int i = 0; i < count_; ++i) result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
+    for (int i = 0; i < count_; ++i) {
+      if constexpr (W == 1) {
+        result.word[0] |= set.word[0] >> spans_[i].shift & spans_[i].target.word[0];
+      } else {
+        result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
+      }
+    }
     return result;
   }
   int operator()(int element) const noexcept { return element < same_ ? element : numbers_[element]; }

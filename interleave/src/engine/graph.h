@@ -1,6 +1,7 @@
 // An execution graph: events, what each read reads from, and each location's modification order.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -318,7 +319,7 @@ void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
   for (size_ = 0; size_ < same; ++size_) {
     Event<W>& event = events_[size_];
     if (!event.porf.within(stay)) renumber_event(event);  // it knows of nothing that it does not depend on
-    renumber_later(event);
+    if (std::max(event.partner, event.after) >= same) renumber_later(event);
   }
   for (int e = kept.next(same, from.size_); e < from.size_; e = kept.next(e + 1, from.size_)) {
     Event<W>& event = events_[size_++];

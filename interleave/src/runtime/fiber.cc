@@ -92,10 +92,7 @@ struct ExceptionGlobals {
   unsigned uncaught;
 };
 
-ExceptionGlobals& exception_globals() noexcept {
-  static auto* const globals = reinterpret_cast<ExceptionGlobals*>(__cxxabiv1::__cxa_get_globals());
-  return *globals;
-}
+ExceptionGlobals* exceptions = nullptr;  // of the one thread that runs all fibers
 
 }  // namespace
 
@@ -108,6 +105,7 @@ void Fiber::take_stack(int n) {
     for (std::size_t i = 0; i < kStacks; ++i) mprotect(begin + i * (kStackBytes + kGuard), kGuard, PROT_NONE);
     return begin;
   }();
+  exceptions = reinterpret_cast<ExceptionGlobals*>(__cxxabiv1::__cxa_get_globals());
   stack_ = range + static_cast<std::size_t>(n) * (kStackBytes + kGuard) + kGuard;
 }
 
@@ -143,11 +141,10 @@ void Fiber::entered() noexcept {
 }
 
 void Fiber::switch_to(Fiber& to) noexcept {
-  ExceptionGlobals& globals = exception_globals();
-  caught_ = globals.caught;
-  uncaught_ = globals.uncaught;
-  globals.caught = to.caught_;
-  globals.uncaught = to.uncaught_;
+  caught_ = exceptions->caught;
+  uncaught_ = exceptions->uncaught;
+  exceptions->caught = to.caught_;
+  exceptions->uncaught = to.uncaught_;
 #if INTERLEAVE_ASAN
   if (to.stack_ == nullptr) {  // the host's
     pthread_attr_t attributes;

@@ -298,11 +298,11 @@ std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memo
     note_load(e, where.line);
     return value;
   }
-  return load_event(cell, initial, order, where);
+  return load_anew(cell, initial, order, where);
 }
 
 template <int W>
-[[gnu::noinline]] std::uint64_t Runner<W>::load_event(const Cell& cell, std::uint64_t initial,
+[[gnu::noinline]] std::uint64_t Runner<W>::load_anew(const Cell& cell, std::uint64_t initial,
                                                       std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
@@ -322,6 +322,12 @@ void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std:
     thread.interrupt_spinning();
     return;
   }
+  store_anew(cell, value, order, where);
+}
+
+template <int W>
+[[gnu::noinline]] void Runner<W>::store_anew(const Cell& cell, std::uint64_t value, std::memory_order order,
+                                             Where where) {
   store_event(begin(cell, where, "store"), value, to_order(order));
 }
 

@@ -32,10 +32,13 @@ namespace {
   return hash | 1;
 }
 
-void look_for_spinning() {
-  if (running_machine->suspicious) [[unlikely]]
-    running_machine->spins(hash_of_thread());
+// Out of line, so that the usual way needs no frame.
+[[gnu::noinline]] std::uint64_t suspicious_load(const detail::Cell& cell, std::uint64_t initial,
+                                                std::memory_order order, Where where) {
+  running_machine->spins(hash_of_thread());
+  return running_machine->load(cell, initial, order, where);
 }
+[[gnu::noinline]] void suspicious_compare_exchange() { running_machine->spins(hash_of_thread()); }
 
 Machine& machine(const char* what, Where where) {
   if (running_machine == nullptr) outside(what, where);
@@ -77,8 +80,10 @@ void destroy(const Cell& cell, Where where) noexcept {
 }
 
 std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (running_machine == nullptr) return initial;
-  look_for_spinning();
+  if (running_machine == nullptr) [[unlikely]]
+    return initial;
+  if (running_machine->suspicious) [[unlikely]]
+    return suspicious_load(cell, initial, order, where);
   return running_machine->load(cell, initial, order, where);
 }
 bool store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
@@ -95,7 +100,8 @@ std::uint64_t compare_exchange(const Cell& cell, std::uint64_t initial, std::uin
                                std::uint64_t desired, std::memory_order success, std::memory_order failure,
                                Where where) {
   if (running_machine == nullptr) return initial;
-  look_for_spinning();
+  if (running_machine->suspicious) [[unlikely]]
+    suspicious_compare_exchange();
   return running_machine->compare_exchange(cell, initial, expected, desired, success, failure, where);
 }
 void fence(std::memory_order order, Where where) {

@@ -209,9 +209,10 @@ class Runner final : public Machine, private Knowledge {
   int begin(const Cell& cell, Where where, const char* doing);
   int look_up(const Cell& cell, Where where, const char* doing);
   int read_event(const Read& read);
-  std::uint64_t load_event(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
+  std::uint64_t load_anew(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
   void wait_for_value(const Read& read);
   void store_event(int location, std::uint64_t value, Order order);
+  void store_anew(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
   int simple_event(Kind kind, Order order, int location);
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
