@@ -70,19 +70,13 @@ inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
          !memory_.owns(&cell);
 }
 
-/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what most
-/// operations of most runs come to. Else kNone.
+/// Whether event e of the graph is this access of the thread's, and there is nothing to do but to go on: what most
+/// operations of most runs come to.
 template <int W>
-inline int Runner<W>::replayed_access(const Cell& cell, Kind kind, Access access) {
-  if (!replaying() || observed_) return kNone;
-  const int e = next_[current_];
-  if (e == kNone) return kNone;
-  const Event<W>& event = graph()[e];
-  if (event.kind != kind || event.access != access || event.unplaced || event.location != cell.location ||
-      !in_plain_view(cell) || !may_replay(e)) {
-    return kNone;
-  }
-  return e;
+inline bool Runner<W>::is_replayed_as(int e, const Cell& cell, Kind kind, Access access) const noexcept {
+  const Event<W>& event = explorer.graph[e];
+  return event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location &&
+         in_plain_view(cell);
 }
 
 template <int W>
@@ -290,7 +284,10 @@ void Runner<W>::thread_yield(Where where) {
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (const int e = replayed_access(cell, Kind::load, Access::load); e >= 0) [[likely]] {
+  if (!replaying() || observed_) return load_anew(cell, initial, order, where);
+  if (others_first()) return load_in_turn(cell, initial, order, where);
+  const int e = next_[current_];
+  if (is_replayed_as(e, cell, Kind::load, Access::load)) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
     replayed(e);
@@ -299,6 +296,14 @@ std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memo
     return value;
   }
   return load_anew(cell, initial, order, where);
+}
+
+// The returns from here are few: see Fiber::switch_to.
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::load_in_turn(const Cell& cell, std::uint64_t initial,
+                                                        std::memory_order order, Where where) {
+  let_others_replay();
+  return load(cell, initial, order, where);
 }
 
 template <int W>
@@ -314,8 +319,10 @@ template <int W>
 template <int W>
 void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
                       Where where) {
-  const int e = replayed_access(cell, Kind::store, Access::load);
-  if (e != kNone && graph()[e].value == value) [[likely]] {
+  if (!replaying() || observed_) return store_anew(cell, value, order, where);
+  if (others_first()) return store_in_turn(cell, value, order, where);
+  const int e = next_[current_];
+  if (is_replayed_as(e, cell, Kind::store, Access::load) && graph()[e].value == value) [[likely]] {
     ThreadState<W>& thread = self();
     replayed(e);
     did(thread, e, value);
@@ -323,6 +330,13 @@ void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std:
     return;
   }
   store_anew(cell, value, order, where);
+}
+
+template <int W>
+[[gnu::noinline]] void Runner<W>::store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order,
+                                                Where where) {
+  let_others_replay();
+  store(cell, 0, value, order, where);
 }
 
 template <int W>
@@ -334,8 +348,8 @@ template <int W>
 template <int W>
 std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
                                 std::memory_order order, Where where) {
-  const int e = replayed_access(cell, Kind::rmw, Access::modify);
-  if (e != kNone) [[likely]] {
+  const int e = replaying() && !observed_ && !others_first() ? next_[current_] : kNone;
+  if (e != kNone && is_replayed_as(e, cell, Kind::rmw, Access::modify)) [[likely]] {
     const std::uint64_t value = explorer.value_read(e, initial);
     ThreadState<W>& thread = self();
     replayed(e);

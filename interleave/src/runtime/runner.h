@@ -172,6 +172,8 @@ class Runner final : public Machine, private Knowledge {
   void plan_replay() noexcept;
   int first_not_replayed() noexcept;
   bool may_replay(int e) noexcept;
+  bool others_first() noexcept;
+  void let_others_replay();
   void run_as(int thread) noexcept {
     current_ = thread;
     self_ = &threads_[thread];
@@ -187,7 +189,9 @@ class Runner final : public Machine, private Knowledge {
   void did(ThreadState<W>& thread, int e, std::uint64_t value);
   void tell_observers(int e, std::uint64_t value);
   void switch_to(int thread);
+  void did_less(int thread);
   void dispatch();
+  int next_thread();
   void let_others() {
     if (steering_ != nullptr) steer_away();
   }
@@ -209,16 +213,18 @@ class Runner final : public Machine, private Knowledge {
   int begin(const Cell& cell, Where where, const char* doing);
   int look_up(const Cell& cell, Where where, const char* doing);
   int read_event(const Read& read);
+  std::uint64_t load_in_turn(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
   std::uint64_t load_anew(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
   void wait_for_value(const Read& read);
   void store_event(int location, std::uint64_t value, Order order);
+  void store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
   void store_anew(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
   int simple_event(Kind kind, Order order, int location);
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
   bool in_plain_view(const Cell& cell) const noexcept;
-  int replayed_access(const Cell& cell, Kind kind, Access access);
+  bool is_replayed_as(int e, const Cell& cell, Kind kind, Access access) const noexcept;
   void note_load(int e, unsigned line) noexcept;
   void look_back(int loads) noexcept;
   void wait_spinning();

@@ -94,6 +94,7 @@ void Runner<W>::run_slot_hooks() {
 
 template <int W>
 void Runner<W>::finish_thread() {
+  let_others_replay();
   if (current_ != 0) self().exit = static_cast<std::int16_t>(simple_event(Kind::exit, Order::relaxed, 0));
   self().state = State::finished;
   dispatch();
@@ -161,16 +162,26 @@ inline bool Runner<W>::may_replay(int e) noexcept {
   return graph()[e].porf.within(done_);
 }
 
+/// Whether the thread's next operation is not to come before those of others.
+template <int W>
+inline bool Runner<W>::others_first() noexcept {
+  if (!replaying()) return false;
+  const int e = next_[current_];
+  return e == kNone || !may_replay(e);
+}
+
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::let_others_replay() {
+  while (others_first()) switch_to(graph()[first_not_replayed()].thread);
+}
+
 /// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has been
 /// replayed. Other threads go first if it depends on what they do.
 template <int W>
 int Runner<W>::take(Kind kind, Access access, int location) {
-  while (replaying()) {
+  let_others_replay();
+  if (replaying()) {
     const int e = next_[current_];
-    if (e == kNone || !may_replay(e)) {
-      switch_to(graph()[first_not_replayed()].thread);
-      continue;
-    }
     replayed(e);
     if (is_next(graph()[e], kind, access, location)) return e;
     const Inside inside;
@@ -232,14 +243,18 @@ void Runner<W>::catch_up(ThreadState<W>& thread) noexcept {
 }
 
 template <int W>
-void Runner<W>::switch_to(int thread) {
+[[gnu::noinline]] void Runner<W>::did_less(int thread) {
+  const Inside inside;
+  fail(Verdict::nondeterministic,
+       "thread " + std::to_string(thread) + " did less than when it was run the same way before",
+       threads_[thread].where, {});
+}
+
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::switch_to(int thread) {
   const State state = threads_[thread].state;
-  if (state == State::unused || state == State::finished || state == State::stuck) {
-    const Inside inside;
-    fail(Verdict::nondeterministic,
-         "thread " + std::to_string(thread) + " did less than when it was run the same way before",
-         threads_[thread].where, {});
-  }
+  if (state == State::unused || state == State::finished || state == State::stuck) [[unlikely]]
+    did_less(thread);
   const int from = current_;
   run_as(thread);
   fibers_[from].switch_to(fibers_[thread]);
@@ -289,9 +304,9 @@ std::uint32_t Runner<W>::ready_threads() noexcept {
   return last;
 }
 
-/// Runs another thread, if there is one that can; else the run is over.
+/// Which thread goes on while this one waits; if there is none that can, the run is over.
 template <int W>
-void Runner<W>::dispatch() {
+int Runner<W>::next_thread() {
   if (replaying()) {
     const int next = graph()[first_not_replayed()].thread;
     if (next == current_) {
@@ -299,17 +314,19 @@ void Runner<W>::dispatch() {
       fail(Verdict::nondeterministic, "the thread waits where it went on when it was run the same way before",
            self().where, {});
     }
-    switch_to(next);
-    return;
+    return next;
   }
   for (int t = 0; t < thread_count_ && steering_ == nullptr; ++t) {
-    if ((forked_ >> t & 1) != 0 || !can_go_on(threads_[t])) continue;
-    if (t != current_) switch_to(t);
-    return;
+    if (can_go_on(threads_[t]) && (forked_ >> t & 1) == 0) return t;
   }
   const std::uint32_t ready = ready_threads();
   if (ready == 0) end(Ending::complete);
-  const int next = steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);
+  return steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);
+}
+
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::dispatch() {
+  const int next = next_thread();
   if (next != current_) switch_to(next);
 }
 
@@ -321,7 +338,7 @@ void Runner<W>::steer_away() {
 }
 
 template <int W>
-void Runner<W>::wait_for(Wait wait, int what) {
+[[gnu::always_inline]] inline void Runner<W>::wait_for(Wait wait, int what) {
   ThreadState<W>& thread = self();
   thread.wait = wait;
   thread.awaited = static_cast<std::int16_t>(what);
