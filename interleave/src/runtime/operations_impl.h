@@ -70,13 +70,16 @@ inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
          !memory_.owns(&cell);
 }
 
-/// Whether event e of the graph is this access of the thread's, and there is nothing to do but to go on: what most
-/// operations of most runs come to.
+/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what most
+/// operations of most runs come to. Else kNone.
 template <int W>
-inline bool Runner<W>::is_replayed_as(int e, const Cell& cell, Kind kind, Access access) const noexcept {
+[[gnu::always_inline]] inline int Runner<W>::at_once(const Cell& cell, Kind kind, Access access) const noexcept {
+  if (!replaying() || observed_) return kNone;
+  const int e = next_[current_];
+  if (e == kNone) return kNone;
   const Event<W>& event = explorer.graph[e];
-  return event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location &&
-         in_plain_view(cell);
+  const bool mine = event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location;
+  return mine && !in_turn_.has(e) && event.porf.within(done_) && in_plain_view(cell) ? e : kNone;
 }
 
 template <int W>
@@ -284,26 +287,24 @@ void Runner<W>::thread_yield(Where where) {
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (!replaying() || observed_) return load_anew(cell, initial, order, where);
-  if (others_first()) return load_in_turn(cell, initial, order, where);
-  const int e = next_[current_];
-  if (is_replayed_as(e, cell, Kind::load, Access::load)) [[likely]] {
-    const std::uint64_t value = explorer.value_read(e, initial);
-    ThreadState<W>& thread = self();
-    replayed(e);
-    did(thread, e, value);
-    note_load(e, where.line);
-    return value;
-  }
-  return load_anew(cell, initial, order, where);
+  const int e = at_once(cell, Kind::load, Access::load);
+  if (e == kNone) [[unlikely]]
+    return load_in_turn(cell, initial, order, where);
+  did_at_once(e);
+  note_load(e, where.line);
+  return explorer.value_read(e, initial);
 }
 
-// The returns from here are few: see Fiber::switch_to.
+// Whoever has waited for others in here comes back through few returns: see Fiber::switch_to.
 template <int W>
 [[gnu::noinline]] std::uint64_t Runner<W>::load_in_turn(const Cell& cell, std::uint64_t initial,
                                                         std::memory_order order, Where where) {
   let_others_replay();
-  return load(cell, initial, order, where);
+  const int e = at_once(cell, Kind::load, Access::load);
+  if (e == kNone) return load_anew(cell, initial, order, where);
+  did_at_once(e);
+  note_load(e, where.line);
+  return explorer.value_read(e, initial);
 }
 
 template <int W>
@@ -319,24 +320,19 @@ template <int W>
 template <int W>
 void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
                       Where where) {
-  if (!replaying() || observed_) return store_anew(cell, value, order, where);
-  if (others_first()) return store_in_turn(cell, value, order, where);
-  const int e = next_[current_];
-  if (is_replayed_as(e, cell, Kind::store, Access::load) && graph()[e].value == value) [[likely]] {
-    ThreadState<W>& thread = self();
-    replayed(e);
-    did(thread, e, value);
-    thread.interrupt_spinning();
-    return;
-  }
-  store_anew(cell, value, order, where);
+  const int e = at_once(cell, Kind::store, Access::load);
+  if (e == kNone || graph()[e].value != value) [[unlikely]]
+    return store_in_turn(cell, value, order, where);
+  did_at_once(e).interrupt_spinning();
 }
 
 template <int W>
 [[gnu::noinline]] void Runner<W>::store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order,
                                                 Where where) {
   let_others_replay();
-  store(cell, 0, value, order, where);
+  const int e = at_once(cell, Kind::store, Access::load);
+  if (e == kNone || graph()[e].value != value) return store_anew(cell, value, order, where);
+  did_at_once(e).interrupt_spinning();
 }
 
 template <int W>
@@ -348,15 +344,17 @@ template <int W>
 template <int W>
 std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
                                 std::memory_order order, Where where) {
-  const int e = replaying() && !observed_ && !others_first() ? next_[current_] : kNone;
-  if (e != kNone && is_replayed_as(e, cell, Kind::rmw, Access::modify)) [[likely]] {
-    const std::uint64_t value = explorer.value_read(e, initial);
-    ThreadState<W>& thread = self();
-    replayed(e);
-    did(thread, e, value);
-    thread.interrupt_spinning();
-    return value;
+  const int e = at_once(cell, Kind::rmw, Access::modify);
+  if (e != kNone) [[likely]] {
+    did_at_once(e).interrupt_spinning();
+    return explorer.value_read(e, initial);
   }
+  return modify_anew(cell, initial, how, order, where);
+}
+
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how,
+                                                       std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
   read.access = Access::modify;

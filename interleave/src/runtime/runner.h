@@ -172,7 +172,6 @@ class Runner final : public Machine, private Knowledge {
   void plan_replay() noexcept;
   int first_not_replayed() noexcept;
   bool may_replay(int e) noexcept;
-  bool others_first() noexcept;
   void let_others_replay();
   void run_as(int thread) noexcept {
     current_ = thread;
@@ -182,11 +181,18 @@ class Runner final : public Machine, private Knowledge {
     next_[current_] = graph()[e].after;
     --to_replay_;
   }
+  int at_once(const Cell& cell, Kind kind, Access access) const noexcept;
+  ThreadState<W>& did_at_once(int e) noexcept {
+    replayed(e);
+    done_.set(e);
+    ThreadState<W>& thread = self();
+    thread.did(e);
+    return thread;
+  }
   bool is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept;
   int take(Kind kind, Access access, int location);
   void make_room();
-  void did(int e, std::uint64_t value) { did(self(), e, value); }
-  void did(ThreadState<W>& thread, int e, std::uint64_t value);
+  void did(int e, std::uint64_t value);
   void tell_observers(int e, std::uint64_t value);
   void switch_to(int thread);
   void did_less(int thread);
@@ -219,12 +225,13 @@ class Runner final : public Machine, private Knowledge {
   void store_event(int location, std::uint64_t value, Order order);
   void store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
   void store_anew(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
+  std::uint64_t modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how, std::memory_order order,
+                            Where where);
   int simple_event(Kind kind, Order order, int location);
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
   bool in_plain_view(const Cell& cell) const noexcept;
-  bool is_replayed_as(int e, const Cell& cell, Kind kind, Access access) const noexcept;
   void note_load(int e, unsigned line) noexcept;
   void look_back(int loads) noexcept;
   void wait_spinning();

@@ -162,17 +162,14 @@ inline bool Runner<W>::may_replay(int e) noexcept {
   return graph()[e].porf.within(done_);
 }
 
-/// Whether the thread's next operation is not to come before those of others.
-template <int W>
-inline bool Runner<W>::others_first() noexcept {
-  if (!replaying()) return false;
-  const int e = next_[current_];
-  return e == kNone || !may_replay(e);
-}
-
+/// Until the thread's next operation need not come after those of others.
 template <int W>
 [[gnu::always_inline]] inline void Runner<W>::let_others_replay() {
-  while (others_first()) switch_to(graph()[first_not_replayed()].thread);
+  while (replaying()) {
+    const int e = next_[current_];
+    if (e != kNone && may_replay(e)) return;
+    switch_to(graph()[first_not_replayed()].thread);
+  }
 }
 
 /// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has been
@@ -202,12 +199,9 @@ void Runner<W>::make_room() {
 }
 
 template <int W>
-inline void Runner<W>::did(ThreadState<W>& thread, int e, std::uint64_t value) {
+inline void Runner<W>::did(int e, std::uint64_t value) {
+  self().did(e);
   done_.set(e);
-  thread.latest = static_cast<std::int16_t>(e);
-  thread.behind = true;
-  thread.joins = 0;
-  ++thread.count;
   if (observed_) [[unlikely]] tell_observers(e, value);
 }
 
@@ -316,9 +310,11 @@ int Runner<W>::next_thread() {
     }
     return next;
   }
-  for (int t = 0; t < thread_count_ && steering_ == nullptr; ++t) {
+  // The body last: as a rule it waits for one of the others after the other.
+  for (int t = 1; t < thread_count_ && steering_ == nullptr; ++t) {
     if (can_go_on(threads_[t]) && (forked_ >> t & 1) == 0) return t;
   }
+  if (steering_ == nullptr && can_go_on(threads_[0]) && (forked_ & 1) == 0) return 0;
   const std::uint32_t ready = ready_threads();
   if (ready == 0) end(Ending::complete);
   return steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);

@@ -104,6 +104,13 @@ struct ThreadState {
     spin.snapshot = 0;
   }
 
+  void did(int e) noexcept {
+    latest = static_cast<std::int16_t>(e);
+    behind = true;
+    joins = 0;
+    ++count;
+  }
+
   /// As after construction; what counts say is not there is left as it is.
   void start() noexcept {
     state = State::ready;
