@@ -234,8 +234,9 @@ class Graph {
   bool repeats(int e) const noexcept {
     const auto load_before = [&](int l) {
       const int before = events_[l].before;
-      return before >= 0 && events_[before].kind == Kind::load && events_[before].thread == events_[e].thread ? before
-                                                                                                             : kNone;
+      return before >= 0 && events_[before].kind == Kind::load && events_[before].thread == events_[e].thread
+                 ? before
+                 : kNone;
     };
     const auto same = [&](int a, int b) {
       return events_[a].location == events_[b].location && events_[a].source == events_[b].source;
@@ -376,8 +377,12 @@ void Graph<W>::save(std::byte* to) const noexcept {
     std::memcpy(to, what, bytes);
     to += bytes;
   };
-  const detail::SavedGraph head{static_cast<std::uint16_t>(size_), static_cast<std::uint16_t>(steps_),
-                                static_cast<std::uint16_t>(active_count_), strong_, forks_, bytes()};
+  const detail::SavedGraph head{static_cast<std::uint16_t>(size_),
+                                static_cast<std::uint16_t>(steps_),
+                                static_cast<std::uint16_t>(active_count_),
+                                strong_,
+                                forks_,
+                                bytes()};
   put(&head, sizeof(head));
   put(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   put(schedule_, static_cast<std::size_t>(steps_));

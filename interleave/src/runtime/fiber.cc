@@ -13,8 +13,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Saves the registers that a call preserves on the stack, and the stack pointer in *save; then the same backwards
-// with load.
+// Saves the registers that a call preserves on the stack, and the stack pointer in *save; then the same
+// backwards with load.
 #if defined(__aarch64__)
 asm(R"(
 .text

@@ -57,8 +57,8 @@ class Fiber {
   void* fake_stack_ = nullptr;  // AddressSanitizer's
 };
 
-// Inline, down from the operation that waits: the processor foresees where a return goes by the calls before it,
-// and those were another fiber's, so that each return between a switch and the test's code is a surprise.
+// Inline, down from the operation that waits: the processor foresees where a return goes by the calls before
+// it, and those were another fiber's, so that each return between a switch and the test's code is a surprise.
 [[gnu::always_inline]] inline void Fiber::switch_to(Fiber& to) noexcept {
   detail::ExceptionGlobals& globals = *detail::exception_globals;
   caught_ = globals.caught;
@@ -87,9 +87,9 @@ class Fiber {
       "leaq 128(%%rsp), %%rsp"
       : [save] "+D"(save), [load] "+S"(load)
       :
-      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",
-        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
-        "cc", "memory");
+      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2",
+        "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+        "xmm15", "cc", "memory");
 #else
   interleave_switch(&pointer_, to.pointer_);
 #endif

@@ -80,8 +80,8 @@ void __assert_fail(const char* condition, const char* file, unsigned line, const
                {});
 }
 
-// Where an exception comes from, for the report of one that nobody catches. Weak, as a libstdc++ that is linked
-// statically has it in one object with other functions.
+// Where an exception comes from, for the report of one that nobody catches. Weak, as a libstdc++ that is
+// linked statically has it in one object with other functions.
 [[gnu::weak]] void __cxa_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
   using Throw = void (*)(void*, std::type_info*, void (*)(void*));
   static const auto real = reinterpret_cast<Throw>(dlsym(RTLD_NEXT, "__cxa_throw"));

@@ -62,23 +62,25 @@ inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
   return in_plain_view(cell) ? cell.location : look_up(cell, where, doing);
 }
 
-/// Whether nothing can be wrong with using the object. Most are made by the body before its first event, which
-/// all threads know of, and not in the heap.
+/// Whether nothing can be wrong with using the object. Most are made by the body before its first event,
+/// which all threads know of, and not in the heap.
 template <int W>
 inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
   return cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0 &&
          !memory_.owns(&cell);
 }
 
-/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what most
-/// operations of most runs come to. Else kNone.
+/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what
+/// most operations of most runs come to. Else kNone.
 template <int W>
-[[gnu::always_inline]] inline int Runner<W>::at_once(const Cell& cell, Kind kind, Access access) const noexcept {
+[[gnu::always_inline]] inline int Runner<W>::at_once(const Cell& cell, Kind kind,
+                                                     Access access) const noexcept {
   if (!replaying() || observed_) return kNone;
   const int e = next_[current_];
   if (e == kNone) return kNone;
   const Event<W>& event = explorer.graph[e];
-  const bool mine = event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location;
+  const bool mine =
+      event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location;
   return mine && !in_turn_.has(e) && event.porf.within(done_) && in_plain_view(cell) ? e : kNone;
 }
 
@@ -309,7 +311,7 @@ template <int W>
 
 template <int W>
 [[gnu::noinline]] std::uint64_t Runner<W>::load_anew(const Cell& cell, std::uint64_t initial,
-                                                      std::memory_order order, Where where) {
+                                                     std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
   read.initial = initial;
@@ -327,8 +329,8 @@ void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std:
 }
 
 template <int W>
-[[gnu::noinline]] void Runner<W>::store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order,
-                                                Where where) {
+[[gnu::noinline]] void Runner<W>::store_in_turn(const Cell& cell, std::uint64_t value,
+                                                std::memory_order order, Where where) {
   let_others_replay();
   const int e = at_once(cell, Kind::store, Access::load);
   if (e == kNone || graph()[e].value != value) return store_anew(cell, value, order, where);
@@ -353,8 +355,9 @@ std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail:
 }
 
 template <int W>
-[[gnu::noinline]] std::uint64_t Runner<W>::modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how,
-                                                       std::memory_order order, Where where) {
+[[gnu::noinline]] std::uint64_t Runner<W>::modify_anew(const Cell& cell, std::uint64_t initial,
+                                                       detail::Modify how, std::memory_order order,
+                                                       Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
   read.access = Access::modify;

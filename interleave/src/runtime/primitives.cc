@@ -38,7 +38,9 @@ namespace {
   running_machine->spins(hash_of_thread());
   return running_machine->load(cell, initial, order, where);
 }
-[[gnu::noinline]] void suspicious_compare_exchange() { running_machine->spins(hash_of_thread()); }
+[[gnu::noinline]] void suspicious_compare_exchange() {
+  running_machine->spins(hash_of_thread());
+}
 
 Machine& machine(const char* what, Where where) {
   if (running_machine == nullptr) outside(what, where);

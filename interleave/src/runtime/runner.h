@@ -50,10 +50,10 @@ class Steering : public Chooser {
 
 /// Everything that an engine does with threads, times the number of events it has room for.
 ///
-/// A run replays the graph's events, so that each thread has the values of the execution that the graph is, and
-/// then goes on: the thread whose event is last in the graph's schedule until it waits or ends, then the first
-/// one that can. Events are replayed in any order that respects what they depend on, so that threads are changed
-/// as little as can be. All threads are fibers of one system thread.
+/// A run replays the graph's events, so that each thread has the values of the execution that the graph is,
+/// and then goes on: the thread whose event is last in the graph's schedule until it waits or ends, then the
+/// first one that can. Events are replayed in any order that respects what they depend on, so that threads
+/// are changed as little as can be. All threads are fibers of one system thread.
 ///
 /// Thread safety: one thread; one at a time in a process.
 template <int W>
@@ -225,8 +225,8 @@ class Runner final : public Machine, private Knowledge {
   void store_event(int location, std::uint64_t value, Order order);
   void store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
   void store_anew(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
-  std::uint64_t modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how, std::memory_order order,
-                            Where where);
+  std::uint64_t modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how,
+                            std::memory_order order, Where where);
   int simple_event(Kind kind, Order order, int location);
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
@@ -255,7 +255,7 @@ class Runner final : public Machine, private Knowledge {
 
   std::uint32_t run_ = 0;
   int current_ = 0;
-  ThreadState<W>* self_ = threads_;  // of current_
+  ThreadState<W>* self_ = threads_;              // of current_
   std::size_t closures_used_[kMaxThreads] = {};  // by the threads that start threads
   static constexpr std::size_t kClosureBytes = 64 << 10;
   struct alignas(64) Closures {
@@ -264,16 +264,16 @@ class Runner final : public Machine, private Knowledge {
   std::unique_ptr<Closures[]> closures_{new Closures[kMaxThreads]};
 
   // Of the events that the graph had when the run began:
-  int to_replay_ = 0;                  // so many are left
-  int step_ = 0;                       // of the schedule; those before it are not
-  std::int16_t next_[kMaxThreads];     // of each thread, or kNone
-  Mask in_turn_;                       // those that may not come before what is earlier in the schedule
+  int to_replay_ = 0;               // so many are left
+  int step_ = 0;                    // of the schedule; those before it are not
+  std::int16_t next_[kMaxThreads];  // of each thread, or kNone
+  Mask in_turn_;                    // those that may not come before what is earlier in the schedule
   int thread_count_ = 0;
   Ending ending_ = Ending::complete;
   Failure failure_;
   bool tracing_ = false;
   bool observed_ = false;  // tracing or steered
-  Where thrown_;  // the latest exception
+  Where thrown_;           // the latest exception
   bool atomic_waits_ = false;
   bool plain_events_ = false;
   bool plain_race_ = false;

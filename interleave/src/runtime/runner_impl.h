@@ -172,8 +172,8 @@ template <int W>
   }
 }
 
-/// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has been
-/// replayed. Other threads go first if it depends on what they do.
+/// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has
+/// been replayed. Other threads go first if it depends on what they do.
 template <int W>
 int Runner<W>::take(Kind kind, Access access, int location) {
   let_others_replay();
@@ -202,7 +202,8 @@ template <int W>
 inline void Runner<W>::did(int e, std::uint64_t value) {
   self().did(e);
   done_.set(e);
-  if (observed_) [[unlikely]] tell_observers(e, value);
+  if (observed_) [[unlikely]]
+    tell_observers(e, value);
 }
 
 template <int W>

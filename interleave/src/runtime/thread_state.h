@@ -83,12 +83,12 @@ struct ThreadState {
   Access waits_by = Access::load;  // Wait::value
   std::int16_t awaited = 0;        // thread, lock event or location
   std::int16_t exit = kNone;       // its exit event, once it has happened in this run
-  Frontier<W> front;  // as it was before `latest`, if that is behind
+  Frontier<W> front;               // as it was before `latest`, if that is behind
   bool behind = false;
   std::int16_t latest = kNone;  // event; of a thread that has none, the one that made it
   std::uint16_t count = 0;      // events
   std::uint32_t joins = 0;      // threads joined since
-  Where where;     // its latest operation
+  Where where;                  // its latest operation
   const char* doing = "";
   void (*run)(void*) = nullptr;
   void* closure = nullptr;
