@@ -69,6 +69,7 @@ Interposed::~Interposed() {
 extern "C" {
 
 // What assert calls.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 void __assert_fail(const char* condition, const char* file, unsigned line, const char* function) {
   if (interleave::running_machine == nullptr) {
     std::fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function, condition);

@@ -263,7 +263,7 @@ bool Runner<W>::satisfied(const ThreadState<W>& thread) noexcept {
       const int unlock = graph()[thread.awaited].partner;
       return unlock >= 0 && done_.has(unlock);
     }
-    case Wait::value: return thread.look_again;
+    case Wait::value:
     case Wait::others: return thread.look_again;
   }
   return false;
