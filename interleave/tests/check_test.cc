@@ -194,6 +194,25 @@ TEST(Check, WrongReplayStringsAreRefused) {
   }
 }
 
+TEST(Check, ReplayStringsOfOtherTestsAreSaidToBeSo) {
+  const std::string own = check(rare_failure).replay;
+  Options options;
+  // What the test does not do: threads, events, sources that are none, choices.
+  for (const std::string& text :
+       {std::string("0*9.") + own, std::string("0*40"), std::string("7:i.3:250"), std::string("0:9"),
+        std::string("0*2.1:1/60.2:0s"), std::string("31*256!31"), std::string("0:255*256")}) {
+    options.replay = text;
+    for (void (*const body)() : {&store_buffering, &rare_failure, &six_increments}) {
+      const Result result = check(options, body);
+      EXPECT_EQ(result.verdict, Verdict::nondeterministic) << text << '\n' << summary(result);
+      EXPECT_NE(result.message.find("replay string"), std::string::npos) << result.message;
+    }
+  }
+  options.replay = own;
+  EXPECT_EQ(check(options, rare_failure).verdict, Verdict::assertion);
+  EXPECT_EQ(check(options, six_increments).verdict, Verdict::nondeterministic);
+}
+
 TEST(Check, ContradictoryOptionsAreRefused) {
   Options options;
   options.samples = 10;
