@@ -7,7 +7,9 @@
 namespace interleave::test {
 namespace {
 
-[[gnu::no_sanitize("undefined")]] void read(const volatile int* at) { (void)*at; }
+[[gnu::no_sanitize("undefined")]] void read(const volatile int* at) {
+  (void)*at;
+}
 
 // The pointer is looked at again after it was found set.
 TEST(Wrong, NullDereferenced) {
