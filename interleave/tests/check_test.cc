@@ -116,6 +116,18 @@ TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
   EXPECT_EQ(result.executions, 0U);
 }
 
+// What is longer than the largest engine has room for is cut off, and said to be: no run of it is complete.
+TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
+  const Result result = check([] {
+    atomic<int> x{0};
+    for (int i = 0; i < 300; ++i) x.store(i, std::memory_order_relaxed);
+  });
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_EQ(result.executions, 0U);
+  EXPECT_EQ(result.bounded, 1U);
+  EXPECT_FALSE(result.proved());
+}
+
 TEST(Check, MoreThan64And128EventsAreFine) {
   for (const int stores : {100, 200}) {
     const Result result = check([stores] {
