@@ -1,6 +1,7 @@
 #include "device/backend.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace {
 
@@ -39,7 +40,9 @@ Moved MemorySource::move(std::span<std::byte> range, void* to, std::size_t wante
                          std::size_t room) noexcept {
   const std::size_t bytes = std::min({range.size(), wanted, room});
   decommit(range.data(), bytes);
-  return {bytes, commit(to, bytes).ok() ? bytes : 0};
+  Status committed = commit(to, bytes);
+  const std::size_t arrived = committed.ok() ? bytes : 0;
+  return {bytes, arrived, std::move(committed)};
 }
 
 void Backend::raise_priority(QueueId /*queue*/) noexcept {}
@@ -49,7 +52,12 @@ Status Backend::begin_capture(QueueId /*queue*/) noexcept {
                 "the device has no graphs to capture work into; record the work each time it is to run");
 }
 
-Status Backend::end_capture(QueueId /*queue*/, sync::Ref<DeviceGraph>* /*graph*/) noexcept {
+Status Backend::begin_branch(QueueId queue, QueueId /*origin*/) noexcept {
+  return begin_capture(queue);
+}
+
+Status Backend::end_capture(QueueId /*queue*/, std::span<const QueueId> /*branches*/,
+                            sync::Ref<DeviceGraph>* /*graph*/) noexcept {
   return {};
 }
 

@@ -72,10 +72,12 @@ struct MemoryRoom {
   std::size_t total = 0;
 };
 
-/// How much of a range was given up, and how much of that is at the new place: less only after a failure.
+/// How much of a range was given up, and how much of that is at the new place: after a failure less, and the
+/// rest is lost.
 struct Moved {
   std::size_t gone = 0;
   std::size_t arrived = 0;
+  Status status{};
 };
 
 /// Memory of one kind, as a device presents it: addresses first, memory behind them later.
@@ -104,8 +106,9 @@ class MemorySource {
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
   /// Memory gets another address: the beginning of a range that decommittable named, as much of it as holds
-  /// the wanted bytes if that fits the room, is decommitted, and what was behind it is committed at to. Its
-  /// contents are undefined. Both are multiples of granule.
+  /// the wanted bytes or fits the room, is decommitted, and what was behind it is committed at to. Its
+  /// contents are undefined. wanted and room are multiples of granule. Nothing happens where the room is too
+  /// small for the first of what the device can move.
   virtual Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept;
 
   /// Nothing where the device does not say. For reports, so it may take a while.
@@ -187,9 +190,13 @@ class Backend : public MemorySource {
 
   /// Nothing of the queue is underway. Unsupported where there are no graphs.
   virtual Status begin_capture(QueueId queue) noexcept;
-  /// Everything that was submitted to the queue was reported. graph: null where it is not wanted. Rule
-  /// "capture-invalidated"; the capture has ended in any case.
-  virtual Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept;
+  /// Another queue becomes part of origin's capture, behind what that has now: everything that was submitted
+  /// to it was reported, and nothing of the other one is underway.
+  virtual Status begin_branch(QueueId queue, QueueId origin) noexcept;
+  /// Everything that was submitted to the queue and its branches was reported. graph: null where it is not
+  /// wanted. Rules "capture-invalidated" and "unjoined-branch"; the capture has ended in any case.
+  virtual Status end_capture(QueueId queue, std::span<const QueueId> branches,
+                             sync::Ref<DeviceGraph>* graph) noexcept;
   /// Rule "not-capturable", if the operation can't be part of a graph.
   virtual Status check_capturable(const Operation& operation) const noexcept;
 

@@ -58,7 +58,7 @@ Arena& Allocator::make_arena(int slot) {
   auto& entry = arenas_[static_cast<std::size_t>(slot)];
   if (static_cast<unsigned>(slot) >= cached_slots_) {
     throw_rule("stale-stream", "the capture has ended, and with it its stream; allocate for another one",
-               core_.error_context("Device::allocate", slot));
+               core_.error_context(allocate_call(), slot));
   }
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
@@ -80,12 +80,15 @@ std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
 }
 
 void Allocator::finish_close() noexcept {
-  sync::LockGuard lock(making_);
-  for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
-  owned_.clear();
+  std::vector<std::unique_ptr<Arena>> arenas;
   std::vector<std::unique_ptr<GraphMemory>> graphs;
   {
-    sync::LockGuard graphs_lock(graphs_mutex_);
+    sync::LockGuard lock(making_);
+    for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
+    arenas.swap(owned_);
+  }
+  {
+    sync::LockGuard lock(graphs_mutex_);
     graphs.swap(graphs_);
   }
 }
@@ -133,12 +136,6 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
   }
   const BlockRequest request = request_for(bytes, alignment);
   if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
-  if (kind_ == MemoryKind::pinned && static_cast<unsigned>(slot) >= cached_slots_) {
-    throw Error(
-        ErrorCode::Unsupported,
-        "pinned memory was asked for within a capture; allocate it before, and keep it as long as the graph",
-        core_.error_context(allocate_call(), slot));
-  }
   return allocate_slow(context, slot, bytes, request);
 }
 
@@ -181,8 +178,9 @@ void Allocator::throw_not_live(const void* address, const char* call) const {
 inline bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
   const Timeline& timeline = block.arena->timeline();
   if (protect_ || timeline.trails()) return true;
-  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
-  return block.kind == MemoryKind::pinned && timeline.completed() < covering;
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work, and what is
+  // captured ends with the graph only.
+  return block.kind == MemoryKind::pinned && (block.arena->is_direct() || timeline.completed() < covering);
 }
 
 inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
@@ -195,7 +193,8 @@ bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t wo
   Arena& arena = *block.arena;
   const std::size_t size = block.size;
   const bool host_waits = block.kind == MemoryKind::pinned;
-  const BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  if (arena.is_direct()) own = {.point = {arena.slot(), BlockUse::kWithGraph}};
   if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
                        host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
     return false;
@@ -264,9 +263,10 @@ void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& bl
                : try_free(cache, block, word, covering);
   };
   while (!try_to()) {
-    // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
-    static_cast<void>(live_block(address, kDeallocate, word));
-    if (BlockWord::generation(word) != meant) {
+    // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now,
+    // also as another block.
+    const Block& now = live_block(address, kDeallocate, word);
+    if (&now != &block || BlockWord::generation(word) != meant) {
       throw_rule("double-free",
                  hex(address) + " was freed by another thread during the call; free each allocation once",
                  core_.error_context(kDeallocate));

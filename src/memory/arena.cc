@@ -65,7 +65,9 @@ Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
 Growth Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  return space(request.large).grow(request.size, request.alignment, timeline_.completed());
+  // A3: what is captured counts as completed, and comes back to these addresses at each launch.
+  const std::uint64_t done = direct_ ? 0 : timeline_.completed();
+  return space(request.large).grow(request.size, request.alignment, done);
 }
 
 void Arena::give(BlockList blocks) {
@@ -273,6 +275,9 @@ std::size_t Arena::release_empty() {
 bool Arena::release_all() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
+  for (Block* block = pending_; block != nullptr; block = block->next) {
+    std::erase_if(block->uses, [](const BlockUse& use) { return use.point.value == BlockUse::kWithGraph; });
+  }
   collect_pending_locked(false);
   merge_bins();
   static_cast<void>(small_.release_empty(Space::kAnyValue));

@@ -1,6 +1,7 @@
 // From an address to the block it belongs to, without a lock.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -68,6 +69,7 @@ class PageMap {
   struct FreeGranule {
     void operator()(Granule* granule) const noexcept;
   };
+  static constexpr std::size_t kUnitShifts = 64;
   using OwnedGranule = std::unique_ptr<Granule, FreeGranule>;
   static OwnedGranule make_granule(std::size_t units, int unit_shift);
   using Leaf = sync::atomic<Granule*>;  // the first of an array
@@ -91,8 +93,9 @@ class PageMap {
 
   sync::Mutex adding_;  // one writer of the tree at a time
   std::vector<std::unique_ptr<Leaf[]>> leaves_ GUARDED_BY(adding_);
-  std::vector<OwnedGranule> granules_ GUARDED_BY(adding_);  // also the removed ones:
-  Granule* spare_ GUARDED_BY(adding_) = nullptr;  // readers may still look at them until they serve again
+  std::vector<OwnedGranule> granules_ GUARDED_BY(adding_);
+  // The removed ones, by the size of their units; readers may still look at them until they serve again.
+  std::array<Granule*, kUnitShifts> spare_ GUARDED_BY(adding_){};
 };
 
 }  // namespace millrace

@@ -1,12 +1,11 @@
 // Pinned memory: what host code and the device's work both reach, and when it is handed out again.
 #include <gtest/gtest.h>
+#include <millrace/c.h>
 #include <millrace/millrace.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,10 +13,9 @@
 #include "support/expect_error.h"
 #include "support/held_stream.h"
 #include "support/pattern.h"
-#include "support/random.h"
 #include "support/scale.h"
+#include "support/staging.h"
 #include "support/test_device.h"
-#include "support/threads.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -236,6 +234,44 @@ TEST_F(PinnedTest, IdleMemoryOfOneStreamServesAnother) {
   device_.check_accounting();
 }
 
+TEST_F(PinnedTest, TheCInterfaceHasItToo) {
+  millrace_device* device = nullptr;
+  ASSERT_EQ(millrace_device_open(test_device_name().c_str(), 0, &device), MILLRACE_OK)
+      << millrace_last_error();
+  millrace_lease* lease = nullptr;
+  millrace_stream stream{};
+  ASSERT_EQ(millrace_device_lease(device, &lease, &stream), MILLRACE_OK);
+  millrace_memory_stats before{}, during{}, of_device{};
+  ASSERT_EQ(millrace_device_pinned_memory(device, &before), MILLRACE_OK);
+  void *there = nullptr, *back = nullptr, *middle = nullptr;
+  ASSERT_EQ(millrace_allocate_pinned_on(device, stream, 4096, 0, &there), MILLRACE_OK);
+  ASSERT_EQ(millrace_allocate_pinned(device, 4096, 64 * kKiB, &back), MILLRACE_OK);
+  ASSERT_EQ(millrace_allocate_on(device, stream, 4096, 0, &middle), MILLRACE_OK);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(back) % (64 * kKiB), 0U);
+  ASSERT_EQ(millrace_device_pinned_memory(device, &during), MILLRACE_OK);
+  ASSERT_EQ(millrace_device_memory(device, &of_device), MILLRACE_OK);
+  EXPECT_EQ(during.allocations, before.allocations + 2);
+  EXPECT_GE(during.live, before.live + 2 * 4096);
+  EXPECT_NE(during.limit, of_device.limit);
+  write_pattern(there, 4096, 1);
+  ASSERT_EQ(millrace_record_use(device, back, stream), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_copy(stream, middle, there, 4096), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_copy(stream, back, middle, 4096), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_wait(stream), MILLRACE_OK);
+  EXPECT_TRUE(has_pattern(back, 4096, 1));
+  for (void* const block : {there, back, middle}) EXPECT_EQ(millrace_deallocate(device, block), MILLRACE_OK);
+  EXPECT_EQ(millrace_deallocate(device, there), MILLRACE_INVALID_STATE);
+  EXPECT_STREQ(millrace_last_rule(), "double-free");
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 3, &there), MILLRACE_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(millrace_last_error()).find("power of two"), std::string::npos);
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 0, nullptr), MILLRACE_INVALID_ARGUMENT);
+  EXPECT_EQ(millrace_device_pinned_memory(device, nullptr), MILLRACE_INVALID_ARGUMENT);
+  millrace_lease_end(lease);
+  ASSERT_EQ(millrace_device_close(device), MILLRACE_OK);
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 0, &there), MILLRACE_CLOSED);
+  millrace_device_release(device);
+}
+
 TEST_F(PinnedTest, OutlivesNothingOfAClosedDevice) {
   Buffer buffer = device_.pinned_buffer(kMiB);
   device_.close();
@@ -243,41 +279,11 @@ TEST_F(PinnedTest, OutlivesNothingOfAClosedDevice) {
   EXPECT_NO_THROW(buffer.reset());
 }
 
-// A4 under threads that stage, copy and free without waiting: what the device got must be what was staged.
+// A4 under threads.
 TEST(PinnedStress, WhatWasStagedIsWhatArrives) {
-  const std::uint64_t seed = seed_of_run();
   Device device = create_test_device(
       {.memory_limit = 512 * kMiB, .pinned_limit = 48 * kMiB, .out_of_memory_wait = milliseconds(200)});
-  constexpr std::size_t kSlots = 8, kMost = 128 * kKiB;
-  const std::size_t rounds = scaled(400, 8);
-  on_threads(6, [&](int number) {
-    Random random(seed, static_cast<std::uint64_t>(number));
-    // Half of them share a stream, so that blocks go from thread to thread.
-    Stream stream = number % 2 == 0 ? device.default_stream() : device.stream();
-    std::vector<Buffer> slots;
-    for (std::size_t i = 0; i < kSlots; ++i) slots.push_back(device.buffer(stream, kMost));
-    for (std::size_t round = 0; round < rounds; ++round) {
-      std::size_t sizes[kSlots];
-      for (std::size_t i = 0; i < kSlots; ++i) {
-        sizes[i] = random.log_uniform(8, kMost);
-        const Buffer staged = device.pinned_buffer(stream, sizes[i]);
-        write_pattern(staged.data(), sizes[i], round * kSlots + i);
-        stream.copy(slots[i].data(), staged.data(), sizes[i]);
-        if (random.one_in(3)) stream.commit();
-      }
-      const Buffer back = device.pinned_buffer(stream, kMost);
-      const std::size_t looked_at = random.below(kSlots);
-      stream.copy(back.data(), slots[looked_at].data(), sizes[looked_at]);
-      stream.wait();
-      EXPECT_TRUE(has_pattern(back.data(), sizes[looked_at], round * kSlots + looked_at));
-      if (random.one_in(50)) device.trim();
-    }
-  });
-  device.synchronize();
-  EXPECT_EQ(device.memory(MemoryKind::pinned).live, 0U);
-  device.check_accounting();
-  device.trim();
-  EXPECT_EQ(device.memory(MemoryKind::pinned).committed, 0U);
+  stage_and_check(device, {.threads = 6, .most = 128 * kKiB, .rounds = scaled(400, 8)});
 }
 
 }  // namespace

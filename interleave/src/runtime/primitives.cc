@@ -17,8 +17,8 @@ namespace {
 }
 
 /// Everything that the caller's caller could see differently when it comes here again: the registers that
-/// calls keep, and the stack from here on.
-[[gnu::noinline]] std::uint64_t hash_of_thread() {
+/// calls keep, and the stack from here on, with what AddressSanitizer would keep between the variables.
+[[gnu::noinline, gnu::no_sanitize("address")]] std::uint64_t hash_of_thread() {
   __builtin_unwind_init();  // writes the registers that calls keep to this function's frame
   const std::uint64_t* begin = nullptr;
 #if defined(__x86_64__)

@@ -194,8 +194,9 @@ int Runner<W>::take(Kind kind, Access access, int location) {
 
 template <int W>
 void Runner<W>::make_room() {
-  if (graph().full()) end(Ending::too_long);
+  // First: the largest engine has room for just as many as a test may ever have.
   if (graph().size() >= static_cast<int>(options_.max_events)) end(Ending::bounded);
+  if (graph().full()) end(Ending::too_long);
 }
 
 template <int W>

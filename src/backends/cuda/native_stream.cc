@@ -69,13 +69,6 @@ bool is_pageable(const FillWork& work, const Memory& memory) noexcept {
   return work.bytes != 0 && find_owner(work.to, work.bytes, memory).owner == Owner::pageable;
 }
 
-bool is_captured(CUstream stream) noexcept {
-  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
-  const CUresult result = driver().stream_capturing(stream, &capture);
-  // The legacy default stream is told so while a stream that it is ordered with is being captured.
-  return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 }  // namespace
 
 Place place_of(const Operation& operation, const Memory& memory) {
@@ -114,18 +107,27 @@ CUresult NativeStream::open() noexcept {
 
 CUresult NativeStream::begin_capture() noexcept {
   const CUresult result = driver().stream_begin_capture(stream_, CU_STREAM_CAPTURE_MODE_RELAXED);
+  capturing_ = began_capture_ = result == CUDA_SUCCESS;
+  return result;
+}
+
+CUresult NativeStream::join_capture(CUevent event) noexcept {
+  const CUresult result = driver().stream_wait_event(stream_, event, 0);
   capturing_ = result == CUDA_SUCCESS;
   return result;
 }
 
 CUresult NativeStream::end_capture(CUgraph* graph) noexcept {
-  capturing_ = false;
+  capturing_ = began_capture_ = false;
   return driver().stream_end_capture(stream_, graph);
 }
 
-void NativeStream::close() noexcept {
-  if (CUgraph graph = nullptr; capturing_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
+void NativeStream::give_up_capture() noexcept {
+  if (CUgraph graph = nullptr; began_capture_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
     (void)driver().graph_destroy(graph);
+}
+
+void NativeStream::close() noexcept {
   if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
 }
@@ -152,6 +154,13 @@ Status NativeStream::check() const {
         {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
   }
   return {};
+}
+
+bool is_captured(CUstream stream) noexcept {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = driver().stream_capturing(stream, &capture);
+  // The legacy default stream is told so while a stream that it is ordered with is being captured.
+  return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 Status captured_failure(const std::string& device, int number) {
