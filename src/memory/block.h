@@ -101,7 +101,8 @@ struct alignas(sync::kCacheLine) Block {
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
 
-static_assert(!sync::kIsLaidOut || offsetof(Block, range) == sync::kCacheLine, "the fast path's fields are one line");
+static_assert(!sync::kIsLaidOut || offsetof(Block, range) == sync::kCacheLine,
+              "the fast path's fields are one line");
 
 /// Blocks linked through next.
 struct BlockList {

@@ -1,5 +1,5 @@
-// What the primitives of this folder are made of: the standard library's, or in the flavour `checked` the model
-// checker's. It is the one difference between the two (docs/decisions/two-flavours.md).
+// What the primitives of this folder are made of: the standard library's, or in the flavour `checked` the
+// model checker's. It is the one difference between the two (docs/decisions/two-flavours.md).
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,11 @@ namespace millrace::sync::base {
 
 #if defined(MILLRACE_CHECKED)
 
-using interleave::atomic, interleave::clock, interleave::condition_variable, interleave::mutex, interleave::thread;
+using interleave::atomic, interleave::clock, interleave::condition_variable, interleave::mutex,
+    interleave::thread;
 
-/// Where threads are ordered by something that the system does to all of them, the cheap side has the fence that
-/// it makes them pass.
+/// Where threads are ordered by something that the system does to all of them, the cheap side has the fence
+/// that it makes them pass.
 inline void compiler_fence() noexcept {
   interleave::atomic_thread_fence(std::memory_order_seq_cst);
 }

@@ -40,18 +40,28 @@ class ThreadSlot {
 
 #if defined(MILLRACE_CHECKED)
 
-  static T* get() noexcept { return slot_.get(); }
-  static void set(T* value) { slot_.set(value); }
-  static void forget() noexcept { slot_.set(nullptr); }
+  static T* get() noexcept {
+    return slot_.get();
+  }
+  static void set(T* value) {
+    slot_.set(value);
+  }
+  static void forget() noexcept {
+    slot_.set(nullptr);
+  }
 
  private:
-  static void at_exit(T* mine) { hook_(mine); }
+  static void at_exit(T* mine) {
+    hook_(mine);
+  }
 
   static inline constinit interleave::thread_slot<T> slot_{&at_exit};
 
 #else
 
-  static T* get() noexcept { return value_; }
+  static T* get() noexcept {
+    return value_;
+  }
   /// Also the only way to be called back: a slot that was never set has no hook. Throws
   /// std::bad_alloc where the system has no memory for that.
   static void set(T* value) {
@@ -60,7 +70,9 @@ class ThreadSlot {
     value_ = value;
   }
   /// Forgets the value without the hook; allocates nothing.
-  static void forget() noexcept { value_ = nullptr; }
+  static void forget() noexcept {
+    value_ = nullptr;
+  }
 
  private:
   static void at_exit(void* value) {

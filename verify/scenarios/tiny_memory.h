@@ -123,12 +123,6 @@ struct TinyMemory {
     one.push(&block);
     arena.give_remote(one);
   }
-  /// Everything of the arena can be given back: nothing was lost, and nothing is there twice.
-  void expect_empty(Arena& arena) {
-    static_cast<void>(arena.take(large(), true));  // takes in what others gave
-    arena.release_empty();
-  }
-
   const Geometry geometry = tiny_geometry();
   TinySource source;
   Limit limit;
