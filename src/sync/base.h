@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #if defined(MILLRACE_CHECKED)
-#include "interleave/interleave.h"
+#include <interleave/interleave.h>
 #else
 #include <atomic>
 #include <chrono>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "interleave/interleave.h"
+#include <interleave/interleave.h>
 
 namespace millrace::verify {
 
