@@ -50,7 +50,8 @@ struct DeviceOptions {
   int high_priority_streams = 8;
   /// How many streams that others made may be wrapped at once (Device::wrap): 0 to 1024.
   int wrapped_streams = 32;
-  /// How many captures may be underway at once (Device::capture): 0 to 64. Graphs may be as many as fit.
+  /// How many captures may be underway at once (Device::capture), their branches counted: 0 to 64. Graphs may
+  /// be as many as fit.
   int captures = 4;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};

@@ -48,10 +48,11 @@ class MILLRACE_API Graph {
 /// What a graph can't do is refused where it is recorded: host tasks, copies of host memory that the driver
 /// does not know, launches of graphs (rule "not-capturable"); waits of the host, queries and handlers (rule
 /// "captured-work"); waits for events from outside ("event-outside-capture"), or outside for those that were
-/// recorded inside, whose work runs at a launch only ("captured-event"). Memory from outside that the
-/// captured work uses must be kept as long as the graph is launched.
+/// recorded inside, whose work runs at a launch only ("captured-event"): no stream of the device becomes part
+/// of a capture by waiting, branch makes those. Memory from outside that the captured work uses must be kept
+/// as long as the graph is launched.
 ///
-/// Thread safety: move, end, abort and destruction by one thread at a time; its stream by any.
+/// Thread safety: move, branch, end, abort and destruction by one thread at a time; its streams by any.
 class MILLRACE_API Capture {
  public:
   Capture() = default;
@@ -62,9 +63,21 @@ class MILLRACE_API Capture {
 
   /// Valid until the capture ends; from then on rule "stale-stream".
   Stream stream() const noexcept { return stream_; }
+  /// Another stream of the same capture: its work comes after all that the capture's streams have recorded by
+  /// now, which is committed, and may run beside what they record from here on. Within the capture streams
+  /// wait for each other's events, which commits what an event was recorded in; stream() has to wait for the
+  /// end of each branch before the capture ends.
+  /// Memory allocated for a branch belongs to the graph, and is reused in the order of that branch. A block
+  /// that several streams of the capture use may be freed as soon as its own stream has waited for the
+  /// others; it is not reused inside.
+  ///
+  /// Takes one of DeviceOptions::captures until the capture has ended, and throws PoolExhausted beyond them;
+  /// rule "encoder-open-at-commit" while a recorder is open.
+  Stream branch();
   /// Commits what was recorded last, and ends the capture. Rule "encoder-open-at-commit" while a recorder is
-  /// open, which changes nothing; any other failure (of work that could not be captured, or rule
-  /// "capture-invalidated" when the driver gave up on it) ends the capture without a graph.
+  /// open: the capture goes on. Any other failure ends it without a graph: of work that could not be
+  /// captured; rule "unjoined-branch" where stream() has not waited for all of a branch, or of a stream that
+  /// the caller's own work took into the capture; rule "capture-invalidated" when the driver gave up on it.
   Graph end();
   /// Ends it without a graph, and gives its memory back. A second call does nothing.
   void abort() noexcept;

@@ -59,6 +59,27 @@ GraphState& state_of(GraphState* state, const char* call) {
   return *state;
 }
 
+/// begin: makes a slot for captures a stream of one, which gets memory of its own.
+template <typename Begin>
+Stream begin_captured_stream(Core& core, const char* call, Begin&& begin) {
+  StreamPool& streams = StreamPool::of(core);
+  const int slot = streams.acquire_capture(call);
+  StreamId id;
+  try {
+    {
+      const sync::Gate::Pass pass = core.enter(call);
+      Allocator::of(core).reserve_capture(slot);
+    }
+    id = begin(slot);
+  } catch (...) {
+    streams.free_capture(slot);
+    throw;
+  }
+  const sync::Gate::Pass pass = core.enter(call);
+  Allocator::of(core).begin_capture(slot);
+  return Access::make_stream(core, id);
+}
+
 }  // namespace
 
 Graph::Graph(const Graph& other) noexcept : state_(share(other.state_)) {}
@@ -109,6 +130,14 @@ Capture::~Capture() {
   abort();
 }
 
+Stream Capture::branch() {
+  constexpr const char* kCall = "Capture::branch";
+  Core& core = Access::context_of(Access::device_of(stream_), kCall).core();
+  return begin_captured_stream(core, kCall, [&](int slot) {
+    return StreamPool::of(core).begin_branch(Access::id_of(stream_), slot, kCall);
+  });
+}
+
 Graph Capture::end() {
   constexpr const char* kCall = "Capture::end";
   Core& core = Access::context_of(Access::device_of(stream_), kCall).core();
@@ -117,7 +146,7 @@ Graph Capture::end() {
   const int slot = std::exchange(stream_, {}).id();
   const sync::Gate::Pass pass = core.enter(kCall);
   Allocator& allocator = Allocator::of(core);
-  GraphMemory& memory = allocator.end_capture(slot);
+  GraphMemory& memory = allocator.end_capture(slot, streams.branches_of(slot));
   streams.free_capture(slot);
   if (!captured.failed.ok()) allocator.drop_graph(memory, {});
   core.throw_if_failed(captured.failed, kCall, slot);
@@ -135,10 +164,11 @@ void Capture::abort() noexcept {
   Access::with_core(Access::device_of(stream), [&](Core& core, Context* /*mine*/) {
     try {
       const sync::Gate::Pass pass = core.enter("Capture::abort");
-      StreamPool::of(core).abort_capture(Access::id_of(stream));
+      StreamPool& streams = StreamPool::of(core);
+      streams.abort_capture(Access::id_of(stream));
       Allocator& allocator = Allocator::of(core);
-      allocator.drop_graph(allocator.end_capture(stream.id()), {});
-      StreamPool::of(core).free_capture(stream.id());
+      allocator.drop_graph(allocator.end_capture(stream.id(), streams.branches_of(stream.id())), {});
+      streams.free_capture(stream.id());
     } catch (const Error&) {
       // Closed: the capture has ended with the device.
     }
@@ -152,17 +182,8 @@ Capture Device::capture() {
     throw Error(ErrorCode::Closed, "the device handle is empty; get one from Device::open",
                 {.call = kCall, .device = {}, .rule = {}});
   }
-  const sync::Gate::Pass pass = core_->enter(kCall);
-  StreamPool& streams = StreamPool::of(*core_);
-  const StreamId id = streams.begin_capture(kCall);
-  try {
-    Allocator::of(*core_).begin_capture(id.slot);
-  } catch (...) {
-    streams.abort_capture(id);
-    streams.free_capture(id.slot);
-    throw;
-  }
-  return Access::make_capture(Access::make_stream(*core_, id));
+  return Access::make_capture(begin_captured_stream(
+      *core_, kCall, [&](int slot) { return StreamPool::of(*core_).begin_capture(slot, kCall); }));
 }
 
 Graph Access::make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory) {

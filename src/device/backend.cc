@@ -49,7 +49,12 @@ Status Backend::begin_capture(QueueId /*queue*/) noexcept {
                 "the device has no graphs to capture work into; record the work each time it is to run");
 }
 
-Status Backend::end_capture(QueueId /*queue*/, sync::Ref<DeviceGraph>* /*graph*/) noexcept {
+Status Backend::begin_branch(QueueId queue, QueueId /*origin*/) noexcept {
+  return begin_capture(queue);
+}
+
+Status Backend::end_capture(QueueId /*queue*/, std::span<const QueueId> /*branches*/,
+                            sync::Ref<DeviceGraph>* /*graph*/) noexcept {
   return {};
 }
 

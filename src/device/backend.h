@@ -187,9 +187,13 @@ class Backend : public MemorySource {
 
   /// Nothing of the queue is underway. Unsupported where there are no graphs.
   virtual Status begin_capture(QueueId queue) noexcept;
-  /// Everything that was submitted to the queue was reported. graph: null where it is not wanted. Rule
-  /// "capture-invalidated"; the capture has ended in any case.
-  virtual Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept;
+  /// Another queue becomes part of origin's capture, behind what that has now: everything that was submitted
+  /// to it was reported, and nothing of the other one is underway.
+  virtual Status begin_branch(QueueId queue, QueueId origin) noexcept;
+  /// Everything that was submitted to the queue and its branches was reported. graph: null where it is not
+  /// wanted. Rules "capture-invalidated" and "unjoined-branch"; the capture has ended in any case.
+  virtual Status end_capture(QueueId queue, std::span<const QueueId> branches,
+                             sync::Ref<DeviceGraph>* graph) noexcept;
   /// Rule "not-capturable", if the operation can't be part of a graph.
   virtual Status check_capturable(const Operation& operation) const noexcept;
 

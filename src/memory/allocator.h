@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <millrace/device.h>
@@ -74,10 +75,13 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void make_discardable(void* address);
   bool make_resident(void* address);
 
-  // Graphs (graph_memory.cc). The memory of a capture is the slot's until end_capture, and of no other.
-  void begin_capture(int slot);
-  /// It is the graph's now, until drop_graph.
-  GraphMemory& end_capture(int slot) noexcept;
+  // Graphs (graph_memory.cc). The memory of a stream of a capture is the slot's until end_capture, and of no
+  // other.
+  /// Before begin_capture, which can't fail then. Throws std::bad_alloc.
+  void reserve_capture(int slot);
+  void begin_capture(int slot) noexcept;
+  /// It is the graph's now, until drop_graph, and that of the capture's branches with it.
+  GraphMemory& end_capture(int slot, std::span<const int> branches) noexcept;
   /// What was recorded in the stream uses it. Throws std::bad_alloc.
   void add_launch(GraphMemory& memory, int slot);
   /// The graph will be launched no more: its memory goes back once what was launched is done. graph is kept
@@ -128,6 +132,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
                        OnMisuse on_misuse);
   void unhide(const Block& block) noexcept;
+  /// By another stream of the capture that the block's stream is of. Throws rule "use-after-free".
+  void add_captured_use(Block& block, std::uint64_t word, int slot, const char* call);
   /// The live block that starts at the address, and its word. Throws InvalidArgument or rule "double-free".
   Block& live_block(const void* address, const char* call, std::uint64_t& word) const;
   /// Null where live_block throws.
@@ -161,6 +167,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// Gives back the memory of graphs that nothing uses any more; a point whose reaching would do so with
   /// more.
   std::optional<TimelinePoint> release_graphs() noexcept;
+  GraphMemory* find_graph_memory(int slot, GraphMemory::Stage stage) noexcept REQUIRES(graphs_mutex_);
+  GraphMemory& end_captured_stream(int slot) noexcept REQUIRES(graphs_mutex_);
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal);
 
   // report.cc

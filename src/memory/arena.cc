@@ -273,6 +273,9 @@ std::size_t Arena::release_empty() {
 bool Arena::release_all() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
+  for (Block* block = pending_; block != nullptr; block = block->next) {
+    std::erase_if(block->uses, [](const BlockUse& use) { return use.point.value == BlockUse::kWithGraph; });
+  }
   collect_pending_locked(false);
   merge_bins();
   static_cast<void>(small_.release_empty(Space::kAnyValue));

@@ -51,6 +51,9 @@ struct BlockWord {
 
 /// A use on another stream than the arena's.
 struct BlockUse {
+  /// No value reaches it: a use by captured work, which ends with the graph that the memory belongs to (A3).
+  static constexpr std::uint64_t kWithGraph = ~std::uint64_t{0};
+
   TimelinePoint point;      ///< for record_stream: the point is filled in at the free
   bool until_free = false;  ///< record_stream
   bool declared = false;    ///< by recorded work alone: no record_use covers it

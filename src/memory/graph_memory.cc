@@ -7,40 +7,56 @@
 
 namespace millrace {
 
-void Allocator::begin_capture(int slot) {
-  static_cast<void>(release_graphs());
-  sync::LockGuard lock(graphs_mutex_);
-  auto found = std::ranges::find_if(graphs_, [slot](const auto& memory) {
-    return memory->stage == GraphMemory::Stage::idle && memory->arena.slot() == slot;
-  });
-  if (found == graphs_.end()) {
-    graphs_.push_back(std::make_unique<GraphMemory>(slot, geometry_, source_, *map_, *this));
-    found = graphs_.end() - 1;
+GraphMemory* Allocator::find_graph_memory(int slot, GraphMemory::Stage stage) noexcept {
+  for (const auto& memory : graphs_) {
+    if (memory->stage == stage && memory->arena.slot() == slot) return memory.get();
   }
-  (*found)->stage = GraphMemory::Stage::capturing;
-  // release: pairs with the acquire in arena_of.
-  arenas_[static_cast<std::size_t>(slot)].store(&(*found)->arena, std::memory_order_release);
+  return nullptr;
 }
 
-GraphMemory& Allocator::end_capture(int slot) noexcept {
+void Allocator::reserve_capture(int slot) {
+  static_cast<void>(release_graphs());
   sync::LockGuard lock(graphs_mutex_);
+  if (find_graph_memory(slot, GraphMemory::Stage::idle) == nullptr)
+    graphs_.push_back(std::make_unique<GraphMemory>(slot, geometry_, source_, *map_, *this));
+}
+
+void Allocator::begin_capture(int slot) noexcept {
+  sync::LockGuard lock(graphs_mutex_);
+  GraphMemory& memory = *find_graph_memory(slot, GraphMemory::Stage::idle);
+  memory.stage = GraphMemory::Stage::capturing;
+  // release: pairs with the acquire in arena_of.
+  arenas_[static_cast<std::size_t>(slot)].store(&memory.arena, std::memory_order_release);
+}
+
+GraphMemory& Allocator::end_capture(int slot, std::span<const int> branches) noexcept {
+  sync::LockGuard lock(graphs_mutex_);
+  GraphMemory& memory = end_captured_stream(slot);
+  for (const int branch : branches) {
+    GraphMemory& of_branch = end_captured_stream(branch);
+    of_branch.branch = std::exchange(memory.branch, &of_branch);
+  }
+  return memory;
+}
+
+GraphMemory& Allocator::end_captured_stream(int slot) noexcept {
   arenas_[static_cast<std::size_t>(slot)].store(nullptr, std::memory_order_relaxed);  // the lease has ended
-  const auto found = std::ranges::find_if(graphs_, [slot](const auto& memory) {
-    return memory->stage == GraphMemory::Stage::capturing && memory->arena.slot() == slot;
-  });
-  (*found)->stage = GraphMemory::Stage::held;
-  return **found;
+  GraphMemory& memory = *find_graph_memory(slot, GraphMemory::Stage::capturing);
+  memory.stage = GraphMemory::Stage::held;
+  return memory;
 }
 
 void Allocator::add_launch(GraphMemory& memory, int slot) {
   const TimelinePoint point{slot, streams_.timeline(slot).covering()};
   {
     sync::LockGuard lock(graphs_mutex_);
-    const auto known = std::ranges::find(memory.launches, slot, &TimelinePoint::queue);
-    if (known == memory.launches.end()) {
-      memory.launches.push_back(point);
-    } else {
-      known->value = std::max(known->value, point.value);
+    for (GraphMemory* each = &memory; each != nullptr; each = each->branch) {
+      const auto known = std::ranges::find(each->launches, slot, &TimelinePoint::queue);
+      if (known == each->launches.end()) {
+        each->launches.push_back(point);
+      } else {
+        known->value = std::max(known->value, point.value);
+      }
     }
   }
   streams_.cover(point);
@@ -49,9 +65,12 @@ void Allocator::add_launch(GraphMemory& memory, int slot) {
 void Allocator::drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept {
   {
     sync::LockGuard lock(graphs_mutex_);
-    memory.stage = GraphMemory::Stage::dropped;
-    memory.graph = std::move(graph);
+    for (GraphMemory* each = &memory; each != nullptr; each = std::exchange(each->branch, nullptr)) {
+      each->stage = GraphMemory::Stage::dropped;
+      each->graph = graph;
+    }
   }
+  graph = {};  // where no lock is held
   static_cast<void>(release_graphs());
 }
 

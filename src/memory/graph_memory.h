@@ -1,4 +1,4 @@
-// The memory of captured work.
+// The memory of captured work, by stream.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,7 @@ struct GraphMemory {
 
   Arena arena;
   Stage stage = Stage::idle;
+  GraphMemory* branch = nullptr;        ///< while held: another stream's of the same capture
   std::vector<TimelinePoint> launches;  ///< the last one of each stream
   sync::Ref<DeviceGraph> graph;         ///< once it was dropped
 };

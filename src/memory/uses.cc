@@ -21,10 +21,14 @@ void Allocator::record_use(const void* address, int slot, bool until_free, const
   std::uint64_t word = 0;
   Block& block = live_block(address, call, word);
   if (static_cast<unsigned>(slot) >= cached_slots_ && slot != block.arena->slot()) {
-    throw_rule(
-        "captured-work",
-        "a use by captured work ends with the last launch of its graph; keep the memory that long instead",
-        core_.error_context(call, slot));
+    if (!streams_.in_one_capture(slot, block.arena->slot())) {
+      throw_rule(
+          "captured-work",
+          "a use by captured work ends with the last launch of its graph; keep the memory that long instead",
+          core_.error_context(call, slot));
+    }
+    add_captured_use(block, word, slot, call);
+    return;
   }
   const BlockUse use{.point = {slot, streams_.timeline(slot).covering()}, .until_free = until_free};
   if (slot == block.arena->slot() || (!until_free && reached(use.point))) return;
@@ -33,6 +37,13 @@ void Allocator::record_use(const void* address, int slot, bool until_free, const
                core_.error_context(call, slot));
   }
   if (!until_free) streams_.cover(use.point);
+}
+
+void Allocator::add_captured_use(Block& block, std::uint64_t word, int slot, const char* call) {
+  const BlockUse use{.point = {slot, BlockUse::kWithGraph}};
+  if (block.arena->add_use(block, BlockWord::generation(word), use)) return;
+  throw_rule("use-after-free", "the allocation was freed while its use was recorded; order the two calls",
+             core_.error_context(call, slot));
 }
 
 void Allocator::check(const Use& use, TimelinePoint at) {
@@ -59,6 +70,10 @@ void Allocator::check(const Use& use, TimelinePoint at) {
     if (at.queue == block->arena->slot()) {
       // relaxed: written under this stream's mutex, which the caller holds.
       block->own_use.store(at.value, std::memory_order_relaxed);
+      return;
+    }
+    if (block->arena->is_direct() && streams_.in_one_capture(at.queue, block->arena->slot())) {
+      add_captured_use(*block, word, at.queue, kCall);
       return;
     }
     if (block->arena->add_use(*block, BlockWord::generation(word), {.point = at, .declared = true})) return;

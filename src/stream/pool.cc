@@ -34,6 +34,7 @@ StreamPool::StreamPool(Core& core, const Options& options)
                 {"slots for captures", "captures"}),
       wrapped_(*this, first_wrapped_, options.wrapped_streams),
       dispatcher_(core),
+      capture_slots_(static_cast<std::size_t>(options.captures)),
       to_settle_(static_cast<std::size_t>(first_captured_ + options.captures), false) {
   streams_.reserve(to_settle_.size());
   for (int slot = 0; slot < first_captured_ + options.captures; ++slot) {
@@ -182,9 +183,11 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
   const sync::Gate::Pass pass = core_.enter(call);
   StreamState& waiter = state_of(stream, call);
   if (point.value == 0) return waiter.check_no_recorder(stream.generation, "event-inside-encoder", call);
-  if (point.queue != stream.slot) {
-    refuse_captured(point, call);
-    refuse_outside_event(waiter, call);
+  if (point.queue >= first_captured_ || waiter.is_captured()) {
+    refuse_crossing_wait(waiter, point, call);
+    // What is captured does not run, so it can't come too early; and nobody has to commit it in time.
+    if (point.queue != stream.slot && timeline(point.queue).submitted() < point.value)
+      commit_captured(state(point.queue), call);
   }
   if (point.queue == stream.slot || timeline(point.queue).submitted() >= point.value) {
     waiter.add_wait(stream.generation, point, call);

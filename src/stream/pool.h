@@ -104,17 +104,28 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Does its lease last? The handle is one that this pool gave.
   bool lasts(StreamId stream) const noexcept { return state(stream.slot).generation() == stream.generation; }
 
-  // Captures (capture.cc). The slot is the caller's from begin_capture until free_capture.
-  StreamId begin_capture(const char* call);
-  /// Commits and ends the capture, or throws with nothing changed: the rules of committing. Otherwise the
-  /// stream's lease has ended, and what went wrong is in failed.
+  // Captures (capture.cc). A slot is the caller's from acquire_capture until free_capture. One thread at a
+  // time for one capture.
+  /// Throws PoolExhausted, Unsupported, Closed.
+  int acquire_capture(const char* call);
+  StreamId begin_capture(int slot, const char* call);
+  /// The slot becomes a stream of the same capture, behind what its streams have recorded, which is
+  /// committed. Throws the rules of committing.
+  StreamId begin_branch(StreamId origin, int slot, const char* call);
+  /// Those that begin_branch has made.
+  std::span<const int> branches_of(int slot) const noexcept { return capture_slot(slot).branches; }
+  /// Commits and ends the capture and its branches, or throws and the capture goes on: the rules of
+  /// committing. Otherwise the streams' leases have ended, and what went wrong is in failed.
   struct Captured {
     sync::Ref<DeviceGraph> graph;
     Status failed;
   };
   Captured end_capture(StreamId id, const char* call);
   void abort_capture(StreamId id) noexcept;
-  void free_capture(int slot) noexcept { captures_.add_free(slot); }
+  /// And its branches.
+  void free_capture(int slot) noexcept;
+  /// Are both slots of one capture that is underway?
+  bool in_one_capture(int slot, int other) const noexcept;
   /// Rule "captured-event", for a point of work that does not run.
   void refuse_captured(TimelinePoint point, const char* call) const {
     if (point.queue >= first_captured_ && point.value != 0) [[unlikely]]
@@ -205,6 +216,21 @@ class StreamPool final : public Layer, public CompletionSink {
 
   friend class WrappedStreams;
 
+  /// What a slot for captures is a part of. Written by who has the capture.
+  struct CaptureSlot {
+    // Who is told of a stream is told by something that orders this, so relaxed throughout.
+    sync::atomic<int> origin{-1};          ///< the slot of the capture's own stream, while it is underway
+    sync::atomic<std::uint64_t> since{0};  ///< values up to that are of captures before
+    std::vector<int> branches;             ///< of an origin
+  };
+  CaptureSlot& capture_slot(int slot) noexcept {
+    return capture_slots_[static_cast<std::size_t>(slot - first_captured_)];
+  }
+  const CaptureSlot& capture_slot(int slot) const noexcept {
+    return capture_slots_[static_cast<std::size_t>(slot - first_captured_)];
+  }
+  StreamId begin_captured_lease(int slot, int origin) noexcept;
+
   /// A lease of a slot that others hold, in turn; nothing if there is none.
   std::optional<StreamId> share_lease(int first_slot, int slots) noexcept;
   StreamState& state(int slot) const noexcept { return *streams_[static_cast<std::size_t>(slot)]; }
@@ -222,10 +248,19 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Calls give_up_work, which returns an Aftermath, with the order mutex held, and tidies up after it.
   template <typename GiveUp>
   void give_up(int slot, GiveUp&& give_up_work) EXCLUDES(order_mutex_);
-  /// Rule "event-outside-capture", of a stream for captures.
-  void refuse_outside_event(const StreamState& stream, const char* call) const;
+  /// Rules "captured-event" and "event-outside-capture", for a wait that crosses the border of a capture.
+  void refuse_crossing_wait(const StreamState& waiter, TimelinePoint point, const char* call) const;
   [[noreturn]] void throw_captured_event(const char* call) const;
-  void end_captured_lease(StreamState& stream) noexcept;
+  void commit_captured(StreamState& stream, const char* call);
+  /// Until all that was committed in the capture is a part of it.
+  void wait_until_captured(int origin) noexcept;
+  void end_captured_leases(int origin) noexcept;
+  /// Calls visit(StreamState&) for the streams of a capture: the branches and then its own.
+  template <typename Visit>
+  void for_each_captured(int origin, Visit&& visit) const {
+    for (const int slot : capture_slot(origin).branches) visit(state(slot));
+    visit(state(origin));
+  }
   /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
   Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
   /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
@@ -249,7 +284,8 @@ class StreamPool final : public Layer, public CompletionSink {
   sync::atomic<std::uint32_t> next_shared_{0};
   Dispatcher dispatcher_;
   std::vector<std::unique_ptr<StreamState>> streams_;
-  bool handlers_stuck_ = false;  // the closing thread's alone
+  std::vector<CaptureSlot> capture_slots_;  // from first_captured_ on
+  bool handlers_stuck_ = false;             // the closing thread's alone
 
   sync::Mutex order_mutex_;  // taken before any stream's mutex, and only by work that others' work waits for
   HeldWaits held_ GUARDED_BY(order_mutex_);

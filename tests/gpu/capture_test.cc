@@ -55,6 +55,124 @@ TEST_F(GpuCapture, OperationsKernelsAndReductionsRunAtEachLaunch) {
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
+// A fork and a join: two kernels that the graph may run at once, each on memory of its own stream.
+TEST_F(GpuCapture, BranchesRunBetweenTheirBeginningAndWhatWaitsForThem) {
+  Device device = Device::create("cuda:0");
+  Stream stream = device.stream();
+  const Buffer in = device.buffer(kWords * 4), sums = device.buffer(16);
+  constexpr long long kTicks = 2'000'000;
+  Capture capture = device.capture();
+  Stream main = capture.stream();
+  {
+    const Buffer both = device.buffer(main, kWords * 4);
+    main.copy(both.data(), in.data(), in.size());
+    Stream branch = capture.branch();
+    const Buffer left = device.buffer(main, kWords * 4), right = device.buffer(branch, kWords * 4);
+    for (Stream side : {main, branch}) {
+      std::uint32_t* const words = (side.id() == main.id() ? left : right).as<std::uint32_t>();
+      {
+        // Late, so that whoever does not wait for it reads what was there before.
+        const NativeRecorder native = side.record_native();
+        ASSERT_EQ(launch_set(driver_stream(native), words, kWords, 0, kTicks), cudaSuccess);
+      }
+      side.copy(words, both.data(), in.size());
+      const NativeRecorder native = side.record_native();
+      ASSERT_EQ(launch_add_one(driver_stream(native), words, kWords), cudaSuccess);
+    }
+    Event done = device.event();
+    done.record(branch);
+    main.wait_event(done);
+    reduce(main, ReduceOp::sum, contiguous(left.data(), DType::i32, {kWords}),
+           contiguous(sums.data(), DType::i64, {}));
+    reduce(main, ReduceOp::sum, contiguous(right.data(), DType::i32, {kWords}),
+           contiguous(sums.as<std::int64_t>() + 1, DType::i64, {}));
+  }
+  Graph graph = capture.end();
+  for (std::uint8_t round = 0; round < 20; ++round) {
+    std::int64_t results[2] = {};
+    stream.fill(in.data(), 0, in.size());
+    stream.fill(in.data(), round, 4);
+    graph.launch(stream);
+    stream.copy(results, sums.data(), sizeof results);
+    stream.wait();
+    for (const std::int64_t result : results)
+      ASSERT_EQ(result, std::int64_t{kWords} + round * std::int64_t{0x01010101});
+  }
+  graph = {};
+  device.check_accounting();
+}
+
+TEST_F(GpuCapture, AnUnjoinedBranchIsToldByName) {
+  Device device = Device::create("cuda:0");
+  const Buffer buffer = device.buffer(4096);
+  for (const bool waits_too_early : {false, true}) {
+    Capture capture = device.capture();
+    Stream branch = capture.branch(), empty = capture.branch();
+    branch.fill(buffer.data(), 1, 64);
+    if (waits_too_early) {
+      Event event = device.event();
+      event.record(branch);
+      capture.stream().wait_event(event);
+      branch.fill(buffer.data(), 2, 64);
+    }
+    expect_rule("unjoined-branch", [&] { static_cast<void>(capture.end()); });
+  }
+  // A branch with nothing on it asks for nothing, and one that was given up leaves nothing behind.
+  for (int round = 0; round < 3; ++round) {
+    Capture given_up = device.capture();
+    given_up.branch().fill(buffer.data(), 3, 64);
+    given_up.abort();
+    Capture capture = device.capture();
+    static_cast<void>(capture.branch());
+    capture.stream().fill(buffer.data(), 4, 64);
+    capture.end().launch(device.stream());
+  }
+  std::uint8_t result = 0;
+  device.stream().copy(&result, buffer.data(), 1);
+  device.stream().wait();
+  EXPECT_EQ(result, 4);
+}
+
+// A stream of the caller's own, taken into the capture with an event of the caller's own.
+TEST_F(GpuCapture, AStreamOfTheCallersJoinsAndReturns) {
+  Device device = Device::create("cuda:0");
+  const Buffer words = device.buffer(kWords * 4);
+  cudaStream_t theirs = nullptr;
+  cudaEvent_t there = nullptr, back = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&theirs, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaEventCreateWithFlags(&there, cudaEventDisableTiming), cudaSuccess);
+  ASSERT_EQ(cudaEventCreateWithFlags(&back, cudaEventDisableTiming), cudaSuccess);
+  for (const bool returns : {true, false}) {
+    Capture capture = device.capture();
+    capture.stream().fill(words.data(), 0, words.size());
+    {
+      const NativeRecorder native = capture.stream().record_native();
+      ASSERT_EQ(cudaEventRecord(there, driver_stream(native)), cudaSuccess);
+      ASSERT_EQ(cudaStreamWaitEvent(theirs, there), cudaSuccess);
+      ASSERT_EQ(launch_add_one(theirs, words.as<std::uint32_t>(), kWords), cudaSuccess);
+      ASSERT_EQ(cudaEventRecord(back, theirs), cudaSuccess);
+      if (returns) ASSERT_EQ(cudaStreamWaitEvent(driver_stream(native), back), cudaSuccess);
+    }
+    if (!returns) {
+      expect_rule("unjoined-branch", [&] { static_cast<void>(capture.end()); });
+      static_cast<void>(cudaGetLastError());
+      break;
+    }
+    const Buffer sum = device.buffer(8);
+    reduce(capture.stream(), ReduceOp::sum, contiguous(words.data(), DType::i32, {kWords}),
+           contiguous(sum.data(), DType::i64, {}));
+    Graph graph = capture.end();
+    std::int64_t result = 0;
+    for (int round = 0; round < 3; ++round) graph.launch(device.stream());
+    device.stream().copy(&result, sum.data(), 8);
+    device.stream().wait();
+    EXPECT_EQ(result, std::int64_t{kWords});
+  }
+  cudaEventDestroy(there);
+  cudaEventDestroy(back);
+  cudaStreamDestroy(theirs);
+}
+
 TEST_F(GpuCapture, TheMemoryGoesBackAfterTheLastLaunch) {
   Device device = Device::create("cuda:0");
   Stream stream = device.stream();

@@ -18,6 +18,7 @@
 
 #include "backends/cuda/driver.h"
 #include "device/reserved_pages.h"
+#include "support/fake_capture.h"
 #include "support/fake_machine.h"
 #include "support/fake_stream.h"
 
@@ -37,43 +38,10 @@ CUresult asked() {
 
 thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
-/// Spoils captures of others; the answer if there is none.
-CUresult spoil_captures(CUresult answer) {
-  bool any = false;
-  for (const auto& stream : machine().streams.all()) {
-    const std::shared_ptr<FakeGraph> graph = stream->capture();
-    if (!graph || !graph->is_global()) continue;
-    graph->spoilt = true;
-    any = true;
-  }
-  return any ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answer;
-}
-
 /// A call that spoils captures of others, unless the thread has said that it does not mean them.
 CUresult asked_unsafely() {
   const CUresult answer = asked();
   return capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED ? answer : spoil_captures(answer);
-}
-
-std::uintptr_t keep_graph(std::shared_ptr<FakeGraph> graph) {
-  const std::lock_guard lock(machine().mutex);
-  const std::uintptr_t handle = machine().next_graph++;
-  machine().graphs[handle] = std::move(graph);
-  return handle;
-}
-std::shared_ptr<FakeGraph> graph_of(const void* handle) {
-  const std::lock_guard lock(machine().mutex);
-  return machine().graphs.at(reinterpret_cast<std::uintptr_t>(handle));
-}
-CUresult drop_fake_graph(const void* handle) {
-  const std::lock_guard lock(machine().mutex);
-  machine().graphs.erase(reinterpret_cast<std::uintptr_t>(handle));
-  return CUDA_SUCCESS;
-}
-/// A capture that spoils itself.
-CUresult spoil(FakeStream& stream, CUresult answer) {
-  stream.capture()->spoilt = true;
-  return answer;
 }
 
 FakeEvent& event_of(CUevent event) {
@@ -248,7 +216,7 @@ cuda::Driver make_driver() {
   d.stream_id = [](CUstream stream, unsigned long long* id) {
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
-    if (found->capture()) return spoil(*found, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    if (found->graph()) return spoil(*found, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     *id = found->id();
     return CUDA_SUCCESS;
   };
@@ -261,17 +229,19 @@ cuda::Driver make_driver() {
   d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
-    *status = found->capture() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    *status = found->graph() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
     return CUDA_SUCCESS;
   };
   d.stream_begin_capture = [](CUstream stream, CUstreamCaptureMode mode) {
-    stream_of(stream).set_capture(std::make_shared<FakeGraph>(mode == CU_STREAM_CAPTURE_MODE_GLOBAL));
+    stream_of(stream).set_capture(
+        {std::make_shared<FakeGraph>(mode == CU_STREAM_CAPTURE_MODE_GLOBAL), {}, true});
     return asked();
   };
   d.stream_end_capture = [](CUstream stream, CUgraph* graph) {
-    std::shared_ptr<FakeGraph> captured = stream_of(stream).set_capture(nullptr);
+    std::shared_ptr<FakeGraph> captured;
     *graph = nullptr;
-    if (captured->spoilt) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    if (const CUresult answer = end_capture(stream_of(stream), &captured); answer != CUDA_SUCCESS)
+      return answer;
     *graph = reinterpret_cast<CUgraph>(keep_graph(std::move(captured)));
     return asked();
   };
@@ -302,17 +272,21 @@ cuda::Driver make_driver() {
     // Whatever the thread has said.
     if (const CUresult answer = spoil_captures(asked()); answer != CUDA_SUCCESS) return answer;
     for (const auto& stream : machine().streams.all()) {
-      if (stream->device() == device_of(current_context) && !stream->capture()) stream->synchronize();
+      if (stream->device() == device_of(current_context) && !stream->graph()) stream->synchronize();
     }
     return CUDA_SUCCESS;
   };
   d.stream_synchronize = [](CUstream stream) {
-    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    if (stream_of(stream).graph()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     stream_of(stream).synchronize();
     return asked_unsafely();
   };
   d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
-    if (stream_of(stream).capture()) return spoil(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
+    const FakeCapture captured = event_of(event).capture();
+    if (captured.graph || stream_of(stream).graph()) {
+      const CUresult answer = wait_captured(stream_of(stream), captured);
+      return answer == CUDA_SUCCESS ? asked() : answer;
+    }
     if (auto recording = event_of(event).recording())
       stream_of(stream).push([recording = std::move(recording)] { recording->wait(); });
     return asked();
@@ -329,18 +303,21 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.event_record = [](CUevent event, CUstream stream) {
+    FakeCapture captured = stream_of(stream).capture();
+    const bool runs = !captured.graph;
     const auto recording = std::make_shared<Recording>();
     {
       const std::lock_guard lock(event_of(event).mutex);
       event_of(event).last = recording;
-      event_of(event).captured = stream_of(stream).capture();
+      event_of(event).captured = std::move(captured);
     }
+    if (!runs) return asked();
     stream_of(stream).push([recording] { recording->finish(); });
     return asked();
   };
   d.event_query = [](CUevent event) {
     if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
-    if (event_of(event).is_captured()) return CUDA_ERROR_CAPTURED_EVENT;
+    if (event_of(event).capture().graph) return CUDA_ERROR_CAPTURED_EVENT;
     const auto recording = event_of(event).recording();
     return recording == nullptr || recording->is_done() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
@@ -530,15 +507,19 @@ void destroy_fake_stream(CUstream stream) {
 }
 
 void begin_fake_capture(CUstream stream) {
-  stream_of(stream).set_capture(std::make_shared<FakeGraph>(true));
+  stream_of(stream).set_capture({std::make_shared<FakeGraph>(true), {}, true});
 }
 
 bool end_fake_capture(CUstream stream) {
-  return !stream_of(stream).set_capture(nullptr)->spoilt;
+  return !stream_of(stream).set_capture({}).graph->spoilt;
 }
 
 void spoil_fake_capture(CUstream stream) {
-  stream_of(stream).capture()->spoilt = true;
+  stream_of(stream).graph()->spoilt = true;
+}
+
+void join_fake_capture(CUstream captured, CUstream other) {
+  static_cast<void>(wait_captured(stream_of(other), stream_of(captured).capture()));
 }
 
 int fake_stream_priority(CUstream stream) {

@@ -27,6 +27,8 @@ void begin_fake_capture(CUstream stream);
 bool end_fake_capture(CUstream stream);
 /// Something that can't be captured is put on a stream that is being captured.
 void spoil_fake_capture(CUstream stream);
+/// Another stream waits for an event that is recorded on one that is being captured.
+void join_fake_capture(CUstream captured, CUstream other);
 int fake_stream_priority(CUstream stream);
 /// Graphs that nobody has destroyed, each counted once more if it can be launched.
 std::size_t fake_cuda_graphs();

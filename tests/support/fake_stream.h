@@ -3,15 +3,18 @@
 
 #include <cuda.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -49,41 +52,76 @@ class Recording {
   std::chrono::steady_clock::time_point at_;
 };
 
-/// What is put on streams while they are captured.
+/// What is put on streams while they are captured: operations, each after those that it has to wait for.
 class FakeGraph {
  public:
+  using Nodes = std::set<std::size_t>;
+
   explicit FakeGraph(bool global) : global_(global) {}
-  void add(std::function<void()> operation) {
+  std::size_t add(std::function<void()> operation, Nodes after) {
     const std::lock_guard lock(mutex_);
-    operations_.push_back(std::move(operation));
+    nodes_.push_back({std::move(operation), std::move(after)});
+    return nodes_.size() - 1;
   }
+  /// Of what may run the newest first, so that no order holds that was not asked for.
   void run() {
-    std::vector<std::function<void()>> operations;
+    std::vector<Node> nodes;
     {
       const std::lock_guard lock(mutex_);
-      operations = operations_;
+      nodes = nodes_;
     }
     const std::lock_guard one_at_a_time(running_);
-    for (const auto& operation : operations) operation();
+    std::vector<bool> ran(nodes.size(), false);
+    const auto is_ready = [&](std::size_t node) {
+      return !ran[node] &&
+             std::ranges::all_of(nodes[node].after, [&](std::size_t other) { return ran[other]; });
+    };
+    for (std::size_t left = nodes.size(); left > 0; --left) {
+      std::size_t next = nodes.size() - 1;
+      while (!is_ready(next)) --next;
+      nodes[next].operation();
+      ran[next] = true;
+    }
+  }
+  /// Does all of it come before one of those, or is one of them?
+  bool leads_to(const Nodes& nodes, const Nodes& ends) {
+    const std::lock_guard lock(mutex_);
+    Nodes before = ends;
+    for (std::size_t node = nodes_.size(); node-- > 0;) {
+      if (before.contains(node)) before.insert(nodes_[node].after.begin(), nodes_[node].after.end());
+    }
+    return std::ranges::includes(before, nodes);
   }
   bool is_global() const { return global_; }
   std::atomic<bool> spoilt{false};
+  std::atomic<bool> ended{false};  ///< its capture
 
  private:
+  struct Node {
+    std::function<void()> operation;
+    Nodes after;
+  };
   const bool global_;
   std::mutex mutex_;
-  std::vector<std::function<void()>> operations_;
+  std::vector<Node> nodes_;
   std::mutex running_;
+};
+
+/// The capture that a stream is a part of, and what the next operation on it comes after.
+struct FakeCapture {
+  std::shared_ptr<FakeGraph> graph;
+  FakeGraph::Nodes after;
+  bool began_here = false;
 };
 
 struct FakeEvent {
   std::mutex mutex;
   std::shared_ptr<Recording> last;
-  std::shared_ptr<FakeGraph> captured;  // the capture in which it was recorded, if it was in one
+  FakeCapture captured;  // in which it was recorded, if it was in one
 
-  bool is_captured() {
+  FakeCapture capture() {
     const std::lock_guard lock(mutex);
-    return captured != nullptr;
+    return captured;
   }
   std::shared_ptr<Recording> recording() {
     const std::lock_guard lock(mutex);
@@ -115,18 +153,27 @@ class FakeStream {
     return operations_.empty() && !running_;
   }
   /// Null unless it is being captured.
-  std::shared_ptr<FakeGraph> capture() {
+  std::shared_ptr<FakeGraph> graph() { return capture().graph; }
+  FakeCapture capture() {
     const std::lock_guard lock(mutex_);
-    return graph_;
+    return capture_;
   }
-  std::shared_ptr<FakeGraph> set_capture(std::shared_ptr<FakeGraph> graph) {
+  FakeCapture set_capture(FakeCapture capture) {
     const std::lock_guard lock(mutex_);
-    return std::exchange(graph_, std::move(graph));
+    return std::exchange(capture_, std::move(capture));
+  }
+  /// What follows comes after these as well.
+  void capture_after(const FakeGraph::Nodes& nodes) {
+    const std::lock_guard lock(mutex_);
+    capture_.after.insert(nodes.begin(), nodes.end());
   }
   void push(std::function<void()> operation) {
     {
       const std::lock_guard lock(mutex_);
-      if (graph_) return graph_->add(std::move(operation));
+      if (capture_.graph) {
+        capture_.after = {capture_.graph->add(std::move(operation), capture_.after)};
+        return;
+      }
       operations_.push_back(std::move(operation));
     }
     changed_.notify_all();
@@ -166,7 +213,7 @@ class FakeStream {
   std::condition_variable changed_;
   std::deque<std::function<void()>> operations_;
   bool running_ = false;
-  std::shared_ptr<FakeGraph> graph_;
+  FakeCapture capture_;
   bool stopping_ = false;
   std::thread thread_;
 };

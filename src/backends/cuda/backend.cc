@@ -160,8 +160,12 @@ class CudaBackend final : public Backend {
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
   Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }
-  Status end_capture(QueueId queue, sync::Ref<DeviceGraph>* graph) noexcept override {
-    return queues_->end_capture(queue, graph);
+  Status begin_branch(QueueId queue, QueueId origin) noexcept override {
+    return queues_->begin_branch(queue, origin);
+  }
+  Status end_capture(QueueId queue, std::span<const QueueId> branches,
+                     sync::Ref<DeviceGraph>* graph) noexcept override {
+    return queues_->end_capture(queue, branches, graph);
   }
   Status check_capturable(const Operation& operation) const noexcept override {
     return queues_->check_capturable(operation);

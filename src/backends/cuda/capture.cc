@@ -31,6 +31,22 @@ class CudaGraph final : public DeviceGraph {
   const CUgraphExec executable_;
 };
 
+/// Why there is no graph.
+Status not_captured(CUresult result, const std::string& device, int stream) {
+  if (result == CUDA_ERROR_STREAM_CAPTURE_UNJOINED) {
+    return Status(
+        ErrorCode::InvalidState,
+        "work of another stream is part of the capture, and the capture's own stream did not wait for "
+        "it; record an event at the end of each branch, and let Capture::stream wait for it before "
+        "the capture ends",
+        {.call = {}, .device = device, .stream = stream, .rule = "unjoined-branch"});
+  }
+  return Status(ErrorCode::InvalidState,
+                "the driver made no graph of what was captured, and answered " + describe(result) +
+                    "; work that the caller put on the stream may have been something that can't be captured",
+                {.call = {}, .device = device, .stream = stream, .rule = "capture-invalidated"});
+}
+
 }  // namespace
 
 Status Queues::begin_capture(QueueId id) noexcept {
@@ -53,11 +69,43 @@ Status Queues::begin_capture(QueueId id) noexcept {
   }
 }
 
-Status Queues::end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept {
+Status Queues::begin_branch(QueueId id, QueueId origin) noexcept {
+  if (Status over = verdict(); !over.ok()) return over;
+  Queue& queue = at(id);
+  try {
+    const ContextScope scope(context_);
+    CUresult result = scope.result();
+    if (result == CUDA_SUCCESS) result = queue.stream.open();
+    CUevent event = nullptr;
+    if (result == CUDA_SUCCESS) result = take_event(queue, false, &event);
+    if (result == CUDA_SUCCESS) {
+      result = driver().event_record(event, at(origin).stream.get());
+      if (result == CUDA_SUCCESS) result = queue.stream.join_capture(event);
+      sync::LockGuard lock(queue.mutex);
+      put_event(queue, event, false);  // who waits for it does so by now
+    }
+    return status_of(result, "began a branch of a capture", device_, id);
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
+  }
+}
+
+Status Queues::end_capture(QueueId id, std::span<const QueueId> branches,
+                           sync::Ref<DeviceGraph>* graph) noexcept {
   Queue& queue = at(id);
   const ContextScope scope(context_);
   CUgraph captured = nullptr;
-  CUresult result = queue.stream.end_capture(&captured);
+  CUresult result = CUDA_SUCCESS;
+  for (const QueueId branch : branches) {
+    if (result == CUDA_SUCCESS) result = join_if_empty(queue, at(branch));
+  }
+  const CUresult ended = queue.stream.end_capture(&captured);
+  if (result == CUDA_SUCCESS) result = ended;
+  drop_captured_events(queue);
+  for (const QueueId branch : branches) {
+    at(branch).stream.leave_capture();
+    drop_captured_events(at(branch));
+  }
   CUgraphExec executable = nullptr;
   if (result == CUDA_SUCCESS && graph != nullptr)
     result = driver().graph_instantiate(&executable, captured, 0);
@@ -69,11 +117,7 @@ Status Queues::end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept {
     if (captured != nullptr) (void)driver().graph_destroy(captured);
     if (result == CUDA_SUCCESS || graph == nullptr) return {};
     if (Status over = verdict(); !over.ok()) return over;
-    return Status(
-        ErrorCode::InvalidState,
-        "the driver made no graph of what was captured, and answered " + describe(result) +
-            "; work that the caller put on the stream may have been something that can't be captured",
-        {.call = {}, .device = device_, .stream = id, .rule = "capture-invalidated"});
+    return not_captured(result, device_, id);
   } catch (const std::bad_alloc&) {
     if (executable != nullptr) (void)driver().graph_exec_destroy(executable);
     if (captured != nullptr) (void)driver().graph_destroy(captured);
@@ -95,10 +139,61 @@ Status Queues::check_capturable(const Operation& operation) const noexcept {
 
 Status Queues::capture(Queue& queue, const Submission& submission) {
   Status failure;
+  for (const TimelinePoint& wait : submission.waits) {
+    if (failure.ok())
+      failure = status_of(wait_for_captured(queue, wait), "waited for captured work", device_, queue.id);
+  }
   for (const Operation& operation : submission.operations) {
     if (failure.ok()) failure = queue.stream.enqueue(operation);
   }
-  return failure;
+  const CUresult marked = mark_captured(queue, submission.value);
+  return failure.ok() ? status_of(marked, "recorded an event in a capture", device_, queue.id) : failure;
+}
+
+CUresult Queues::mark_captured(Queue& queue, std::uint64_t value) {
+  CUevent event = nullptr;
+  CUresult result = take_event(queue, false, &event);
+  if (result != CUDA_SUCCESS) return result;
+  result = driver().event_record(event, queue.stream.get());
+  sync::LockGuard lock(queue.mutex);
+  if (result == CUDA_SUCCESS) {
+    queue.captured_events.push_back({value, event});
+  } else {
+    put_event(queue, event, false);
+  }
+  return result;
+}
+
+CUresult Queues::wait_for_captured(Queue& queue, TimelinePoint point) noexcept {
+  Queue& other = at(point.queue);
+  // Under its mutex, as in wait_on_device.
+  sync::LockGuard lock(other.mutex);
+  for (const CapturedEvent& captured : other.captured_events) {
+    if (captured.value >= point.value)
+      return driver().stream_wait_event(queue.stream.get(), captured.event, 0);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult Queues::join_if_empty(Queue& origin, Queue& branch) noexcept {
+  {
+    sync::LockGuard lock(branch.mutex);
+    if (!branch.captured_events.empty()) return CUDA_SUCCESS;
+  }
+  CUevent event = nullptr;
+  CUresult result = take_event(branch, false, &event);
+  if (result != CUDA_SUCCESS) return result;
+  result = driver().event_record(event, branch.stream.get());
+  if (result == CUDA_SUCCESS) result = driver().stream_wait_event(origin.stream.get(), event, 0);
+  sync::LockGuard lock(branch.mutex);
+  put_event(branch, event, false);
+  return result;
+}
+
+void Queues::drop_captured_events(Queue& queue) noexcept {
+  sync::LockGuard lock(queue.mutex);
+  for (const CapturedEvent& captured : queue.captured_events) put_event(queue, captured.event, false);
+  queue.captured_events.clear();
 }
 
 }  // namespace millrace::cuda

@@ -114,18 +114,27 @@ CUresult NativeStream::open() noexcept {
 
 CUresult NativeStream::begin_capture() noexcept {
   const CUresult result = driver().stream_begin_capture(stream_, CU_STREAM_CAPTURE_MODE_RELAXED);
+  capturing_ = began_capture_ = result == CUDA_SUCCESS;
+  return result;
+}
+
+CUresult NativeStream::join_capture(CUevent event) noexcept {
+  const CUresult result = driver().stream_wait_event(stream_, event, 0);
   capturing_ = result == CUDA_SUCCESS;
   return result;
 }
 
 CUresult NativeStream::end_capture(CUgraph* graph) noexcept {
-  capturing_ = false;
+  capturing_ = began_capture_ = false;
   return driver().stream_end_capture(stream_, graph);
 }
 
-void NativeStream::close() noexcept {
-  if (CUgraph graph = nullptr; capturing_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
+void NativeStream::give_up_capture() noexcept {
+  if (CUgraph graph = nullptr; began_capture_ && end_capture(&graph) == CUDA_SUCCESS && graph != nullptr)
     (void)driver().graph_destroy(graph);
+}
+
+void NativeStream::close() noexcept {
   if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
 }

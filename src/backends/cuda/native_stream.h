@@ -34,7 +34,7 @@ class NativeStream {
 
   /// Before all else.
   CUresult open() noexcept;
-  /// Nothing runs on it any more.
+  /// Nothing runs on it any more, and each capture was ended or given up.
   void close() noexcept;
 
   CUstream get() const noexcept { return stream_; }
@@ -53,6 +53,12 @@ class NativeStream {
   /// What is put on it becomes part of a graph, until end_capture.
   CUresult begin_capture() noexcept;
   CUresult end_capture(CUgraph* graph) noexcept;
+  /// What is put on it becomes part of the graph of the stream on which the event was captured, until
+  /// leave_capture, which follows the end of that one's.
+  CUresult join_capture(CUevent event) noexcept;
+  void leave_capture() noexcept { capturing_ = false; }
+  /// Ends the capture that began on it, if there is one, without a graph.
+  void give_up_capture() noexcept;
   bool is_capturing() const noexcept { return capturing_; }
 
   /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
@@ -89,6 +95,7 @@ class NativeStream {
   bool wrapped_ = false;
   bool high_priority_ = false;
   bool capturing_ = false;
+  bool began_capture_ = false;
 };
 
 Status captured_failure(const std::string& device, int number);

@@ -45,7 +45,9 @@ Queues::Queues(const Options& options, CompletionSink& sink, std::string device,
 
 Queues::~Queues() {
   const ContextScope scope(context_);
+  for (const auto& queue : queues_) queue->stream.give_up_capture();  // before a branch of it is destroyed
   for (const auto& queue : queues_) {
+    drop_captured_events(*queue);
     for (const auto* events : {&queue->events, &queue->timed_events}) {
       for (CUevent event : *events) (void)driver().event_destroy(event);
     }

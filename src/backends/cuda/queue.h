@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,7 +82,8 @@ class Queues final : public sync::RefCounted {
   void raise_priority(QueueId id) noexcept { at(id).stream.raise_priority(); }
   // As those of Backend (capture.cc).
   Status begin_capture(QueueId id) noexcept;
-  Status end_capture(QueueId id, sync::Ref<DeviceGraph>* graph) noexcept;
+  Status begin_branch(QueueId id, QueueId origin) noexcept;
+  Status end_capture(QueueId id, std::span<const QueueId> branches, sync::Ref<DeviceGraph>* graph) noexcept;
   Status check_capturable(const Operation& operation) const noexcept;
   /// As Backend::lend_native_event.
   Status lend_event(TimelinePoint point, CUevent* event) noexcept;
@@ -125,6 +127,12 @@ class Queues final : public sync::RefCounted {
     bool timed = false;
   };
 
+  /// What a capture's branches wait for: the end of what was captured up to the value.
+  struct CapturedEvent {
+    std::uint64_t value = 0;
+    CUevent event = nullptr;
+  };
+
   struct alignas(sync::kInterference) Queue {
     Queue(int number, const Memory& memory, const std::string& device)
         : id(number), stream(number, memory, device) {}
@@ -142,6 +150,7 @@ class Queues final : public sync::RefCounted {
     std::vector<CUevent> events GUARDED_BY(mutex);        // to be used again
     std::vector<CUevent> timed_events GUARDED_BY(mutex);  // the same, of those that keep times
     std::vector<Loan> loans GUARDED_BY(mutex);
+    std::vector<CapturedEvent> captured_events GUARDED_BY(mutex);  // of this capture; ascending
     bool filling GUARDED_BY(mutex) = false;
     bool reporting GUARDED_BY(mutex) = false;
     bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
@@ -167,7 +176,12 @@ class Queues final : public sync::RefCounted {
   void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
   /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
-  static Status capture(Queue& queue, const Submission& submission);
+  Status capture(Queue& queue, const Submission& submission);
+  CUresult mark_captured(Queue& queue, std::uint64_t value);
+  CUresult wait_for_captured(Queue& queue, TimelinePoint point) noexcept;
+  /// Waits at the capture's end for a branch that nothing was put on, which nobody will have waited for.
+  CUresult join_if_empty(Queue& origin, Queue& branch) noexcept;
+  void drop_captured_events(Queue& queue) noexcept EXCLUDES(queue.mutex);
   Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
   CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
   /// Makes the flight's event free, unless it is lent.
