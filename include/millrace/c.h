@@ -62,6 +62,9 @@ MILLRACE_API void millrace_device_release(millrace_device* device);
 MILLRACE_API millrace_status millrace_device_close(millrace_device* device);
 MILLRACE_API millrace_status millrace_device_synchronize(millrace_device* device);
 MILLRACE_API millrace_status millrace_device_memory(millrace_device* device, millrace_memory_stats* stats);
+/* The same of pinned host memory. */
+MILLRACE_API millrace_status millrace_device_pinned_memory(millrace_device* device,
+                                                           millrace_memory_stats* stats);
 MILLRACE_API millrace_status millrace_device_trim(millrace_device* device, uint64_t* released);
 
 /* The calling thread's stream. */
@@ -81,6 +84,12 @@ MILLRACE_API millrace_status millrace_allocate(millrace_device* device, size_t b
                                                void** address);
 MILLRACE_API millrace_status millrace_allocate_on(millrace_device* device, millrace_stream stream,
                                                   size_t bytes, size_t alignment, void** address);
+/* Pinned host memory, for the same streams; see millrace::Device::allocate_pinned. */
+MILLRACE_API millrace_status millrace_allocate_pinned(millrace_device* device, size_t bytes, size_t alignment,
+                                                      void** address);
+MILLRACE_API millrace_status millrace_allocate_pinned_on(millrace_device* device, millrace_stream stream,
+                                                         size_t bytes, size_t alignment, void** address);
+/* Of either kind. */
 MILLRACE_API millrace_status millrace_deallocate(millrace_device* device, void* address);
 MILLRACE_API millrace_status millrace_record_use(millrace_device* device, const void* address,
                                                  millrace_stream stream);

@@ -97,6 +97,11 @@ millrace_stream c(const Stream& stream) {
   return {Access::device_of(stream), id.slot, id.generation};
 }
 
+millrace_memory_stats c(const millrace::MemoryStats& stats) {
+  return {stats.live,      stats.cached,         stats.pending,     stats.committed, stats.limit,
+          stats.peak_live, stats.peak_committed, stats.allocations, stats.frees};
+}
+
 millrace_status status_of(const millrace::Completion& completion) noexcept {
   if (completion.error) {
     try {
@@ -174,11 +179,12 @@ millrace_status millrace_device_synchronize(millrace_device* device) {
 }
 
 millrace_status millrace_device_memory(millrace_device* device, millrace_memory_stats* stats) {
+  return guarded([&] { required(stats, "stats") = c(required(device, "device").device.memory()); });
+}
+
+millrace_status millrace_device_pinned_memory(millrace_device* device, millrace_memory_stats* stats) {
   return guarded([&] {
-    auto& out = required(stats, "stats");
-    const millrace::MemoryStats now = required(device, "device").device.memory();
-    out = {now.live,      now.cached,         now.pending,     now.committed, now.limit,
-           now.peak_live, now.peak_committed, now.allocations, now.frees};
+    required(stats, "stats") = c(required(device, "device").device.memory(millrace::MemoryKind::pinned));
   });
 }
 
@@ -232,6 +238,23 @@ millrace_status millrace_allocate_on(millrace_device* device, millrace_stream st
   return guarded([&] {
     required(address, "address") =
         required(device, "device").device.allocate(cpp(stream), bytes, alignment_or_default(alignment));
+  });
+}
+
+millrace_status millrace_allocate_pinned(millrace_device* device, size_t bytes, size_t alignment,
+                                         void** address) {
+  return guarded([&] {
+    required(address, "address") =
+        required(device, "device").device.allocate_pinned(bytes, alignment_or_default(alignment));
+  });
+}
+
+millrace_status millrace_allocate_pinned_on(millrace_device* device, millrace_stream stream, size_t bytes,
+                                            size_t alignment, void** address) {
+  return guarded([&] {
+    required(address, "address") =
+        required(device, "device")
+            .device.allocate_pinned(cpp(stream), bytes, alignment_or_default(alignment));
   });
 }
 

@@ -1,5 +1,6 @@
 // Pinned memory: what host code and the device's work both reach, and when it is handed out again.
 #include <gtest/gtest.h>
+#include <millrace/c.h>
 #include <millrace/millrace.h>
 
 #include <algorithm>
@@ -234,6 +235,44 @@ TEST_F(PinnedTest, IdleMemoryOfOneStreamServesAnother) {
   }
   EXPECT_LE(pinned().peak_committed, 64 * kMiB);
   device_.check_accounting();
+}
+
+TEST_F(PinnedTest, TheCInterfaceHasItToo) {
+  millrace_device* device = nullptr;
+  ASSERT_EQ(millrace_device_open(test_device_name().c_str(), 0, &device), MILLRACE_OK)
+      << millrace_last_error();
+  millrace_lease* lease = nullptr;
+  millrace_stream stream{};
+  ASSERT_EQ(millrace_device_lease(device, &lease, &stream), MILLRACE_OK);
+  millrace_memory_stats before{}, during{}, of_device{};
+  ASSERT_EQ(millrace_device_pinned_memory(device, &before), MILLRACE_OK);
+  void *there = nullptr, *back = nullptr, *middle = nullptr;
+  ASSERT_EQ(millrace_allocate_pinned_on(device, stream, 4096, 0, &there), MILLRACE_OK);
+  ASSERT_EQ(millrace_allocate_pinned(device, 4096, 64 * kKiB, &back), MILLRACE_OK);
+  ASSERT_EQ(millrace_allocate_on(device, stream, 4096, 0, &middle), MILLRACE_OK);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(back) % (64 * kKiB), 0U);
+  ASSERT_EQ(millrace_device_pinned_memory(device, &during), MILLRACE_OK);
+  ASSERT_EQ(millrace_device_memory(device, &of_device), MILLRACE_OK);
+  EXPECT_EQ(during.allocations, before.allocations + 2);
+  EXPECT_GE(during.live, before.live + 2 * 4096);
+  EXPECT_NE(during.limit, of_device.limit);
+  write_pattern(there, 4096, 1);
+  ASSERT_EQ(millrace_record_use(device, back, stream), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_copy(stream, middle, there, 4096), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_copy(stream, back, middle, 4096), MILLRACE_OK);
+  ASSERT_EQ(millrace_stream_wait(stream), MILLRACE_OK);
+  EXPECT_TRUE(has_pattern(back, 4096, 1));
+  for (void* const block : {there, back, middle}) EXPECT_EQ(millrace_deallocate(device, block), MILLRACE_OK);
+  EXPECT_EQ(millrace_deallocate(device, there), MILLRACE_INVALID_STATE);
+  EXPECT_STREQ(millrace_last_rule(), "double-free");
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 3, &there), MILLRACE_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(millrace_last_error()).find("power of two"), std::string::npos);
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 0, nullptr), MILLRACE_INVALID_ARGUMENT);
+  EXPECT_EQ(millrace_device_pinned_memory(device, nullptr), MILLRACE_INVALID_ARGUMENT);
+  millrace_lease_end(lease);
+  ASSERT_EQ(millrace_device_close(device), MILLRACE_OK);
+  EXPECT_EQ(millrace_allocate_pinned(device, 4096, 0, &there), MILLRACE_CLOSED);
+  millrace_device_release(device);
 }
 
 TEST_F(PinnedTest, OutlivesNothingOfAClosedDevice) {

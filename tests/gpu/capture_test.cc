@@ -107,7 +107,7 @@ TEST_F(GpuCapture, AnUnjoinedBranchIsToldByName) {
   const Buffer buffer = device.buffer(4096);
   for (const bool waits_too_early : {false, true}) {
     Capture capture = device.capture();
-    Stream branch = capture.branch(), empty = capture.branch();
+    Stream branch = capture.branch();
     branch.fill(buffer.data(), 1, 64);
     if (waits_too_early) {
       Event event = device.event();
@@ -151,7 +151,9 @@ TEST_F(GpuCapture, AStreamOfTheCallersJoinsAndReturns) {
       ASSERT_EQ(cudaStreamWaitEvent(theirs, there), cudaSuccess);
       ASSERT_EQ(launch_add_one(theirs, words.as<std::uint32_t>(), kWords), cudaSuccess);
       ASSERT_EQ(cudaEventRecord(back, theirs), cudaSuccess);
-      if (returns) ASSERT_EQ(cudaStreamWaitEvent(driver_stream(native), back), cudaSuccess);
+      if (returns) {
+        ASSERT_EQ(cudaStreamWaitEvent(driver_stream(native), back), cudaSuccess);
+      }
     }
     if (!returns) {
       expect_rule("unjoined-branch", [&] { static_cast<void>(capture.end()); });
