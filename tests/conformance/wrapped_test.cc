@@ -10,6 +10,7 @@
 
 #include "support/eventually.h"
 #include "support/expect_error.h"
+#include "support/pattern.h"
 #include "support/test_device.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
@@ -29,6 +30,10 @@ class Owned {
   void* native() const { return native_; }
   void fill(void* address, std::uint8_t value, std::size_t bytes) {
     lease_.stream().fill(address, value, bytes);
+    lease_.stream().commit();
+  }
+  void copy(void* to, const void* from, std::size_t bytes) {
+    lease_.stream().copy(to, from, bytes);
     lease_.stream().commit();
   }
   /// Work that takes a while and ends with the value everywhere.
@@ -113,6 +118,32 @@ TEST_F(WrappedTest, MemoryWaitsForItsOwnersWork) {
     }
   }
   device.check_accounting();
+}
+
+// A4: the host would write over what the owner's copy is still to read.
+TEST_F(WrappedTest, PinnedMemoryWaitsForItsOwnersWorkToo) {
+  Owned owned(owner_);
+  StreamLease lease = device_.wrap(owned.native());
+  Stream stream = lease.stream();
+  const Buffer slow = device_.buffer(stream, 16 * kMiB);
+  for (const std::size_t bytes : {64 * kMiB / 1024, 3 * kMiB}) {
+    const Buffer seen = device_.buffer(stream, bytes);
+    // Of the stream's own nothing is left to be waited for.
+    stream.fill(seen.data(), 0, bytes);
+    stream.wait();
+    void* const block = device_.allocate_pinned(stream, bytes);
+    write_pattern(block, bytes, 1);
+    owned.fill_slowly(slow.data(), 1, 16 * kMiB);
+    owned.copy(seen.data(), block, bytes);
+    device_.deallocate(block);
+    std::vector<Buffer> next;
+    for (int i = 0; i < 4; ++i) {
+      next.push_back(device_.pinned_buffer(stream, bytes));
+      write_pattern(next.back().data(), bytes, 2);
+    }
+    EXPECT_TRUE(has_pattern(read_back<std::byte>(stream, seen.data(), bytes).data(), bytes, 1)) << bytes;
+  }
+  device_.check_accounting();
 }
 
 // S13
