@@ -69,6 +69,7 @@ inline CUresult wait_captured(FakeStream& stream, const FakeCapture& event) {
   if (event.graph->ended) return CUDA_ERROR_CAPTURED_EVENT;
   if (!graph) {
     stream.set_capture({event.graph, event.after});
+    stream.push([] {});  // that it joined is waited for too
   } else if (graph == event.graph) {
     stream.capture_after(event.after);
   } else {

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <thread>
 #include <utility>
@@ -63,7 +64,7 @@ class FakeGraph {
     nodes_.push_back({std::move(operation), std::move(after)});
     return nodes_.size() - 1;
   }
-  /// Of what may run the newest first, so that no order holds that was not asked for.
+  /// Of what may run any, so that no order holds for long that was not asked for.
   void run() {
     std::vector<Node> nodes;
     {
@@ -72,13 +73,15 @@ class FakeGraph {
     }
     const std::lock_guard one_at_a_time(running_);
     std::vector<bool> ran(nodes.size(), false);
-    const auto is_ready = [&](std::size_t node) {
-      return !ran[node] &&
-             std::ranges::all_of(nodes[node].after, [&](std::size_t other) { return ran[other]; });
-    };
+    std::vector<std::size_t> ready;
     for (std::size_t left = nodes.size(); left > 0; --left) {
-      std::size_t next = nodes.size() - 1;
-      while (!is_ready(next)) --next;
+      ready.clear();
+      for (std::size_t node = 0; node < nodes.size(); ++node) {
+        if (!ran[node] &&
+            std::ranges::all_of(nodes[node].after, [&](std::size_t other) { return ran[other]; }))
+          ready.push_back(node);
+      }
+      const std::size_t next = ready[random_() % ready.size()];
       nodes[next].operation();
       ran[next] = true;
     }
@@ -105,6 +108,7 @@ class FakeGraph {
   std::mutex mutex_;
   std::vector<Node> nodes_;
   std::mutex running_;
+  std::minstd_rand random_;  // running_'s
 };
 
 /// The capture that a stream is a part of, and what the next operation on it comes after.
