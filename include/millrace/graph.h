@@ -43,7 +43,8 @@ class MILLRACE_API Graph {
 /// Captures what is recorded in a stream of its own: none of it runs. Code that works on a Stream works on
 /// that one: copies, fills, reductions, kernels through record_native, memory allocated for it and freed.
 /// That memory belongs to the graph: nothing that was freed before is reused inside, and nothing inside is
-/// reused outside.
+/// reused outside. Pinned memory that is freed inside is not reused there either: a launch reads it when the
+/// host has long been through with it.
 ///
 /// What a graph can't do is refused where it is recorded: host tasks, copies of host memory that the driver
 /// does not know, launches of graphs (rule "not-capturable"); waits of the host, queries and handlers (rule

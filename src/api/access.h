@@ -1,6 +1,7 @@
 // How the public handles, which hold ids, find what they stand for.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -17,7 +18,9 @@
 
 namespace millrace {
 struct GraphMemory;
-}
+/// What a graph has of each kind of memory, by MemoryKind.
+using GraphMemories = std::array<GraphMemory*, 2>;
+}  // namespace millrace
 
 namespace millrace::detail {
 
@@ -65,7 +68,7 @@ struct Access {
   static StreamId id_of(const Stream& stream) noexcept { return {stream.slot_, stream.generation_}; }
 
   static Capture make_capture(Stream stream) { return Capture(stream); }
-  static Graph make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory);
+  static Graph make_graph(Core& core, sync::Ref<DeviceGraph> graph, const GraphMemories& memory);
 
   /// Takes over an allocation of the device.
   static Buffer make_buffer(const Core& core, void* data, std::size_t size) noexcept {

@@ -13,6 +13,35 @@ namespace millrace {
 using detail::Access;
 using detail::GraphState;
 
+namespace {
+
+constexpr MemoryKind kKinds[] = {MemoryKind::device, MemoryKind::pinned};
+
+template <typename Visit>
+void for_each_memory(Core& core, const GraphMemories& memories, Visit&& visit) {
+  for (const MemoryKind kind : kKinds)
+    visit(Allocator::of(core, kind), *memories[static_cast<std::size_t>(kind)]);
+}
+
+/// The memory of a capture that has ended, which is its graph's now. Its slots are free.
+GraphMemories end_memory(Core& core, int slot) noexcept {
+  StreamPool& streams = StreamPool::of(core);
+  GraphMemories memories{};
+  for (const MemoryKind kind : kKinds) {
+    memories[static_cast<std::size_t>(kind)] =
+        &Allocator::of(core, kind).end_capture(slot, streams.branches_of(slot));
+  }
+  streams.free_capture(slot);
+  return memories;
+}
+
+void drop_memory(Core& core, const GraphMemories& memories, const sync::Ref<DeviceGraph>& graph) noexcept {
+  for_each_memory(core, memories,
+                  [&](Allocator& allocator, GraphMemory& memory) { allocator.drop_graph(memory, graph); });
+}
+
+}  // namespace
+
 namespace detail {
 
 /// What the copies of a Graph share.
@@ -20,12 +49,12 @@ namespace detail {
 /// Thread safety: constant.
 class GraphState final : public sync::RefCounted {
  public:
-  GraphState(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory)
+  GraphState(Core& core, sync::Ref<DeviceGraph> graph, const GraphMemories& memory)
       : core_(sync::Ref<Core>::share(&core)), graph_(std::move(graph)), memory_(memory) {}
   ~GraphState() override {
     try {
       const sync::Gate::Pass pass = core_->enter("~Graph");
-      Allocator::of(*core_).drop_graph(memory_, std::move(graph_));
+      drop_memory(*core_, memory_, graph_);
     } catch (const Error&) {
       // Closed: the memory is gone.
     }
@@ -33,12 +62,12 @@ class GraphState final : public sync::RefCounted {
 
   Core& core() const noexcept { return *core_; }
   const sync::Ref<DeviceGraph>& graph() const noexcept { return graph_; }
-  GraphMemory& memory() const noexcept { return memory_; }
+  const GraphMemories& memory() const noexcept { return memory_; }
 
  private:
   const sync::Ref<Core> core_;  // what the graph is of
-  sync::Ref<DeviceGraph> graph_;
-  GraphMemory& memory_;  // the device's, while that is open
+  const sync::Ref<DeviceGraph> graph_;
+  const GraphMemories memory_;  // the device's, while that is open
 };
 
 }  // namespace detail
@@ -68,7 +97,7 @@ Stream begin_captured_stream(Core& core, const char* call, Begin&& begin) {
   try {
     {
       const sync::Gate::Pass pass = core.enter(call);
-      Allocator::of(core).reserve_capture(slot);
+      for (const MemoryKind kind : kKinds) Allocator::of(core, kind).reserve_capture(slot);
     }
     id = begin(slot);
   } catch (...) {
@@ -76,7 +105,7 @@ Stream begin_captured_stream(Core& core, const char* call, Begin&& begin) {
     throw;
   }
   const sync::Gate::Pass pass = core.enter(call);
-  Allocator::of(core).begin_capture(slot);
+  for (const MemoryKind kind : kKinds) Allocator::of(core, kind).begin_capture(slot);
   return Access::make_stream(core, id);
 }
 
@@ -103,10 +132,14 @@ void Graph::launch(Stream stream, SourcePlace place) {
   }
   StreamPool& streams = StreamPool::of(core);
   streams.check_handle(Access::id_of(stream), kCall);
-  Allocator& memory = Allocator::of(core);
-  memory.add_launch(state.memory(), stream.id());  // so that the second one, which counts, can't fail
+  const auto add_launch = [&] {
+    for_each_memory(core, state.memory(), [&](Allocator& allocator, GraphMemory& memory) {
+      allocator.add_launch(memory, stream.id());
+    });
+  };
+  add_launch();  // so that the second one, which counts, can't fail
   streams.record(Access::id_of(stream), {GraphWork{state.graph()}, "graph", {}, place}, kCall);
-  memory.add_launch(state.memory(), stream.id());
+  add_launch();
 }
 
 void* Graph::native() const {
@@ -145,15 +178,13 @@ Graph Capture::end() {
   StreamPool::Captured captured = streams.end_capture(Access::id_of(stream_), kCall);
   const int slot = std::exchange(stream_, {}).id();
   const sync::Gate::Pass pass = core.enter(kCall);
-  Allocator& allocator = Allocator::of(core);
-  GraphMemory& memory = allocator.end_capture(slot, streams.branches_of(slot));
-  streams.free_capture(slot);
-  if (!captured.failed.ok()) allocator.drop_graph(memory, {});
+  const GraphMemories memory = end_memory(core, slot);
+  if (!captured.failed.ok()) drop_memory(core, memory, {});
   core.throw_if_failed(captured.failed, kCall, slot);
   try {
     return Access::make_graph(core, std::move(captured.graph), memory);
   } catch (const std::bad_alloc&) {
-    allocator.drop_graph(memory, {});
+    drop_memory(core, memory, {});
     throw;
   }
 }
@@ -164,11 +195,8 @@ void Capture::abort() noexcept {
   Access::with_core(Access::device_of(stream), [&](Core& core, Context* /*mine*/) {
     try {
       const sync::Gate::Pass pass = core.enter("Capture::abort");
-      StreamPool& streams = StreamPool::of(core);
-      streams.abort_capture(Access::id_of(stream));
-      Allocator& allocator = Allocator::of(core);
-      allocator.drop_graph(allocator.end_capture(stream.id(), streams.branches_of(stream.id())), {});
-      streams.free_capture(stream.id());
+      StreamPool::of(core).abort_capture(Access::id_of(stream));
+      drop_memory(core, end_memory(core, stream.id()), {});
     } catch (const Error&) {
       // Closed: the capture has ended with the device.
     }
@@ -186,7 +214,7 @@ Capture Device::capture() {
       *core_, kCall, [&](int slot) { return StreamPool::of(*core_).begin_capture(slot, kCall); }));
 }
 
-Graph Access::make_graph(Core& core, sync::Ref<DeviceGraph> graph, GraphMemory& memory) {
+Graph Access::make_graph(Core& core, sync::Ref<DeviceGraph> graph, const GraphMemories& memory) {
   return Graph(new GraphState(core, std::move(graph), memory));
 }
 

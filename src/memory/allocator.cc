@@ -133,12 +133,6 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
   }
   const BlockRequest request = request_for(bytes, alignment);
   if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
-  if (kind_ == MemoryKind::pinned && static_cast<unsigned>(slot) >= cached_slots_) {
-    throw Error(
-        ErrorCode::Unsupported,
-        "pinned memory was asked for within a capture; allocate it before, and keep it as long as the graph",
-        core_.error_context(allocate_call(), slot));
-  }
   return allocate_slow(context, slot, bytes, request);
 }
 
@@ -181,8 +175,9 @@ void Allocator::throw_not_live(const void* address, const char* call) const {
 inline bool Allocator::needs_own_use(const Block& block, std::uint64_t covering) const noexcept {
   const Timeline& timeline = block.arena->timeline();
   if (protect_ || timeline.trails()) return true;
-  // A4: the host that gets it next is ordered by nothing but the end of the stream's work.
-  return block.kind == MemoryKind::pinned && timeline.completed() < covering;
+  // A4: the host that gets it next is ordered by nothing but the end of the stream's work, and what is
+  // captured ends with the graph only.
+  return block.kind == MemoryKind::pinned && (block.arena->is_direct() || timeline.completed() < covering);
 }
 
 inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
@@ -195,7 +190,8 @@ bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t wo
   Arena& arena = *block.arena;
   const std::size_t size = block.size;
   const bool host_waits = block.kind == MemoryKind::pinned;
-  const BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
+  if (arena.is_direct()) own = {.point = {arena.slot(), BlockUse::kWithGraph}};
   if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
                        host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
     return false;

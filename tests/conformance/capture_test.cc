@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -148,6 +149,50 @@ TEST_F(CaptureTest, MemoryIsTheGraphsUntilItsLastLaunchIsDone) {
   stream.wait();
   EXPECT_TRUE(can_take(40 * kMiB));
   device_.check_accounting();
+}
+
+// A4: each launch reads what the host left there, so the next to allocate must not get it.
+TEST_F(CaptureTest, PinnedMemoryInsideIsNotReusedBeforeTheGraphHasGone) {
+  for (const std::size_t bytes : {std::size_t{64} << 10, 3 * kMiB}) {
+    const Buffer out = device_.buffer(3 * bytes);
+    const auto at = [&](int part) { return out.as<std::uint8_t>() + static_cast<std::size_t>(part) * bytes; };
+    Capture capture = device_.capture();
+    Stream main = capture.stream(), branch = capture.branch();
+    Buffer kept = device_.pinned_buffer(branch, bytes);
+    std::memset(kept.data(), 3, bytes);
+    branch.copy(at(2), kept.data(), bytes);
+    std::vector<void*> freed;
+    for (int part = 0; part < 2; ++part) {
+      freed.push_back(device_.allocate_pinned(main, bytes));
+      std::memset(freed.back(), part + 1, bytes);
+      main.copy(at(part), freed.back(), bytes);
+      main.commit();
+      device_.deallocate(freed.back());
+    }
+    EXPECT_NE(freed[0], freed[1]);
+    join(device_, main, branch);
+    {
+      Graph graph = capture.end();
+      const std::size_t committed = device_.memory(MemoryKind::pinned).committed;
+      device_.trim();
+      EXPECT_EQ(device_.memory(MemoryKind::pinned).committed, committed);
+      for (std::uint8_t round = 1; round < 4; ++round) {
+        std::memset(kept.data(), 3 * round, bytes);
+        graph.launch(device_.stream());
+        const std::vector<std::uint8_t> seen =
+            read_back<std::uint8_t>(device_.stream(), out.data(), 3 * bytes);
+        EXPECT_EQ(seen[0], 1);
+        EXPECT_EQ(seen[bytes], 2);
+        EXPECT_EQ(seen[2 * bytes], 3 * round);
+      }
+      device_.check_accounting();
+    }
+    kept.reset();
+    device_.trim();
+    EXPECT_EQ(device_.memory(MemoryKind::pinned).committed, 0U);
+    EXPECT_EQ(device_.memory(MemoryKind::pinned).pending, 0U);
+    device_.check_accounting();
+  }
 }
 
 TEST_F(CaptureTest, WhatCantBeCapturedIsRefusedByName) {
