@@ -131,6 +131,30 @@ TEST_F(Captures, MemoryIsTheGraphsUntilItsLastLaunchIsDone) {
   device.check_accounting();
 }
 
+// A3: growth moves no memory that the graph's work comes back to.
+TEST_F(Captures, FreeMemoryInsideStaysWhereItIs) {
+  Device device = Device::create("cuda:0", {.memory_limit = 1024 * kMiB});
+  const Buffer out = device.buffer(64);
+  Capture capture = device.capture();
+  Stream captured = capture.stream();
+  void* const first = device.allocate(captured, 200 * kMiB);
+  void* const beside = device.allocate(captured, 2 * kMiB);
+  captured.fill(first, 7, 64);
+  captured.copy(out.data(), first, 64);
+  static_cast<void>(capture.branch());  // from here on all of that was captured
+  device.deallocate(first);
+  void* const larger = device.allocate(captured, 256 * kMiB);
+  EXPECT_GE(device.memory().committed, (200 + 2 + 256) * kMiB);
+  device.deallocate(larger);
+  device.deallocate(beside);
+  Graph graph = capture.end();
+  ASSERT_GE(device.memory().committed, (200 + 2 + 256) * kMiB);
+  graph.launch(device.stream());
+  device.stream().wait();
+  EXPECT_EQ(out.as<std::uint8_t>()[63], 7);
+  device.check_accounting();
+}
+
 TEST_F(Captures, NothingFreedBeforeIsReusedInsideAndNothingInsideOutside) {
   Device device = Device::create("cuda:0");
   Stream stream = device.stream();
