@@ -263,8 +263,6 @@ class StreamPool final : public Layer, public CompletionSink {
   }
   /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
   Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
-  /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
-  void check_wrapped(const StreamState& stream, const char* call) const;
   /// The value to wait for: of what was committed, and of what others have put on a wrapped stream.
   std::uint64_t value_to_wait_for(StreamState& stream, std::uint64_t committed);
   void refuse_wait_on_backend_thread(const char* call) const;

@@ -256,6 +256,7 @@ void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& h
 Aftermath StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
+  check_wrapped(call);
   check_no_recorder("event-inside-encoder", call);
   sync::Ref<BufferState> marker;
   // What others have put on a wrapped stream is behind no segment, unless one is still to be submitted.
@@ -330,12 +331,14 @@ bool StreamState::try_insert_wait(TimelinePoint point, bool& settle) {
 StreamState::Commit StreamState::commit(std::uint32_t generation, bool may_queue, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
+  check_wrapped(call);
   return commit_current(may_queue, call);
 }
 
 StreamState::Commit StreamState::commit(BufferState& buffer, bool may_queue, const char* call) {
   sync::LockGuard lock(mutex_);
   check_recording(buffer, "commit-once", call);
+  if (buffer.generation_ == this->generation()) check_wrapped(call);
   return commit_current(may_queue, call);
 }
 

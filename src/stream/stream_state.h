@@ -59,6 +59,8 @@ struct Aftermath {
 ///   S11 What a caller has put on the driver's own stream is followed there by the submission of its segment,
 ///       whatever becomes of the command buffer: until that is done the values from the segment's on are not
 ///       reached.
+///   S14 The driver is asked about a wrapped stream on behalf of nobody but a lease that lasts: under the
+///       stream's mutex, which the end of the lease has still to take.
 ///
 /// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
@@ -146,6 +148,10 @@ class alignas(sync::kInterference) StreamState {
   /// The last value that covers what others have put there, or if that would need a commit, of what was
   /// committed.
   std::uint64_t cover_now(Aftermath& after) noexcept EXCLUDES(mutex_);
+  /// Is all done that is on it? Not of one whose lease has ended: the driver's stream may be gone.
+  bool is_idle() noexcept EXCLUDES(mutex_);
+  /// Throws as check_handle, and of a wrapped stream as Backend::check_wrapped.
+  void check_wrapped(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
 
   // Recording into a given buffer of this stream.
   void record(BufferState& buffer, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -233,6 +239,9 @@ class alignas(sync::kInterference) StreamState {
   };
 
   void check_usable(std::uint32_t generation, const char* call) REQUIRES(mutex_);
+  /// Can work be put on a wrapped stream? Throws as Backend::check_wrapped. Its lease lasts, and doesn't end
+  /// before the mutex is let go (S14).
+  void check_wrapped(const char* call) REQUIRES(mutex_);
   void check_recording(const BufferState& buffer, const char* rule, const char* call) REQUIRES(mutex_);
   void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
   /// The current buffer, which is begun if there is none.

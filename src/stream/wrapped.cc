@@ -93,12 +93,6 @@ StreamId StreamPool::wrap(void* stream, const char* call) {
   return wrapped;
 }
 
-void StreamPool::check_wrapped(const StreamState& stream, const char* call) const {
-  if (!stream.is_wrapped()) [[likely]]
-    return;
-  core_.throw_if_failed(core_.backend().check_wrapped(stream.slot()), call, stream.slot());
-}
-
 Fifo<Segment> StreamPool::give_up_ended(int slot) {
   sync::LockGuard order(order_mutex_);
   Aftermath after = state(slot).give_up_recorded(held_);
@@ -124,7 +118,7 @@ void StreamPool::cover_wrapped() noexcept {
   for (int slot = first_wrapped_; slot < first_captured_; ++slot) {
     if (!timeline(slot).is_wrapped()) continue;
     // A stream that is busy is not waited for.
-    const bool was_idle = core_.backend().is_idle(slot);
+    const bool was_idle = state(slot).is_idle();
     Aftermath after;
     const std::uint64_t value = state(slot).cover_now(after);
     tidy(state(slot), std::move(after));
@@ -164,6 +158,23 @@ std::uint64_t StreamState::cover_now(Aftermath& after) noexcept {
   if (all_submitted() && !closing_) wanted_mark_ = std::max(wanted_mark_, timeline_.covering());
   after = progress();
   return timeline_.committed();
+}
+
+bool StreamState::is_idle() noexcept {
+  sync::LockGuard lock(mutex_);
+  return leased() && pool_.core().backend().is_idle(slot_);  // upholds S14
+}
+
+void StreamState::check_wrapped(const char* call) {
+  if (!is_wrapped()) [[likely]]
+    return;
+  pool_.core().throw_if_failed(pool_.core().backend().check_wrapped(slot_), call, slot_);
+}
+
+void StreamState::check_wrapped(std::uint32_t generation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_wrapped(call);
 }
 
 sync::Ref<BufferState> StreamState::make_marker() {
