@@ -156,7 +156,13 @@ void NativeAllocator::State::free(void* address, Stream used_on) {
   try {
     Context& context = Access::context_of(core.id(), kCall);
     Allocator& memory = Allocator::of(core);
-    if (used_on.valid() && memory.slot_of(address, kCall) != used_on.id()) {
+    const auto is_of_another = [&] {
+      // Held while the block is looked up: a close that has begun waits for it, and frees the block after.
+      const Context::Hold hold = context.hold();
+      if (!hold) core.throw_closed(kCall);
+      return memory.slot_of(address, kCall) != used_on.id();
+    };
+    if (used_on.valid() && is_of_another()) {
       const sync::Gate::Pass pass = core.enter(kCall);
       memory.record_use(address, used_on.id(), false, kCall);
     }

@@ -266,6 +266,24 @@ TEST_F(NativeMemory, AfterTheClose) {
   expect_code(ErrorCode::Closed, [&] { memory_->allocate_sync(100); });
 }
 
+TEST_F(NativeMemory, FreesBesideTheClose) {
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Owned> streams(2);
+    device_ = small_device();
+    memory_.emplace(device_);
+    std::vector<std::vector<void*>> blocks(4);
+    for (std::vector<void*>& of_thread : blocks) {
+      for (int i = 0; i < 200; ++i) of_thread.push_back(memory_->allocate(streams[0].get(), 512));
+    }
+    on_threads(5, [&](int number) {
+      if (number == 4) return device_.close();
+      for (void* block : blocks[static_cast<std::size_t>(number)])
+        memory_->deallocate(streams[1].get(), block);
+    });
+    expect_code(ErrorCode::Closed, [&] { memory_->allocate(streams[0].get(), 100); });
+  }
+}
+
 TEST_F(NativeMemory, TheHostHasNoSuchStreams) {
   const Device host = Device::create("host");
   expect_code(ErrorCode::Unsupported, [&] { NativeAllocator refused(host); });
