@@ -254,7 +254,9 @@ class StreamPool final : public Layer, public CompletionSink {
   void commit_captured(StreamState& stream, const char* call);
   /// Until all that was committed in the capture is a part of it.
   void wait_until_captured(int origin) noexcept;
-  void end_captured_leases(int origin) noexcept;
+  /// From here on nothing is put on the capture's streams, and what was is a part of it. Returns the first
+  /// failure, and leaves none to the slots' next captures.
+  Status end_captured_leases(int origin) noexcept;
   /// Calls visit(StreamState&) for the streams of a capture: the branches and then its own.
   template <typename Visit>
   void for_each_captured(int origin, Visit&& visit) const {
