@@ -260,6 +260,12 @@ class MILLRACE_API Device {
   /// before the stream is destroyed, and after the last work on memory that was allocated for it: what is put
   /// on it later is waited for by nobody.
   ///
+  /// The end of the last lease blocks until what was committed is on the stream, so that it may be destroyed
+  /// then: for host tasks until they are done, so hold no lock that one of them takes. Work that still waits
+  /// for uncommitted work is not waited for, and fails with rule "waited-work-abandoned". In a handler or
+  /// host task, and while the stream is being captured, nothing can be waited for: end the lease elsewhere,
+  /// or keep the stream until Device::synchronize has returned after that.
+  ///
   /// Throws InvalidArgument for a stream of another context or device, PoolExhausted beyond
   /// DeviceOptions::wrapped_streams, Unsupported where DeviceInfo::driver_streams is false; rule
   /// "per-thread-default-stream" for cudaStreamPerThread, which is another stream in each thread,

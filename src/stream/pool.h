@@ -263,7 +263,8 @@ class StreamPool final : public Layer, public CompletionSink {
     for (const int slot : capture_slot(origin).branches) visit(state(slot));
     visit(state(origin));
   }
-  /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
+  /// Gives up what the ended lease of the slot, a wrapped or a captured one, has recorded, and what it has
+  /// committed and still waits; destroy has to follow, with no lock held.
   Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
   /// The value to wait for: of what was committed, and of what others have put on a wrapped stream.
   std::uint64_t value_to_wait_for(StreamState& stream, std::uint64_t committed);

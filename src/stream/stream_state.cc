@@ -28,7 +28,8 @@ Status abandoned_failure(const Core& core, int slot) {
   context.rule = "waited-work-abandoned";
   return Status(ErrorCode::InvalidState,
                 "it waited for work that was recorded and never committed: its command buffer was abandoned, "
-                "or the lease of its stream ended; commit before the lease ends",
+                "the lease of its stream ended, or that of the wrapped stream that waited did before the "
+                "commit; commit before the lease ends",
                 std::move(context));
 }
 
@@ -419,14 +420,18 @@ void StreamState::hand_over(sync::Ref<BufferState> given) noexcept {
   if (next_scheduled_ == nullptr) next_scheduled_ = buffer;
 }
 
+void StreamState::give_up(Segment& segment, const Status& failure) noexcept {
+  if (segment.native) return;  // upholds S11
+  segment.failure = failure;
+  segment.depends.clear();
+  segment.submission.waits = std::move(segment.reuse_waits);
+}
+
 void StreamState::give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept {
   BufferState& buffer = *current_;
   held.erase_after({slot_, timeline_.committed()});
   for (Segment* segment = buffer.segments_.front(); segment != nullptr; segment = segment->next) {
-    if (segment->native) continue;  // upholds S11
-    segment->failure = failure;
-    segment->depends.clear();
-    segment->submission.waits = std::move(segment->reuse_waits);
+    give_up(*segment, failure);
   }
   if (status == BufferStatus::closed) buffer.failure_ = failure;
   if (buffer.has_work_) sync::add_single_writer(abandoned_count_, std::uint64_t{1});
@@ -470,6 +475,16 @@ Aftermath StreamState::give_up_recorded(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
   if (!current_) return {};
   give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
+  return progress();
+}
+
+Aftermath StreamState::give_up_ended(HeldWaits& held) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (current_) give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
+  for (Segment* segment = ready_.front(); segment != nullptr; segment = segment->next) {
+    if (!waits_are_submitted(*segment)) give_up(*segment, abandoned_failure_);
+  }
+  held.erase_after({slot_, timeline_.submitted()});
   return progress();
 }
 

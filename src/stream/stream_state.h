@@ -183,6 +183,9 @@ class alignas(sync::kInterference) StreamState {
   Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
   /// After drop_holder said so: what the ended lease has recorded is abandoned.
   Aftermath give_up_recorded(HeldWaits& held) noexcept EXCLUDES(mutex_);
+  /// The same after the end of a lease whose stream is not the pool's to keep: what was committed and waits
+  /// for what was not submitted fails as what waits for abandoned work does.
+  Aftermath give_up_ended(HeldWaits& held) noexcept EXCLUDES(mutex_);
   /// Nothing is recorded or committed from here on; what is being recorded is closed.
   Aftermath close(HeldWaits& held) noexcept EXCLUDES(mutex_);
 
@@ -265,6 +268,7 @@ class alignas(sync::kInterference) StreamState {
   void hand_over_current() noexcept REQUIRES(mutex_);
   void hand_over(sync::Ref<BufferState> given) noexcept REQUIRES(mutex_);
   void give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
+  static void give_up(Segment& segment, const Status& failure) noexcept;
 
   // Moving along what was handed over (progress.cc).
   Aftermath progress() noexcept REQUIRES(mutex_);

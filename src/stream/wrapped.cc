@@ -1,6 +1,7 @@
 #include "stream/wrapped.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <new>
 #include <string>
@@ -12,15 +13,8 @@
 namespace millrace {
 namespace {
 
-/// Until all that was submitted is on the stream: from then on its owner may destroy it.
-void wait_until_put(Core& core, int slot) noexcept {
-  // One of the device's own threads may be what it would wait for; and a capture may be the caller's.
-  while (!core.on_device_thread() && core.backend().check_wrapped(slot).ok()) {
-    void* stream = nullptr;
-    if (!core.backend().native_stream(slot, &stream).ok() || stream != nullptr) return;
-    sync::yield();
-  }
-}
+// Between two looks whether what the host has done with was put on the stream.
+constexpr std::chrono::microseconds kPause{50};
 
 }  // namespace
 
@@ -70,16 +64,41 @@ void WrappedStreams::end(int slot) noexcept {
   StreamState& state = pool_.state(slot);
   Fifo<Segment> finished;
   Aftermath after;
+  std::uint64_t id = 0, last = 0;
   {
     sync::LockGuard lock(mutex_);
-    const StreamState::LeaseEnd end = state.drop_holder();
-    if (end == StreamState::LeaseEnd::held_by_others) return;
-    if (end == StreamState::LeaseEnd::recording) finished = pool_.give_up_ended(slot);
+    if (state.drop_holder() == StreamState::LeaseEnd::held_by_others) return;
+    finished = pool_.give_up_ended(slot);
+    id = slots_[index_of(slot)].id;
+    last = state.timeline().last_used();
     after = state.end_wrapped();
   }
   pool_.tidy(state, std::move(after));
   pool_.destroy(finished);
-  wait_until_put(pool_.core(), slot);
+  // One of the device's own threads may be what it would wait for.
+  if (pool_.core().on_device_thread()) return;
+  while (!is_put(slot, id)) {
+    // Something is the host's. What comes behind it is put on the stream when that is done.
+    const std::uint64_t next = state.timeline().completed() + 1;
+    if (next <= last) {
+      static_cast<void>(state.wait_until_completed(next, std::nullopt));
+    } else {
+      sync::sleep_for(kPause);
+    }
+  }
+}
+
+bool WrappedStreams::is_put(int slot, std::uint64_t id) noexcept {
+  sync::LockGuard lock(mutex_);
+  const std::size_t index = index_of(slot);
+  // Wrapped anew, it is there for longer; and it became another one after all was put on it.
+  if (is_held(index) || slots_[index].id != id) return true;
+  Backend& backend = pool_.core().backend();
+  // Of what can't be put there now nobody waits here: a capture may be the caller's.
+  if (!backend.check_wrapped(slot).ok()) return true;
+  if (pool_.timeline(slot).submitted() != pool_.timeline(slot).last_used()) return false;
+  void* stream = nullptr;
+  return !backend.native_stream(slot, &stream).ok() || stream != nullptr;
 }
 
 // What the pool does for streams that others put work on.
@@ -95,7 +114,7 @@ StreamId StreamPool::wrap(void* stream, const char* call) {
 
 Fifo<Segment> StreamPool::give_up_ended(int slot) {
   sync::LockGuard order(order_mutex_);
-  Aftermath after = state(slot).give_up_recorded(held_);
+  Aftermath after = state(slot).give_up_ended(held_);
   Fifo<Segment> finished = std::move(after.finished);
   if (after.settle) settle(slot, finished);
   return finished;

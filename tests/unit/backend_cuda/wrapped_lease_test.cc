@@ -1,6 +1,7 @@
 // Leases of streams that somebody else made, and what their ends leave, over a driver that plays the device.
 #include <gtest/gtest.h>
 #include <millrace/millrace.h>
+#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -66,6 +67,60 @@ TEST_F(WrappedLeases, AStaleHandleIsFoundStaleBeforeTheDriverIsAsked) {
   expect_rule("stale-stream", [&] { static_cast<void>(stream.query()); });
   expect_rule("commit-once", [&] { buffer.commit(); });
   device.trim();
+}
+
+// What was committed and can't be put on the stream in time is given up by name, and the stream is its
+// owner's.
+TEST_F(WrappedLeases, CommittedWorkThatWaitsForUncommittedWorkEndsWithTheLease) {
+  Device device = Device::create("cuda:0");
+  OwnedStream owned;
+  StreamLease lease = device.wrap(owned.get()), other = device.lease();
+  const Buffer buffer = device.buffer(other.stream(), 64);
+  other.stream().fill(buffer.data(), 1, 64);
+  Event event = device.event();
+  event.record(other.stream());
+  lease.stream().fill(buffer.data(), 2, 64);
+  CommandBuffer first = lease.stream().commit();
+  lease.stream().wait_event(event);
+  lease.stream().fill(buffer.data(), 3, 64);
+  CommandBuffer waits = lease.stream().commit();
+  lease.stream().fill(buffer.data(), 4, 64);
+  CommandBuffer last = lease.stream().commit();
+  lease.reset();
+  owned.destroy();
+  first.wait();
+  expect_rule("waited-work-abandoned", [&] { waits.wait(); });
+  last.wait();
+  other.stream().wait();
+  EXPECT_EQ(buffer.as<std::uint8_t>()[0], 1);
+  device.trim();
+}
+
+TEST_F(WrappedLeases, TheEndOfALeaseBlocksUntilTheHostsPartIsDone) {
+  Device device = Device::create("cuda:0");
+  OwnedStream owned;
+  StreamLease lease = device.wrap(owned.get());
+  const Buffer buffer = device.buffer(lease.stream(), 64);
+  std::promise<void> go;
+  lease.stream().run("long", [opened = go.get_future().share()] { opened.wait(); });
+  lease.stream().fill(buffer.data(), 5, 64);
+  CommandBuffer committed = lease.stream().commit();
+  std::atomic<bool> ended = false;
+  std::chrono::nanoseconds spent{0};
+  std::thread ending([&] {
+    lease.reset();
+    owned.destroy();
+    timespec used{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    spent = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+    ended = true;
+  });
+  EXPECT_TRUE(remains([&] { return !ended; }, std::chrono::milliseconds(200)));
+  go.set_value();
+  ending.join();
+  EXPECT_LT(spent, std::chrono::milliseconds(20)) << "it looks instead of waiting";
+  committed.wait();
+  EXPECT_EQ(buffer.as<std::uint8_t>()[0], 5);
 }
 
 }  // namespace
