@@ -54,7 +54,7 @@ struct DeviceOptions {
   /// be as many as fit.
   int captures = 4;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
-  std::chrono::milliseconds exhaustion_timeout{1000};
+  std::chrono::milliseconds exhaustion_timeout{1000};  ///< milliseconds::max(): without bound
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
   /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
@@ -71,7 +71,8 @@ struct DeviceOptions {
   bool nvtx = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
   std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
-  /// How long an allocation may wait for pending frees before it gives up.
+  /// How long an allocation may wait for pending frees before it gives up; milliseconds::max(): without
+  /// bound.
   std::chrono::milliseconds out_of_memory_wait{1000};
 };
 

@@ -38,7 +38,7 @@ class StreamPool final : public Layer, public CompletionSink {
     int wrapped_streams = 0;  ///< slots for those that others made
     int captures = 0;         ///< slots for captures
     ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
-    std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
+    std::chrono::milliseconds exhaustion_timeout{1000};
     int max_uncompleted = 64;  ///< command buffers a stream
     int failures_kept = 64;    ///< failed command buffers a stream
     std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
@@ -94,6 +94,8 @@ class StreamPool final : public Layer, public CompletionSink {
   void end_lease(Context* mine, int slot) noexcept;
   /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
   StreamId wrap(void* stream, const char* call);
+  /// The driver's number of a wrapped stream whose lease lasts.
+  std::uint64_t wrapped_number(int slot) noexcept { return wrapped_.number_of(slot); }
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
   /// The same without a lock for a lease that lasts; does not see that the device is closing.

@@ -495,7 +495,9 @@ Aftermath StreamState::close(HeldWaits& held) noexcept {
   if (current_) give_up_current(held, BufferStatus::closed, pool_.closed_failure());
   if (timeline_.is_wrapped()) wanted_mark_ = timeline_.covering();
   changed_.notify_all();
-  return progress();
+  Aftermath after = progress();
+  end_marks_ = {};  // as last_committed_
+  return after;
 }
 
 bool StreamState::announce_wait(std::uint64_t value) noexcept {

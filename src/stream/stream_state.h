@@ -1,6 +1,7 @@
 // One stream: what it records, what it has committed, and how far that has come.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -136,8 +137,8 @@ class alignas(sync::kInterference) StreamState {
   [[nodiscard]] bool try_insert_wait(TimelinePoint point, bool& settle) EXCLUDES(mutex_);
 
   // Wrapped streams. The pool sees to it that leases of one begin and end one at a time.
-  /// Others put work on it from here on.
-  void begin_wrapped() noexcept EXCLUDES(mutex_);
+  /// Others put work on it from here on. Throws std::bad_alloc before anything has changed.
+  void begin_wrapped() EXCLUDES(mutex_);
   /// They have ended to; what they have put there is covered, and nothing after it.
   Aftermath end_wrapped() noexcept EXCLUDES(mutex_);
   /// Nothing that was recorded is still to be submitted, and the last lease's work is covered.
@@ -260,6 +261,9 @@ class alignas(sync::kInterference) StreamState {
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
   /// A buffer of ours with one segment, the next, that covers what others have put there.
   sync::Ref<BufferState> make_marker() REQUIRES(mutex_);
+  /// The same in two steps: all that may fail, and the value.
+  sync::Ref<BufferState> make_empty_marker();
+  sync::Ref<BufferState> begin_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
   void hand_over_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
   /// Does what want_mark and end_wrapped ask for, if it can be done now; false if it submitted nothing.
   bool put_marks() noexcept REQUIRES(mutex_);
@@ -314,7 +318,9 @@ class alignas(sync::kInterference) StreamState {
   UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now, or was the last
   UntoldFailure older_failure_ GUARDED_BY(mutex_);   // the first of those before
   std::uint64_t wanted_mark_ GUARDED_BY(mutex_) =
-      0;                                    // wrapped: something is to be submitted with it, or later
+      0;  // wrapped: something is to be submitted with it, or later
+  std::array<sync::Ref<BufferState>, 2> end_marks_
+      GUARDED_BY(mutex_);                   // wrapped: of the lease's end, while it lasts
   bool ending_ GUARDED_BY(mutex_) = false;  // wrapped: the last lease ended, and its work is not covered
   bool tells_ GUARDED_BY(mutex_) = false;   // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;

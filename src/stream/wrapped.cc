@@ -25,10 +25,13 @@ bool WrappedStreams::is_held(std::size_t index) const noexcept {
   return pool_.state(slot_of(index)).leased();
 }
 
-bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id) {
+bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id, const char* call) {
   StreamState& state = pool_.state(slot_of(index));
   if (is_held(index) || !state.is_settled()) return false;
-  if (!pool_.core().backend().wrap(slot_of(index), stream, id)) return false;
+  Core& core = pool_.core();
+  bool wrapped = false;
+  core.throw_if_failed(core.backend().wrap(slot_of(index), stream, id, &wrapped), call);
+  if (!wrapped) return false;
   slots_[index] = {id, true};
   state.begin_wrapped();
   return true;
@@ -47,7 +50,7 @@ StreamId WrappedStreams::lease(void* stream, std::uint64_t id, const char* call)
   for (std::size_t tries = 0; taken == slots_.size() && tries < slots_.size(); ++tries) {
     const std::size_t index = next_;
     next_ = (next_ + 1) % slots_.size();
-    if (try_take(index, stream, id)) taken = index;
+    if (try_take(index, stream, id, call)) taken = index;
   }
   if (taken == slots_.size()) {
     throw Error(
@@ -147,8 +150,11 @@ void StreamPool::cover_wrapped() noexcept {
 
 // And what a stream does.
 
-void StreamState::begin_wrapped() noexcept {
+void StreamState::begin_wrapped() {
   sync::LockGuard lock(mutex_);
+  for (sync::Ref<BufferState>& mark : end_marks_) {
+    if (!mark) mark = make_empty_marker();
+  }
   ending_ = false;  // where the same stream comes back
   timeline_.set_others(true);
 }
@@ -196,19 +202,29 @@ void StreamState::check_wrapped(std::uint32_t generation, const char* call) {
   check_wrapped(call);
 }
 
-sync::Ref<BufferState> StreamState::make_marker() {
-  const std::uint64_t value = timeline_.last_used() + 1;
+sync::Ref<BufferState> StreamState::make_empty_marker() {
   auto marker =
       sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, 0, generation());
-  auto segment = std::make_unique<Segment>(*marker, slot_, value, 0);
+  auto segment = std::make_unique<Segment>(*marker, slot_, 0, 0);
   // Nothing may fail any more once the value was begun.
   segment->markings.reserve(1);
   segment->submission.waits.reserve(1);
   segment->native = true;
   segment->ended = true;
   marker->segments_.push_back(segment.release());
+  return marker;
+}
+
+sync::Ref<BufferState> StreamState::begin_marker(sync::Ref<BufferState> marker) noexcept {
+  const std::uint64_t value = timeline_.last_used() + 1;
+  marker->segments_.back()->submission.value = value;
+  marker->generation_ = generation();
   timeline_.set_last_used(value);
   return marker;
+}
+
+sync::Ref<BufferState> StreamState::make_marker() {
+  return begin_marker(make_empty_marker());
 }
 
 void StreamState::hand_over_marker(sync::Ref<BufferState> marker) noexcept {
@@ -231,7 +247,9 @@ bool StreamState::put_marks() noexcept {
       const bool may_wait = !ending_ && !closing_;
       if (may_wait && others_capture()) break;
       const bool was_ending = ending_ && timeline_.is_wrapped();
-      hand_over_marker(make_marker());
+      sync::Ref<BufferState> kept;
+      if (ending_) kept = std::exchange(end_marks_[was_ending ? 0 : 1], {});
+      hand_over_marker(kept ? begin_marker(std::move(kept)) : make_marker());
       submitted |= submit_ready();
       // After its lease nobody puts work on it. Who has asked for covering() before sees one value more at
       // most, which the second mark is (S12).

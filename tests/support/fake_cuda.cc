@@ -229,6 +229,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
+    machine().interrupt(FakeCall::stream_capturing);
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
     *status = found->graph() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
@@ -288,6 +289,7 @@ cuda::Driver make_driver() {
     return asked_unsafely();
   };
   d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
+    machine().interrupt(FakeCall::wait_event);
     const FakeCapture captured = event_of(event).capture();
     if (captured.graph || stream_of(stream).graph()) {
       const CUresult answer = wait_captured(stream_of(stream), captured);

@@ -99,6 +99,8 @@ class NativeStream {
 };
 
 Status captured_failure(const std::string& device, int number);
+/// Is it that failure?
+bool says_captured(const Status& failure) noexcept;
 /// Rule "captured-stream", if it is being captured.
 Status refuse_captured(CUstream stream, const std::string& device, int number);
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -22,8 +23,9 @@ class WrappedLeases : public testing::Test {
   static void SetUpTestSuite() { install_fake_cuda(2); }
   void SetUp() override { dead_before_ = fake_cuda_dead_handles(); }
   void TearDown() override {
-    before_fake_cuda(FakeCall::stream_query, nullptr);
-    before_fake_cuda(FakeCall::event_record, nullptr);
+    for (const FakeCall call :
+         {FakeCall::stream_capturing, FakeCall::stream_query, FakeCall::wait_event, FakeCall::event_record})
+      before_fake_cuda(call, nullptr);
     EXPECT_EQ(fake_cuda_dead_handles(), dead_before_);
   }
 
@@ -121,6 +123,67 @@ TEST_F(WrappedLeases, TheEndOfALeaseBlocksUntilTheHostsPartIsDone) {
   EXPECT_LT(spent, std::chrono::milliseconds(20)) << "it looks instead of waiting";
   committed.wait();
   EXPECT_EQ(buffer.as<std::uint8_t>()[0], 5);
+}
+
+/// Of calls of that kind the next ones are left alone.
+void interrupt_after(FakeCall call, int calls, const std::function<void()>& happens) {
+  before_fake_cuda(call, [=] {
+    if (calls == 0) return happens();
+    interrupt_after(call, calls - 1, happens);
+  });
+}
+
+// C7: a capture that begins while work is put on the stream is not waited for by who puts it there, who holds
+// the stream's mutex, nor by the one who watches.
+TEST_F(WrappedLeases, ACaptureThatBeginsWhileWorkIsPutOnTheStreamIsWaitedForByNobody) {
+  for (const bool before_work : {true, false}) {
+    Device device = Device::create("cuda:0");
+    OwnedStream owned;
+    StreamLease lease = device.wrap(owned.get()), other = device.lease();
+    const Buffer buffer = device.buffer(lease.stream(), 64);
+    owned.hold();
+    lease.stream().fill(buffer.data(), 1, 64);
+    // Asked by the commit, by who looks whether it can go ahead, and by who puts it there.
+    const auto begin = [&] { begin_fake_capture(owned.get()); };
+    before_work ? interrupt_after(FakeCall::stream_capturing, 2, begin)
+                : interrupt_after(FakeCall::event_record, 0, begin);
+    std::atomic<bool> returned = false;
+    CommandBuffer committed;
+    std::thread committing([&] {
+      committed = lease.stream().commit();
+      device.trim();  // takes the stream's mutex
+      // What the watcher reports.
+      other.stream().fill(buffer.data(), 2, 64);
+      other.stream().wait();
+      returned = true;
+    });
+    EXPECT_TRUE(eventually([&] { return returned.load(); }, std::chrono::milliseconds(2000))) << before_work;
+    EXPECT_TRUE(end_fake_capture(owned.get()));
+    committing.join();
+    // What was there before is not done.
+    EXPECT_TRUE(remains([&] { return committed.status() == BufferStatus::scheduled; })) << before_work;
+    owned.open();
+    expect_rule("captured-stream", [&] { committed.wait(); });
+    expect_rule("captured-stream", [&] { lease.stream().wait(); });  // told once
+    lease.stream().wait();
+  }
+}
+
+TEST_F(WrappedLeases, WhatTheDriverSaysOfAStreamIsNotBlamedOnTheSlots) {
+  Device device = Device::create("cuda:0", {.wrapped_streams = 1});
+  OwnedStream first, second;
+  StreamLease lease = device.wrap(first.get());
+  first.hold();
+  lease.reset();
+  before_fake_cuda(FakeCall::wait_event, [&] { fail_fake_cuda(CUDA_ERROR_INVALID_VALUE); });
+  expect_code(ErrorCode::InvalidArgument, [&] { static_cast<void>(device.wrap(second.get())); });
+  fail_fake_cuda(CUDA_SUCCESS);
+  // Asked when it is identified, and before it is made to wait.
+  interrupt_after(FakeCall::stream_capturing, 1, [&] { begin_fake_capture(second.get()); });
+  expect_rule("captured-stream", [&] { static_cast<void>(device.wrap(second.get())); });
+  EXPECT_TRUE(end_fake_capture(second.get()));
+  lease = device.wrap(second.get());
+  EXPECT_EQ(device.streams().wrapped, 1);
 }
 
 }  // namespace
