@@ -221,7 +221,8 @@ class MILLRACE_API Device {
   /// Memory of the host's that copies of the device reach at full speed and without holding up a thread, and
   /// its kernels in place; host code reads and writes it like any other. Freed by deallocate too, but what
   /// the stream had recorded by then is done before anybody gets it again, since the next to write may be the
-  /// host. It is reused, never waited for, where other memory is free. Throws OutOfMemoryError, Unsupported.
+  /// host. It is reused, never waited for, where other memory is free. On a GPU a forked child does not have
+  /// it: what touches it there ends by a signal. Throws OutOfMemoryError, Unsupported.
   void* allocate_pinned(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   void* allocate_pinned(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   /// allocate_pinned, owned.

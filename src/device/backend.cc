@@ -1,6 +1,7 @@
 #include "device/backend.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace {
 
@@ -42,7 +43,9 @@ Moved MemorySource::move(std::span<std::byte> range, void* to, std::size_t wante
                          std::size_t room) noexcept {
   const std::size_t bytes = std::min({range.size(), wanted, room});
   decommit(range.data(), bytes);
-  return {bytes, commit(to, bytes).ok() ? bytes : 0};
+  Status committed = commit(to, bytes);
+  const std::size_t arrived = committed.ok() ? bytes : 0;
+  return {bytes, arrived, std::move(committed)};
 }
 
 void Backend::raise_priority(QueueId /*queue*/) noexcept {}

@@ -72,10 +72,12 @@ struct MemoryRoom {
   std::size_t total = 0;
 };
 
-/// How much of a range was given up, and how much of that is at the new place: less only after a failure.
+/// How much of a range was given up, and how much of that is at the new place: after a failure less, and the
+/// rest is lost.
 struct Moved {
   std::size_t gone = 0;
   std::size_t arrived = 0;
+  Status status{};
 };
 
 /// Memory of one kind, as a device presents it: addresses first, memory behind them later.
@@ -104,8 +106,9 @@ class MemorySource {
   /// A range that decommittable named, or neighbours of them.
   virtual void decommit(void* address, std::size_t bytes) noexcept = 0;
   /// Memory gets another address: the beginning of a range that decommittable named, as much of it as holds
-  /// the wanted bytes if that fits the room, is decommitted, and what was behind it is committed at to. Its
-  /// contents are undefined. Both are multiples of granule.
+  /// the wanted bytes or fits the room, is decommitted, and what was behind it is committed at to. Its
+  /// contents are undefined. wanted and room are multiples of granule. Nothing happens where the room is too
+  /// small for the first of what the device can move.
   virtual Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept;
 
   /// Nothing where the device does not say. For reports, so it may take a while.

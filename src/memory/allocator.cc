@@ -58,7 +58,7 @@ Arena& Allocator::make_arena(int slot) {
   auto& entry = arenas_[static_cast<std::size_t>(slot)];
   if (static_cast<unsigned>(slot) >= cached_slots_) {
     throw_rule("stale-stream", "the capture has ended, and with it its stream; allocate for another one",
-               core_.error_context("Device::allocate", slot));
+               core_.error_context(allocate_call(), slot));
   }
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
@@ -80,12 +80,15 @@ std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
 }
 
 void Allocator::finish_close() noexcept {
-  sync::LockGuard lock(making_);
-  for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
-  owned_.clear();
+  std::vector<std::unique_ptr<Arena>> arenas;
   std::vector<std::unique_ptr<GraphMemory>> graphs;
   {
-    sync::LockGuard graphs_lock(graphs_mutex_);
+    sync::LockGuard lock(making_);
+    for (auto& entry : arenas_) entry.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
+    arenas.swap(owned_);
+  }
+  {
+    sync::LockGuard lock(graphs_mutex_);
     graphs.swap(graphs_);
   }
 }
@@ -260,9 +263,10 @@ void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& bl
                : try_free(cache, block, word, covering);
   };
   while (!try_to()) {
-    // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now.
-    static_cast<void>(live_block(address, kDeallocate, word));
-    if (BlockWord::generation(word) != meant) {
+    // Either only a mark has changed, or another thread has freed it, and it may be somebody else's by now,
+    // also as another block.
+    const Block& now = live_block(address, kDeallocate, word);
+    if (&now != &block || BlockWord::generation(word) != meant) {
       throw_rule("double-free",
                  hex(address) + " was freed by another thread during the call; free each allocation once",
                  core_.error_context(kDeallocate));

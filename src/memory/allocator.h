@@ -119,9 +119,10 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   Arena& make_arena(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
   void* give_out(Block& block) noexcept;
-  // covering: what the arena's timeline had, read before the free.
-  /// Is the end of work a part of the free, so that the arena keeps the block until then?
+  /// Can the block not be free at once, as a thread's own? covering, here and below, is what the arena's
+  /// timeline had, read before the free.
   bool needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept;
+  /// Is the end of work on the block's own stream a part of the free, so that the arena keeps it until then?
   bool needs_own_use(const Block& block, std::uint64_t covering) const noexcept;
   /// False if the word has changed.
   bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering);

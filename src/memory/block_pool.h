@@ -20,7 +20,7 @@ class BlockPool {
       for (std::size_t i = kSlab; i-- > 0;) {
         slabs_.back()[i].arena = arena_;
         slabs_.back()[i].kind = kind_;
-        put(slabs_.back()[i]);
+        link(slabs_.back()[i]);
       }
     }
   }
@@ -38,12 +38,16 @@ class BlockPool {
     // relaxed: whoever still looks at the descriptor only compares the word.
     block.word.store(BlockWord::make(BlockState::unused, generation + 1), std::memory_order_relaxed);
     block.address.store(0, std::memory_order_relaxed);
+    link(block);
+  }
+
+ private:
+  void link(Block& block) noexcept {
     block.next = free_;
     free_ = &block;
     ++available_;
   }
 
- private:
   static constexpr std::size_t kSlab = 64;
 
   Arena* const arena_;

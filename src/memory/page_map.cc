@@ -1,8 +1,9 @@
 #include "memory/page_map.h"
 
 #include <bit>
+#include <memory>
 #include <new>
-#include <type_traits>
+#include <utility>
 
 namespace millrace {
 
@@ -18,19 +19,22 @@ PageMap::~PageMap() = default;
 
 PageMap::OwnedGranule PageMap::make_granule(std::size_t units, int unit_shift) {
   void* const memory = ::operator new(sizeof(Granule) + units * sizeof(Entry));
-  OwnedGranule granule(::new (memory) Granule(unit_shift));
+  OwnedGranule granule(::new (memory) Granule(unit_shift, units));
   for (std::size_t unit = 0; unit < units; ++unit) ::new (&granule->entry(unit)) Entry(nullptr);
   return granule;
 }
 
 void PageMap::FreeGranule::operator()(Granule* granule) const noexcept {
-  static_assert(std::is_trivially_destructible_v<Granule> && std::is_trivially_destructible_v<Entry>);
+  for (std::size_t unit = 0; unit < granule->units; ++unit) std::destroy_at(&granule->entry(unit));
+  std::destroy_at(granule);
   ::operator delete(granule);
 }
 
 void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t unit) {
   const int unit_shift = std::countr_zero(unit);
   const std::size_t granule_bytes = std::size_t{1} << granule_shift_;
+  // An address that the tree has no place for: as if there were no memory for it.
+  if ((base + bytes - 1) >> granule_shift_ >> leaf_shift_ >= root_entries_) throw std::bad_alloc();
   sync::LockGuard lock(adding_);
   for (std::uintptr_t address = base; address < base + bytes; address += granule_bytes) {
     const std::uintptr_t number = address >> granule_shift_;
@@ -44,11 +48,10 @@ void PageMap::add_granules(std::uintptr_t base, std::size_t bytes, std::size_t u
     }
     sync::atomic<Granule*>& entry = leaf[number & leaf_mask_];
     if (entry.load(std::memory_order_relaxed) != nullptr) continue;
-    Granule** spare = &spare_;
-    while (*spare != nullptr && (*spare)->unit_shift != unit_shift) spare = &(*spare)->next_spare;
-    Granule* granule = *spare;
+    Granule*& spare = spare_[static_cast<std::size_t>(unit_shift)];
+    Granule* granule = spare;
     if (granule != nullptr) {
-      *spare = granule->next_spare;
+      spare = granule->next_spare;
     } else {
       granule = granules_.emplace_back(make_granule(granule_bytes >> unit_shift, unit_shift)).get();
     }
@@ -61,6 +64,7 @@ void PageMap::remove_granules(std::uintptr_t base, std::size_t bytes) noexcept {
   sync::LockGuard lock(adding_);
   for (std::uintptr_t address = base; address < base + bytes; address += granule_mask_ + 1) {
     const std::uintptr_t number = address >> granule_shift_;
+    if (number >> leaf_shift_ >= root_entries_) return;  // nothing was added there
     // relaxed: written under this mutex only.
     Leaf* leaf = root_[number >> leaf_shift_].load(std::memory_order_relaxed);
     if (leaf == nullptr) continue;
@@ -69,8 +73,7 @@ void PageMap::remove_granules(std::uintptr_t base, std::size_t bytes) noexcept {
     if (granule == nullptr) continue;
     // relaxed: takes something away; its entries lead to blocks that say themselves what they are.
     entry.store(nullptr, std::memory_order_relaxed);
-    granule->next_spare = spare_;
-    spare_ = granule;
+    granule->next_spare = std::exchange(spare_[static_cast<std::size_t>(granule->unit_shift)], granule);
   }
 }
 

@@ -1,6 +1,7 @@
 // From an address to the block it belongs to, without a lock.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -55,18 +56,20 @@ class PageMap {
 
   /// With an entry for each unit right behind it, so that a look-up is one load shorter.
   struct alignas(Entry) Granule {
-    explicit Granule(int shift) : unit_shift(shift) {}
+    Granule(int shift, std::size_t count) : unit_shift(shift), units(count) {}
     Entry& entry(std::size_t unit) noexcept { return reinterpret_cast<Entry*>(this + 1)[unit]; }
     const Entry& entry(std::size_t unit) const noexcept {
       return reinterpret_cast<const Entry*>(this + 1)[unit];
     }
     const int unit_shift;
+    const std::size_t units;
     Granule* next_spare = nullptr;
     Entry spanning{nullptr};  ///< the block that reaches into the granule from the left
   };
   struct FreeGranule {
     void operator()(Granule* granule) const noexcept;
   };
+  static constexpr std::size_t kUnitShifts = 64;
   using OwnedGranule = std::unique_ptr<Granule, FreeGranule>;
   static OwnedGranule make_granule(std::size_t units, int unit_shift);
   using Leaf = sync::atomic<Granule*>;  // the first of an array
@@ -90,8 +93,9 @@ class PageMap {
 
   sync::Mutex adding_;  // one writer of the tree at a time
   std::vector<std::unique_ptr<Leaf[]>> leaves_ GUARDED_BY(adding_);
-  std::vector<OwnedGranule> granules_ GUARDED_BY(adding_);  // also the removed ones:
-  Granule* spare_ GUARDED_BY(adding_) = nullptr;  // readers may still look at them until they serve again
+  std::vector<OwnedGranule> granules_ GUARDED_BY(adding_);
+  // The removed ones, by the size of their units; readers may still look at them until they serve again.
+  std::array<Granule*, kUnitShifts> spare_ GUARDED_BY(adding_){};
 };
 
 }  // namespace millrace

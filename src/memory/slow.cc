@@ -20,10 +20,11 @@ Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const Bl
   for (;;) {
     if (!request.large && request.alignment == geometry_.small_unit && !arena.is_direct()) {
       const auto fits = static_cast<int>(geometry_.refill_bytes / request.size);
+      ArenaCache& own = cache.of(arena);  // may throw: before there are blocks to lose
       BlockList blocks;
       arena.refill(request, std::clamp(fits, 1, geometry_.refill_blocks), blocks);
       if (Block* block = blocks.pop()) {
-        cache.fill(cache.of(arena), blocks);
+        cache.fill(own, blocks);
         return {.block = block};
       }
     } else if (Block* block = arena.take(request, false)) {
@@ -47,11 +48,17 @@ bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
   if (protect_ || kind_ == MemoryKind::pinned) return false;
   Block* block = arena.claim_pending(request);
   if (block == nullptr) return false;
-  for (const BlockUse& use : block->uses) {
-    if (!streams_.try_insert_wait(arena.slot(), use.point)) {
-      arena.put_back_pending(*block);
-      return false;
-    }
+  bool waits = true;
+  try {
+    for (const BlockUse& use : block->uses)
+      waits = waits && streams_.try_insert_wait(arena.slot(), use.point);
+  } catch (...) {
+    arena.put_back_pending(*block);
+    throw;
+  }
+  if (!waits) {
+    arena.put_back_pending(*block);
+    return false;
   }
   block->uses.clear();
   // A1: from here the arena's stream orders it, the inserted waits included.

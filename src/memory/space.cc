@@ -12,7 +12,8 @@ namespace {
 // many, so much moves as makes four times of what was taken at once, and then hardly anything.
 constexpr std::size_t kPartSpare = 16, kLargeRequest = 128 * kMiB;
 constexpr std::uint64_t kTimesMoved = 4, kPartMoved = 16384;
-constexpr int kLooks = 32;  // at the largest free ranges, for one that can move
+// How many free ranges are looked at for one that can move: the largest, then the smallest.
+constexpr int kLargestLooks = 32, kSmallestLooks = 256;
 
 // Each commit takes calls of the driver's, so a space that has much grows by more than 2 MiB. Who allocates
 // so often in a row and frees nothing gets even more in advance: docs/decisions/best-fit-for-everything.md
@@ -134,6 +135,8 @@ Block& Space::insert(Block& block, BlockState state) noexcept {
 }
 
 Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) {
+  const auto fits = [&](const Block& range) { return range.size >= padding(range, alignment) + size; };
+  if (free_.find(size, fits) != nullptr) return {};  // what came back meanwhile
   pool_.reserve(4);
   if (source_.memory.commits_whole()) return grow_by_heap(size, alignment);
   Site site = find_site(size, alignment);
@@ -147,12 +150,13 @@ Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) 
   }
   // What has moved away may have made another hole the better one.
   while (site.need != 0) {
-    const Moved moved = move_to(site, size, done);
+    Moved moved = move_to(site, size, done);
+    if (!moved.status.ok()) return {std::move(moved.status)};
     if (moved.arrived >= site.need) return {};
     if (moved.gone == 0) break;
     site = find_site(size, alignment);
   }
-  if (site.need == 0) return {};  // what came back meanwhile
+  if (site.need == 0) return {};
   ++growths_;
   const std::size_t wanted = std::min(step(site.need), site.hole->size);
   Growth grown = fill_hole(*site.hole, wanted);
@@ -186,22 +190,24 @@ Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
   };
   // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
   int looks = 0;
-  const Block* const one =
-      free_.find_largest([&](const Block& block) { return ++looks > kLooks || can_go(block); });
-  if (one == nullptr || looks > kLooks) return {};
-  // The smallest: it is the least likely to serve anybody.
-  Block* const block = free_.find(geometry_.granule, can_go);
-  if (block == nullptr) return {};
+  Block* const one =
+      free_.find_largest([&](const Block& range) { return ++looks > kLargestLooks || can_go(range); });
+  if (one == nullptr || looks > kLargestLooks) return {};
+  // The smallest is the least likely to serve anybody.
+  looks = 0;
+  Block* block = free_.find(geometry_.granule,
+                            [&](const Block& range) { return ++looks > kSmallestLooks || can_go(range); });
+  if (block == nullptr || looks > kSmallestLooks) block = one;
   const std::span<std::byte> range = source_.memory.decommittable(block->data(), block->size);
   Block& hole = *site.hole;
   pool_.reserve(4);
   map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), std::min(range.size(), hole.size), unit_);
-  const Moved moved = source_.memory.move(range, hole.data(), site.need, hole.size);
+  Moved moved = source_.memory.move(range, hole.data(), site.need, hole.size);
   if (moved.gone == 0) {  // no chunk is as small as the hole
     std::size_t bytes = 0;
     if (decommit(*block, bytes) == nullptr) return {};
     moved_ += bytes;
-    return {bytes, 0};
+    return {bytes, 0, {}};
   }
   make_hole(*block, range.first(moved.gone));
   if (moved.arrived != 0) make_free(hole, moved.arrived);
@@ -222,8 +228,6 @@ std::size_t Space::step(std::size_t need) const noexcept {
 }
 
 Growth Space::grow_by_heap(std::size_t size, std::size_t alignment) {
-  const auto fits = [&](const Block& range) { return range.size >= padding(range, alignment) + size; };
-  if (free_.find(size, fits) != nullptr) return {};  // what came back meanwhile
   const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
   // A quarter of what there is at once, so that the number of heaps grows with the logarithm of their bytes.
   const std::size_t wanted = round_up(

@@ -83,8 +83,9 @@ class Space {
     std::size_t need = 0;
   };
   Site find_site(std::size_t size, std::size_t alignment) noexcept;
-  /// Memory from somewhere else, for a request of this size: false if nothing has moved. Throws
-  /// std::bad_alloc before anything has.
+  /// Memory from somewhere else, for a request of this size: none where that is not worth it, or there is
+  /// none. What no hole has room for is gone without having arrived. Throws std::bad_alloc before anything
+  /// has moved.
   Moved move_to(const Site& site, std::size_t size, std::uint64_t done);
   /// The first bytes of a hole were committed, or part of a free block was decommitted. Reserve two blocks.
   void make_free(Block& hole, std::size_t bytes) noexcept;
@@ -114,8 +115,8 @@ class Space {
   FreeRanges holes_;
   std::size_t committed_ = 0;
   int growths_ = 0;              // since a block came back
-  std::size_t taken_ = 0;        // bytes that callers have now
-  std::size_t most_taken_ = 0;   // the most that they ever had
+  std::size_t taken_ = 0;        // bytes taken and not given: what callers and caches have
+  std::size_t most_taken_ = 0;   // the most that ever was
   std::uint64_t all_taken_ = 0;  // what they took, ever
   std::uint64_t moved_ = 0;      // bytes
   std::vector<std::unique_ptr<Heap>> heaps_;

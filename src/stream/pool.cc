@@ -183,6 +183,7 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
   StreamState& waiter = state_of(stream, call);
   if (point.value == 0) return waiter.check_no_recorder(stream.generation, "event-inside-encoder", call);
   if (point.queue >= first_captured_ || waiter.is_captured()) {
+    waiter.check_handle(stream.generation, call);
     refuse_crossing_wait(waiter, point, call);
     // What is captured does not run, so it can't come too early; and nobody has to commit it in time.
     if (point.queue != stream.slot && timeline(point.queue).submitted() < point.value)

@@ -27,23 +27,27 @@ class Timeline {
   /// The value of the newest segment in which anything was recorded; 0 at first.
   std::uint64_t last_used() const noexcept {
     // relaxed: who must see a recording is ordered after it by the program, and coherence does the rest.
-    return last_used_.load(std::memory_order_relaxed);
+    return used_.load(std::memory_order_relaxed) >> kValueShift;
   }
   /// What has to be reached before nothing that is on the stream now uses memory any more.
   std::uint64_t covering() const noexcept {
-    // acquire: pairs with the release in set_last_used, for set_others that came before (S12).
-    const std::uint64_t last = last_used_.load(std::memory_order_acquire);
-    return last + others_.load(std::memory_order_relaxed);  // relaxed: ordered by the load before
+    // acquire: pairs with the release in set_used. Value and flag are one word: read in turn they could be of
+    // before and of after the end of a lease, which then nothing covers (S12).
+    const std::uint64_t used = used_.load(std::memory_order_acquire);
+    return (used >> kValueShift) + (used & kOthers);
   }
   /// May something that was recorded come on a wrapped stream after what others put there from now on?
   bool trails() const noexcept {
     // relaxed: who frees memory is ordered after who recorded work on it.
-    if (others_.load(std::memory_order_relaxed) == 0) [[likely]]
+    const std::uint64_t used = used_.load(std::memory_order_relaxed);
+    if ((used & kOthers) == 0) [[likely]]
       return false;
-    return last_used() != submitted() || held_.load(std::memory_order_relaxed) > completed();
+    return used >> kValueShift != submitted() || held_.load(std::memory_order_relaxed) > completed();
   }
   /// Do others put work on it?
-  bool is_wrapped() const noexcept { return others_.load(std::memory_order_relaxed) != 0; }  // as above
+  bool is_wrapped() const noexcept {
+    return (used_.load(std::memory_order_relaxed) & kOthers) != 0;  // relaxed: as above
+  }
   /// Closed for recording: it will be reached whatever happens, unless it waits for work that is not.
   std::uint64_t committed() const noexcept {
     // relaxed: as last_used.
@@ -63,9 +67,15 @@ class Timeline {
  private:
   friend class StreamState;
 
-  // release: pairs with the acquire in covering.
-  void set_last_used(std::uint64_t value) noexcept { last_used_.store(value, std::memory_order_release); }
-  void set_others(bool others) noexcept { others_.store(others ? 1 : 0, std::memory_order_relaxed); }
+  static constexpr std::uint64_t kOthers = 1;  // bit 0: they put work on it
+  static constexpr int kValueShift = 1;        // above it: last_used
+
+  void set_last_used(std::uint64_t value) noexcept { set_used(value, is_wrapped()); }
+  void set_others(bool others) noexcept { set_used(last_used(), others); }
+  void set_used(std::uint64_t value, bool others) noexcept {
+    // release: pairs with the acquire in covering.
+    used_.store(value << kValueShift | (others ? kOthers : 0), std::memory_order_release);
+  }
   void set_held(std::uint64_t value) noexcept { held_.store(value, std::memory_order_relaxed); }
   // relaxed: as the readers'.
   void set_committed(std::uint64_t value) noexcept { committed_.store(value, std::memory_order_relaxed); }
@@ -74,13 +84,12 @@ class Timeline {
   // release: pairs with the acquire in completed (S2).
   void set_completed(std::uint64_t value) noexcept { completed_.store(value, std::memory_order_release); }
 
-  sync::atomic<std::uint64_t> last_used_{0};
+  sync::atomic<std::uint64_t> used_{0};
   sync::atomic<std::uint64_t> committed_{0};
   sync::atomic<std::uint64_t> submitted_{0};
   sync::atomic<std::uint64_t> completed_{0};
-  sync::atomic<std::uint64_t> others_{0};  // 1: they put work on it
   sync::atomic<std::uint64_t> held_{
-      0};  // wrapped: the newest value that the backend has not put on it at once
+      0};  // wrapped: the newest value that the backend did not put on it at once
 };
 
 }  // namespace millrace

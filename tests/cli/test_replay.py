@@ -243,14 +243,32 @@ def test_peers_replay_the_same_log():
         assert stingy["first_failure"]["message"] == "stingy could not allocate them", stingy
         assert found["choosy"] == {"impl": "choosy", "failure": "device 0 is not to its taste"}, found["choosy"]
         assert found["faulty"] == {"impl": "faulty", "failure": "it lost a block"}, found["faulty"]
-        for line in map(json.loads, log.read_text().splitlines()):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        for line in lines:
             assert line["faults"] == 0 and line["live"] == 0 and line["allocations"] == line["releases"], line
+        # Who has failed once takes no more turns.
+        assert sorted(line["name"] for line in lines) == ["counting", "counting", "faulty", "growing", "growing",
+                                                          "setting", "setting", "stingy", "stingy"], lines
 
         table = cli.run("replay", file, "--serial", "--peers", peers).stdout
         rows = [line.split() for line in table.splitlines()]
         assert [row[1] for row in rows[:5]] == ["allocator", "millrace", "counting", "growing", "stingy"], table
         assert "choosy did not replay it: device 0 is not to its taste" in table, table
         assert "found no memory for" in table and "outdated_peer.so: absent: expected interface" in table, table
+
+
+def test_peers_get_no_requests_of_no_bytes():
+    folder, path = cli.temporary_folder()
+    log = path / "peers.log"
+    with folder, unittest.mock.patch.dict(os.environ, MILLRACE_TEST_PEER_LOG=str(log)):
+        file = path / "empty.csv"
+        file.write_text(HEADER + "1,t,allocate,0x10,0,0\n1,t,free,0x10,0,0\n")
+        peers = path / "peers"
+        peers.mkdir()
+        shutil.copy(PEERS / "counting_peer.so", peers)
+        assert cli.run("replay", file, "--peers", peers).returncode == 0
+        for line in map(json.loads, log.read_text().splitlines()):
+            assert line["faults"] == 0 and line["allocations"] == line["releases"] == 1, line
 
 
 def test_what_peers_can_not_have_is_refused():

@@ -3,11 +3,9 @@
 #include <millrace/c.h>
 #include <millrace/millrace.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,10 +13,9 @@
 #include "support/expect_error.h"
 #include "support/held_stream.h"
 #include "support/pattern.h"
-#include "support/random.h"
 #include "support/scale.h"
+#include "support/staging.h"
 #include "support/test_device.h"
-#include "support/threads.h"
 #include "support/watchdog.h"
 
 namespace millrace::test {
@@ -282,41 +279,11 @@ TEST_F(PinnedTest, OutlivesNothingOfAClosedDevice) {
   EXPECT_NO_THROW(buffer.reset());
 }
 
-// A4 under threads that stage, copy and free without waiting: what the device got must be what was staged.
+// A4 under threads.
 TEST(PinnedStress, WhatWasStagedIsWhatArrives) {
-  const std::uint64_t seed = seed_of_run();
   Device device = create_test_device(
       {.memory_limit = 512 * kMiB, .pinned_limit = 48 * kMiB, .out_of_memory_wait = milliseconds(200)});
-  constexpr std::size_t kSlots = 8, kMost = 128 * kKiB;
-  const std::size_t rounds = scaled(400, 8);
-  on_threads(6, [&](int number) {
-    Random random(seed, static_cast<std::uint64_t>(number));
-    // Half of them share a stream, so that blocks go from thread to thread.
-    Stream stream = number % 2 == 0 ? device.default_stream() : device.stream();
-    std::vector<Buffer> slots;
-    for (std::size_t i = 0; i < kSlots; ++i) slots.push_back(device.buffer(stream, kMost));
-    for (std::size_t round = 0; round < rounds; ++round) {
-      std::size_t sizes[kSlots];
-      for (std::size_t i = 0; i < kSlots; ++i) {
-        sizes[i] = random.log_uniform(8, kMost);
-        const Buffer staged = device.pinned_buffer(stream, sizes[i]);
-        write_pattern(staged.data(), sizes[i], round * kSlots + i);
-        stream.copy(slots[i].data(), staged.data(), sizes[i]);
-        if (random.one_in(3)) stream.commit();
-      }
-      const Buffer back = device.pinned_buffer(stream, kMost);
-      const std::size_t looked_at = random.below(kSlots);
-      stream.copy(back.data(), slots[looked_at].data(), sizes[looked_at]);
-      stream.wait();
-      EXPECT_TRUE(has_pattern(back.data(), sizes[looked_at], round * kSlots + looked_at));
-      if (random.one_in(50)) device.trim();
-    }
-  });
-  device.synchronize();
-  EXPECT_EQ(device.memory(MemoryKind::pinned).live, 0U);
-  device.check_accounting();
-  device.trim();
-  EXPECT_EQ(device.memory(MemoryKind::pinned).committed, 0U);
+  stage_and_check(device, {.threads = 6, .most = 128 * kKiB, .rounds = scaled(400, 8)});
 }
 
 }  // namespace

@@ -8,9 +8,8 @@
 #include "gpu/gpu_test.h"
 #include "gpu/kernels.h"
 #include "support/pattern.h"
-#include "support/random.h"
 #include "support/scale.h"
-#include "support/threads.h"
+#include "support/staging.h"
 
 namespace millrace::test {
 namespace {
@@ -118,36 +117,10 @@ TEST_F(GpuPinned, CopiesRunAtTheSpeedOfTheLink) {
   EXPECT_GT(fast, slow);
 }
 
-// A4 with real copies: sixteen threads stage, copy and free without waiting.
+// A4 with large copies and sixteen threads.
 TEST_F(GpuPinned, WhatWasStagedIsWhatArrives) {
-  const std::uint64_t seed = seed_of_run();
   Device device = Device::create("cuda:0", {.pinned_limit = 512 * kMiB});
-  constexpr std::size_t kSlots = 8, kMost = 2 * kMiB;
-  const std::size_t rounds = scaled(300, 10);
-  on_threads(16, [&](int number) {
-    Random random(seed, static_cast<std::uint64_t>(number));
-    Stream stream = number % 2 == 0 ? device.default_stream() : device.stream();
-    std::vector<Buffer> slots;
-    for (std::size_t i = 0; i < kSlots; ++i) slots.push_back(device.buffer(stream, kMost));
-    for (std::size_t round = 0; round < rounds; ++round) {
-      std::size_t sizes[kSlots];
-      for (std::size_t i = 0; i < kSlots; ++i) {
-        sizes[i] = random.log_uniform(8, kMost);
-        const Buffer staged = device.pinned_buffer(stream, sizes[i]);
-        write_pattern(staged.data(), sizes[i], round * kSlots + i);
-        stream.copy(slots[i].data(), staged.data(), sizes[i]);
-        if (random.one_in(3)) stream.commit();
-      }
-      const Buffer back = device.pinned_buffer(stream, kMost);
-      const std::size_t looked_at = random.below(kSlots);
-      stream.copy(back.data(), slots[looked_at].data(), sizes[looked_at]);
-      stream.wait();
-      ASSERT_TRUE(has_pattern(back.data(), sizes[looked_at], round * kSlots + looked_at));
-    }
-  });
-  device.synchronize();
-  EXPECT_EQ(device.memory(MemoryKind::pinned).live, 0U);
-  device.check_accounting();
+  stage_and_check(device, {.threads = 16, .most = 2 * kMiB, .rounds = scaled(300, 10)});
 }
 
 TEST_F(GpuPinned, WhatPairsAndGrowthTake) {

@@ -20,6 +20,17 @@ inline void allocate_small(Device& device) {
 inline void allocate_large(Device& device) {
   device.buffer(std::size_t{5} << 20).reset();
 }
+inline void stage_through_pinned(Device& device) {
+  Stream stream = device.stream();
+  Buffer target = device.buffer(stream, 9000);
+  {
+    const Buffer staged = device.pinned_buffer(stream, 9000);
+    stream.copy(target.data(), staged.data(), 9000);
+    stream.commit();
+  }
+  device.pinned_buffer(std::size_t{5} << 20).reset();
+  static_cast<void>(device.memory(MemoryKind::pinned));
+}
 inline void run_out_of_memory(Device& device) {
   try {
     device.allocate(std::size_t{1} << 40);
@@ -141,23 +152,15 @@ inline void open_and_close(Device& device) {
 }
 
 inline constexpr Operation kEveryOperation[] = {
-    allocate_small,
-    allocate_large,
-    run_out_of_memory,
-    free_elsewhere,
-    use_elsewhere,
-    submit_and_wait,
-    record_in_one,
-    add_handlers,
-    use_events,
-    lease_streams,
-    nest_guards,
-    reduce_something,
-    ask,
-    synchronize,
-    give_memory_back,
-    open_and_close,
-    submit_without_waiting,
+    allocate_small,       allocate_large,
+    stage_through_pinned, run_out_of_memory,
+    free_elsewhere,       use_elsewhere,
+    submit_and_wait,      record_in_one,
+    add_handlers,         use_events,
+    lease_streams,        nest_guards,
+    reduce_something,     ask,
+    synchronize,          give_memory_back,
+    open_and_close,       submit_without_waiting,
 };
 
 inline Device busy_device() {

@@ -33,6 +33,7 @@ struct Inherited {
   Device device;
   Buffer buffer;
   void* block;
+  void* pinned;
   StreamLease lease;
   Event event;
   CommandBuffer commands;
@@ -44,6 +45,9 @@ void be_a_child(Inherited& of_parent) {
   Device& device = of_parent.device;
   Stream stream = of_parent.lease.stream();
   expect_forked("allocate", [&] { device.allocate(100); });
+  expect_forked("allocate_pinned", [&] { device.allocate_pinned(100); });
+  expect_forked("capture", [&] { device.capture(); });
+  expect_forked("wrap", [&] { device.wrap(nullptr); });
   expect_forked("stream", [&] { device.stream(); });
   expect_forked("lease", [&] { device.lease(); });
   expect_forked("event", [&] { device.event(); });
@@ -59,6 +63,7 @@ void be_a_child(Inherited& of_parent) {
   require(!device.is_open(), "a forked child's device says that it is open");
   // Frees and destructors do nothing, and return.
   device.deallocate(of_parent.block);
+  device.deallocate(of_parent.pinned);
   of_parent.buffer.reset();
   of_parent.lease.reset();
   of_parent.event.reset();
@@ -99,7 +104,13 @@ int main() {
   test::limit_process(240);
   const std::size_t forks = test::scaled(60, 4);
   Device device = test::busy_device();
-  Inherited mine{device, device.buffer(1000), device.allocate(2000), device.lease(), device.event(), {}};
+  Inherited mine{device,
+                 device.buffer(1000),
+                 device.allocate(2000),
+                 device.allocate_pinned(2000),
+                 device.lease(),
+                 device.event(),
+                 {}};
   mine.lease.stream().run("task", [] {});
   mine.commands = mine.lease.stream().commit();
   // The sanitizers' allocators are not made for a fork: in a child their locks stay with the threads that

@@ -227,7 +227,7 @@ class AddressesOnly final : public Backend {
   Moved move(std::span<std::byte> range, void* to, std::size_t wanted, std::size_t room) noexcept override {
     if (room < least_room) return {};
     const std::size_t bytes = std::min({range.size(), wanted, room});
-    const Moved moved{bytes, refuse_commit ? 0 : bytes};
+    const Moved moved{bytes, refuse_commit ? 0 : bytes, refuse_commit ? refused() : Status()};
     ledger.moved(range.data(), to, moved, granule_);
     return moved;
   }

@@ -6,6 +6,7 @@
 #include <millrace/cuda/resource.h>
 
 #include <cstddef>
+#include <new>
 #include <utility>
 
 #include <thrust/device_ptr.h>
@@ -43,7 +44,9 @@ class thrust_allocator {
   const resource& memory() const noexcept { return memory_; }
   ::cuda::stream_ref stream() const noexcept { return stream_; }
 
+  /// Throws std::bad_array_new_length for more than there are addresses, otherwise as resource::allocate.
   pointer allocate(size_type count) {
+    if (count > static_cast<size_type>(-1) / sizeof(T)) throw std::bad_array_new_length();
     return pointer(static_cast<T*>(memory_.allocate(stream_, count * sizeof(T), kDefaultAlignment)));
   }
   void deallocate(pointer first, size_type count) noexcept {

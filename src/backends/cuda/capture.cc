@@ -150,17 +150,21 @@ Status Queues::capture(Queue& queue, const Submission& submission) {
   return failure.ok() ? status_of(marked, "recorded an event in a capture", device_, queue.id) : failure;
 }
 
-CUresult Queues::mark_captured(Queue& queue, std::uint64_t value) {
+CUresult Queues::mark_captured(Queue& queue, std::uint64_t value) noexcept {
   CUevent event = nullptr;
   CUresult result = take_event(queue, false, &event);
   if (result != CUDA_SUCCESS) return result;
   result = driver().event_record(event, queue.stream.get());
   sync::LockGuard lock(queue.mutex);
-  if (result == CUDA_SUCCESS) {
-    queue.captured_events.push_back({value, event});
-  } else {
-    put_event(queue, event, false);
+  try {
+    if (result == CUDA_SUCCESS) {
+      queue.captured_events.push_back({value, event});
+      return result;
+    }
+  } catch (const std::bad_alloc&) {
+    result = CUDA_ERROR_OUT_OF_MEMORY;
   }
+  put_event(queue, event, false);
   return result;
 }
 

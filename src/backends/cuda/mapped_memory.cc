@@ -75,7 +75,7 @@ Status MappedMemory::reserve(std::size_t bytes, void** base) noexcept {
     reservations_.emplace(address, bytes);
   } catch (const std::bad_alloc&) {
     (void)driver().address_free(address, bytes);
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
+    return no_memory();
   }
   *base = reinterpret_cast<void*>(address);
   return {};
@@ -124,16 +124,17 @@ Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) no
   }
   const ContextScope scope(context());
   Chunks made;
+  CUresult result = CUDA_SUCCESS;
+  bool no_room = false;
   try {
-    CUresult result = map(start, bytes, largest, made);
+    result = map(start, bytes, largest, made);
     if (result == CUDA_SUCCESS) result = admit(start, bytes, made);
-    if (result == CUDA_SUCCESS) return {};
-    for (const auto& [at, chunk] : made) give_back(at, chunk);
-    return failed(result, "commit", address, bytes);
   } catch (const std::bad_alloc&) {
-    for (const auto& [at, chunk] : made) give_back(at, chunk);
-    return refuse(ErrorCode::OutOfMemory, "commit", address, bytes, "no host memory for its bookkeeping");
+    no_room = true;
   }
+  if (result == CUDA_SUCCESS && !no_room) return {};
+  for (const auto& [at, chunk] : made) give_back(at, chunk);
+  return no_room ? no_memory() : failed(result, "commit", address, bytes);
 }
 
 CUresult MappedMemory::admit(std::uintptr_t address, std::size_t bytes, Chunks& chunks) {
@@ -182,7 +183,7 @@ Status MappedMemory::grant_access(CUdevice peer) noexcept {
     }
     return {};
   } catch (const std::bad_alloc&) {
-    return refuse(ErrorCode::OutOfMemory, "share", nullptr, 0, "no host memory for its bookkeeping");
+    return no_memory();
   }
 }
 
@@ -261,6 +262,7 @@ Moved MappedMemory::move(std::span<std::byte> range, void* to, std::size_t wante
   if (bytes == 0) return {};
   const ContextScope scope(context());
   CUresult result = CUDA_SUCCESS;
+  bool no_room = false;
   for (const auto& [address, chunk] : moving) {
     (void)driver().memory_unmap(address - target + start, chunk.bytes);
     if (result == CUDA_SUCCESS) result = driver().memory_map(address, chunk.bytes, 0, chunk.handle, 0);
@@ -268,11 +270,11 @@ Moved MappedMemory::move(std::span<std::byte> range, void* to, std::size_t wante
   try {
     if (result == CUDA_SUCCESS) result = admit(target, bytes, moving);
   } catch (const std::bad_alloc&) {
-    result = CUDA_ERROR_OUT_OF_MEMORY;
+    no_room = true;
   }
-  if (result == CUDA_SUCCESS) return {bytes, bytes};
+  if (result == CUDA_SUCCESS && !no_room) return {bytes, bytes, {}};
   for (const auto& [address, chunk] : moving) give_back(address, chunk);
-  return {bytes, 0};
+  return {bytes, 0, no_room ? no_memory() : failed(result, "move", to, bytes)};
 }
 
 bool MappedMemory::contains(const void* address, std::size_t bytes) const noexcept {

@@ -11,7 +11,11 @@
 namespace millrace::cuda {
 
 Memory::Memory(const Properties& properties, std::string device)
-    : device_(std::move(device)), peers_(properties.device, device_), pinned_(properties, device_) {}
+    : device_(std::move(device)),
+      no_memory_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of the device's",
+                 {.call = {}, .device = device_, .stream = -1, .rule = {}}),
+      peers_(properties.device, device_),
+      pinned_(properties, device_) {}
 
 Status Memory::open(CUcontext context) {
   context_ = context;

@@ -52,6 +52,8 @@ class Memory : public MemorySource {
 
  protected:
   const std::string& device() const noexcept { return device_; }
+  /// Made before, since it is said when nothing can be made.
+  const Status& no_memory() const noexcept { return no_memory_; }
   CUcontext context() const noexcept { return context_; }
   Status refuse(ErrorCode code, const char* call, const void* address, std::size_t bytes,
                 const std::string& why) const;
@@ -59,6 +61,7 @@ class Memory : public MemorySource {
 
  private:
   const std::string device_;
+  const Status no_memory_;
   CUcontext context_ = nullptr;
   mutable Peers peers_;
   Pinned pinned_;

@@ -69,13 +69,6 @@ bool is_pageable(const FillWork& work, const Memory& memory) noexcept {
   return work.bytes != 0 && find_owner(work.to, work.bytes, memory).owner == Owner::pageable;
 }
 
-bool is_captured(CUstream stream) noexcept {
-  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
-  const CUresult result = driver().stream_capturing(stream, &capture);
-  // The legacy default stream is told so while a stream that it is ordered with is being captured.
-  return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 }  // namespace
 
 Place place_of(const Operation& operation, const Memory& memory) {
@@ -161,6 +154,13 @@ Status NativeStream::check() const {
         {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
   }
   return {};
+}
+
+bool is_captured(CUstream stream) noexcept {
+  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = driver().stream_capturing(stream, &capture);
+  // The legacy default stream is told so while a stream that it is ordered with is being captured.
+  return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 Status captured_failure(const std::string& device, int number) {

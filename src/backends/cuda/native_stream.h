@@ -98,6 +98,8 @@ class NativeStream {
   bool began_capture_ = false;
 };
 
+/// Anybody's stream; the legacy default stream is that of the context that is current.
+bool is_captured(CUstream stream) noexcept;
 Status captured_failure(const std::string& device, int number);
 /// Is it that failure?
 bool says_captured(const Status& failure) noexcept;

@@ -37,7 +37,10 @@ bool make_pages(void* address, std::size_t bytes) noexcept {
 }  // namespace
 
 Pinned::Pinned(const Properties& properties, std::string device)
-    : device_(std::move(device)), reaches_host_(properties.host_addresses) {}
+    : device_(std::move(device)),
+      no_memory_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of pinned memory",
+                 {.call = {}, .device = device_, .stream = -1, .rule = {}}),
+      reaches_host_(properties.host_addresses) {}
 
 Pinned::~Pinned() {
   if (leaked_ || context_ == nullptr) return;
@@ -74,7 +77,7 @@ Status Pinned::reserve(std::size_t bytes, void** base) noexcept {
     ranges_.emplace(reinterpret_cast<std::uintptr_t>(pages), Range{bytes});
   } catch (const std::bad_alloc&) {
     release_pages(pages, bytes);
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
+    return no_memory_;
   }
   *base = pages;
   return {};

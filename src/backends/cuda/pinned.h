@@ -66,6 +66,7 @@ class Pinned final : public MemorySource {
                 const std::string& why) const;
 
   const std::string device_;
+  const Status no_memory_;  // made before, since it is said when nothing can be made
   const bool reaches_host_;
   CUcontext context_ = nullptr;
   mutable sync::Mutex mutex_;

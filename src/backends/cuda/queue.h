@@ -183,7 +183,7 @@ class Queues final : public sync::RefCounted {
   Status fill_stream(Queue& queue, const Submission& submission, Mark* mark);
   /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
   Status capture(Queue& queue, const Submission& submission);
-  CUresult mark_captured(Queue& queue, std::uint64_t value);
+  CUresult mark_captured(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
   CUresult wait_for_captured(Queue& queue, TimelinePoint point) noexcept;
   /// Waits at the capture's end for a branch that nothing was put on, which nobody will have waited for.
   CUresult join_if_empty(Queue& origin, Queue& branch) noexcept;

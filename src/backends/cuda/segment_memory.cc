@@ -35,7 +35,7 @@ Status SegmentMemory::reserve(std::size_t bytes, void** base) noexcept {
     segments_.emplace(address, Segment{bytes});
   } catch (const std::bad_alloc&) {
     (void)driver().memory_free(address);
-    return refuse(ErrorCode::OutOfMemory, "allocate", nullptr, bytes, "no host memory for its bookkeeping");
+    return no_memory();
   }
   *base = reinterpret_cast<void*>(address);
   return {};
@@ -97,7 +97,7 @@ Status SegmentMemory::grant_access(CUdevice peer) noexcept {
     if (result == CUDA_SUCCESS) return {};
     return status_of(result, "asked to let cuda:" + std::to_string(peer) + " reach its memory", device());
   } catch (const std::bad_alloc&) {
-    return refuse(ErrorCode::OutOfMemory, "share", nullptr, 0, "no host memory for its bookkeeping");
+    return no_memory();
   }
 }
 

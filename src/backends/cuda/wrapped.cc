@@ -62,13 +62,9 @@ bool Queues::number_of(CUstream stream, std::uint64_t* id) const noexcept {
 }
 
 bool Queues::is_captured(CUstream stream) const noexcept {
-  CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
-  if (stream == CU_STREAM_LEGACY) {
-    const ContextScope scope(context_);
-    return driver().stream_capturing(stream, &capture) == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-  }
-  return driver().stream_capturing(stream, &capture) == CUDA_SUCCESS &&
-         capture != CU_STREAM_CAPTURE_STATUS_NONE;
+  if (stream != CU_STREAM_LEGACY) return cuda::is_captured(stream);
+  const ContextScope scope(context_);
+  return cuda::is_captured(stream);
 }
 
 bool Queues::finish(CUstream stream) const noexcept {

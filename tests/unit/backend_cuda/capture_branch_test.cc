@@ -211,8 +211,13 @@ TEST_F(CaptureBranches, EventsStayWithinTheirCapture) {
   expect_rule("captured-event", [&] { branch.wait_event(old); });
   expect_rule("captured-event", [&] { capture.stream().wait_event(old); });
   expect_rule("captured-work", [&] { branch.wait(); });
-  capture.stream().wait_event(inside);
+  Stream main = capture.stream();
+  main.wait_event(inside);
   EXPECT_TRUE(capture.end().valid());
+  for (Stream ended : {main, branch}) {
+    expect_rule("stale-stream", [&] { ended.wait_event(inside); });
+    expect_rule("stale-stream", [&] { device.allocate_pinned(ended, 64); });
+  }
 }
 
 TEST_F(CaptureBranches, ARecorderThatIsOpenHoldsThemUp) {

@@ -6,23 +6,16 @@
 #include <utility>
 #include <vector>
 
-#include "memory/arena.h"
 #include "memory/space.h"
 #include "support/counting_memory.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "unit/memory/no_streams.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::size_t kGranule = 64 * kKiB;
-
-struct NoStreams final : ArenaHost {
-  Timeline timelines[2];
-  const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
-  bool reached(const TimelinePoint&) noexcept override { return true; }
-  void hide(const Block&) noexcept override {}
-};
 
 class SpaceGrowthTest : public testing::Test {
  protected:
@@ -35,6 +28,21 @@ class SpaceGrowthTest : public testing::Test {
     geometry.heap_bytes = 4096 * granule;
     geometry.spare_bytes = 4 * granule;
     return geometry;
+  }
+
+  /// M3, and that what is no hole is committed.
+  void TearDown() override {
+    std::size_t bytes = 0;
+    const Block* last = nullptr;
+    space_.for_each_block([&](const Block& block) {
+      if (block.left != nullptr) {
+        ASSERT_EQ(block.left, last);
+        ASSERT_EQ(last->data() + last->size, block.data());
+      }
+      if (block.state() != BlockState::hole) bytes += block.size;
+      last = &block;
+    });
+    EXPECT_EQ(bytes, limit_.committed());
   }
 
   Block* take(std::size_t granules, std::uint64_t done = Space::kAnyValue) {
@@ -92,6 +100,15 @@ TEST_F(SpaceGrowthTest, MovesAsMuchAsItGrowsBy) {
   take(16);  // there are 32 free, no two of them together
   EXPECT_LE(committed(), 65U + 4U);
   EXPECT_EQ(moved(), 12U) << "the rest it may waste";
+}
+
+// Between the look for a free block and the growth another thread may have freed one.
+TEST_F(SpaceGrowthTest, DoesNotGrowPastAFreeBlockThatFits) {
+  Block* const large = take(8);
+  take(1);
+  give(large);
+  ASSERT_TRUE(space_.grow(8 * granule_, granule_).ok());
+  EXPECT_EQ(committed(), 9U);
 }
 
 TEST_F(SpaceGrowthTest, KeepsWhatItMayWaste) {

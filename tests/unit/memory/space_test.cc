@@ -6,22 +6,15 @@
 #include <map>
 #include <vector>
 
-#include "memory/arena.h"
 #include "support/counting_memory.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "unit/memory/no_streams.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::size_t kGranule = 64 * kKiB;
-
-struct NoStreams final : ArenaHost {
-  Timeline timelines[2];
-  const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
-  bool reached(const TimelinePoint&) noexcept override { return true; }
-  void hide(const Block&) noexcept override {}
-};
 
 class SpaceTest : public testing::Test {
  protected:

@@ -212,6 +212,23 @@ TEST(Replay, EndsWithAnyOtherFailure) {
   }
 }
 
+TEST(Replay, TellsTheFirstFailureOfAllThreads) {
+  const AllocationLog log = log_of(
+      "1,t,allocate,0x10,8,0\n"
+      "2,t,allocate,0x20,900,0\n"
+      "3,t,allocate,0x30,800,0\n"
+      "1,t,allocate,0x40,700,0\n"
+      "2,t,allocate,0x50,600,0\n");
+  for (const bool serial : {false, true}) {
+    CheckingAllocator allocator(100);
+    const ReplayRun run = run_replay(plan_replay(log, serial), allocator);
+    EXPECT_EQ(run.out_of_memory, 4U);
+    ASSERT_TRUE(run.first_failure);
+    EXPECT_EQ(run.first_failure->bytes, 900U);
+    EXPECT_EQ(run.first_failure->message, "no room");
+  }
+}
+
 TEST(Replay, EndsWhenItsTimeIsOver) {
   class Slow final : public ReplayAllocator {
    public:
