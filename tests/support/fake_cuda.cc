@@ -272,8 +272,7 @@ cuda::Driver make_driver() {
     machine().interrupt(FakeCall::stream_query);
     if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
     const auto found = find_stream(stream);
-    if (!found) return CUDA_ERROR_INVALID_HANDLE;
-    return found->is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    return !found ? CUDA_ERROR_INVALID_HANDLE : found->is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
   d.context_synchronize = [] {
     // Whatever the thread has said.

@@ -47,9 +47,10 @@ namespace millrace::cuda {
 ///       no other of ours is taken.
 ///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
-///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: where the
-///   stream
-///       can't be asked any more, all of the device is waited for.
+///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: while it is
+///   being
+///       captured it is held back, or marked after that; where it can't be asked any more, all of the device
+///       is waited for.
 ///   C8  An event that was lent is recorded no more before everybody has returned it.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
