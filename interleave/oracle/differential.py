@@ -42,8 +42,9 @@ class Tally(NamedTuple):
 
 
 def engine(program: str, lines: list, model: str, timeout: Union[float, None] = None) -> list:
-    """What the checker answers to each program; raises RuntimeError when it does not answer them all."""
-    command = [str(program), "litmus", "--graphs", "--model", model, "-"]
+    """What the checker answers to each program, an error if it meets a graph twice; raises RuntimeError when it does
+    not answer them all."""
+    command = [str(program), "litmus", "--graphs", "--check", "--model", model, "-"]
     done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
                           timeout=timeout)
     outcomes, graphs = [], []

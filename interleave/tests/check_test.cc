@@ -116,6 +116,18 @@ TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
   EXPECT_EQ(result.executions, 0U);
 }
 
+// What is longer than the largest engine has room for is cut off, and said to be: no run of it is complete.
+TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
+  const Result result = check([] {
+    atomic<int> x{0};
+    for (int i = 0; i < 300; ++i) x.store(i, std::memory_order_relaxed);
+  });
+  EXPECT_EQ(result.coverage, Coverage::bounded);
+  EXPECT_EQ(result.executions, 0U);
+  EXPECT_EQ(result.bounded, 1U);
+  EXPECT_FALSE(result.proved());
+}
+
 TEST(Check, MoreThan64And128EventsAreFine) {
   for (const int stores : {100, 200}) {
     const Result result = check([stores] {
@@ -192,6 +204,25 @@ TEST(Check, WrongReplayStringsAreRefused) {
     options.replay = text;
     EXPECT_THROW(check(options, store_buffering), std::invalid_argument) << text;
   }
+}
+
+TEST(Check, ReplayStringsOfOtherTestsAreSaidToBeSo) {
+  const std::string own = check(rare_failure).replay;
+  Options options;
+  // What the test does not do: threads, events, sources that are none, choices.
+  for (const std::string& text :
+       {std::string("0*9.") + own, std::string("0*40"), std::string("7:i.3:250"), std::string("0:9"),
+        std::string("0*2.1:1/60.2:0s"), std::string("31*256!31"), std::string("0:255*256")}) {
+    options.replay = text;
+    for (void (*const body)() : {&store_buffering, &rare_failure, &six_increments}) {
+      const Result result = check(options, body);
+      EXPECT_EQ(result.verdict, Verdict::nondeterministic) << text << '\n' << summary(result);
+      EXPECT_NE(result.message.find("replay string"), std::string::npos) << result.message;
+    }
+  }
+  options.replay = own;
+  EXPECT_EQ(check(options, rare_failure).verdict, Verdict::assertion);
+  EXPECT_EQ(check(options, six_increments).verdict, Verdict::nondeterministic);
 }
 
 TEST(Check, ContradictoryOptionsAreRefused) {

@@ -88,11 +88,7 @@ class atomic {
     return detail::from_bits<T>(detail::load(cell_, initial(), order, where));
   }
   void store(T value, memory_order order = memory_order_seq_cst, Where where = Where::current()) {
-    if (!detail::running()) {
-      value_ = value;
-    } else {
-      detail::store(cell_, initial(), detail::to_bits(value), order, where);
-    }
+    if (!detail::store(cell_, initial(), detail::to_bits(value), order, where)) value_ = value;
   }
   T exchange(T value, memory_order order = memory_order_seq_cst, Where where = Where::current()) {
     return modify(detail::Rmw::exchange, detail::to_bits(value), order, where);

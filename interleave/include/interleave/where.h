@@ -14,9 +14,4 @@ struct Where {
   }
 };
 
-namespace detail {
-/// Where the checker's own headers are: their lines say nothing to those who read reports.
-inline constexpr const char* kWhereHeader = __FILE__;
-}  // namespace detail
-
 }  // namespace interleave

@@ -1,6 +1,7 @@
 // Sets of events as masks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace interleave {
@@ -54,6 +55,15 @@ struct Bits {
     bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
     bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
     return static_cast<int>(bits * 0x0101010101010101 >> 56);
+  }
+  /// The first element from i on; end if there is none before it.
+  int next(int i, int end) const noexcept {
+    for (int w = i / 64; w < W; ++w) {
+      std::uint64_t rest = word[w];
+      if (w == i / 64) rest &= ~std::uint64_t{0} << (i & 63);
+      if (rest != 0) return std::min(end, 64 * w + __builtin_ctzll(rest));
+    }
+    return end;
   }
   /// How many of its elements are below i.
   int rank(int i) const noexcept { return (*this & below(i)).count(); }
@@ -111,34 +121,43 @@ template <int W>
 class Renumbering {
  public:
   explicit Renumbering(const Bits<W>& kept, int size) noexcept {
-    int to = 0;
-    for (int from = 0; from < size;) {
-      if (!kept.has(from)) {
-        ++from;
-        continue;
-      }
-      int end = from;
-      for (; end < size && kept.has(end); ++end) numbers_[end] = static_cast<std::uint8_t>(to + end - from);
+    const Bits<W> dropped = Bits<W>::below(size) - kept;
+    same_ = dropped.next(0, size);
+    spans_[count_++] = {Bits<W>::below(same_), 0};
+    int to = same_;
+    for (int from = kept.next(same_, size); from < size;) {
+      const int end = dropped.next(from, size);
+      for (int e = from; e < end; ++e) numbers_[e] = static_cast<std::uint8_t>(to + e - from);
       spans_[count_++] = {Bits<W>::below(to + end - from) - Bits<W>::below(to), from - to};
       to += end - from;
-      from = end;
+      from = kept.next(end, size);
     }
   }
 
+  /// Elements below it stay what they are.
+  int same() const noexcept { return same_; }
+
   Bits<W> operator()(const Bits<W>& set) const noexcept {
     Bits<W> result;
-    for (int i = 0; i < count_; ++i) result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
+    for (int i = 0; i < count_; ++i) {
+      if constexpr (W == 1) {
+        result.word[0] |= set.word[0] >> spans_[i].shift & spans_[i].target.word[0];
+      } else {
+        result |= set.shifted_down(spans_[i].shift) & spans_[i].target;
+      }
+    }
     return result;
   }
-  int operator()(int element) const noexcept { return numbers_[element]; }
+  int operator()(int element) const noexcept { return element < same_ ? element : numbers_[element]; }
 
  private:
   struct Span {
     Bits<W> target;
     int shift;
   };
-  Span spans_[32 * W];
+  Span spans_[32 * W + 1];
   int count_ = 0;
+  int same_;
   std::uint8_t numbers_[64 * W];  // of those that are kept
 };
 

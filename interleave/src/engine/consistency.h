@@ -80,6 +80,7 @@ bool Consistency<W>::acyclic(const Mask& nodes) const {
 
 template <int W>
 bool Consistency<W>::psc(const Graph<W>& graph) {
+  if (!graph.strong()) return true;
   const int size = graph.size();
   Mask strong, fences;
   for (int e = 0; e < size; ++e) {

@@ -106,6 +106,9 @@ inline Outcome outcome(Access access, std::uint64_t argument, std::uint64_t valu
   return Outcome::reads;
 }
 
+/// Loads in a round of a loop that goes on for ever, if it is to be noticed without a yield in it.
+constexpr int kLongestRound = 4;
+
 constexpr int kNone = -1;  // no event; as a read's source: the location's initial value
 
 template <int W>
@@ -120,7 +123,8 @@ struct Event {
   std::int16_t before;         // in its thread; a thread's first: the event that made the thread
   std::int16_t source;         // the write read
   std::int16_t release_fence;  // the last one before it in its thread
-  std::int16_t partner;        // lock: its unlock; unlock: its lock
+  std::int16_t partner;        // lock: its unlock; unlock: its lock; create: the first of the thread made
+  std::int16_t after;          // in its thread
   std::uint16_t location;      // create: the thread made
   std::uint16_t index;         // in its thread
   std::uint16_t place;         // a write: in modification order, from 0
@@ -133,6 +137,12 @@ struct Event {
   Order failure;  // order, if it does not
   bool unplaced;  // its thread has not yet done what follows from its source
   bool blocked;   // its thread waits for another source
+  bool repeats;   // a load: it and those just before it in its thread seem to be rounds of a loop in vain
+
+  /// Event e is the next one that has this one as its `before`.
+  void precede(int e, const Event& next) noexcept {
+    (next.index == 0 && kind == Kind::create ? partner : after) = static_cast<std::int16_t>(e);
+  }
 
   bool reads() const noexcept { return kind == Kind::load || writes_too(); }
   bool writes() const noexcept { return kind == Kind::store || writes_too(); }

@@ -101,7 +101,9 @@ class Explorer {
   void revisit_by_unlock(int unlock, int r);
   void push_settled(int r, int w, const Frontier<W>& from);
   bool may_revisit(int w, int r, Mask& kept) const;
-  bool maximal(int e, int w, const Mask& previous) const;
+  bool maximal(int e, int w, const Mask& past) const;
+  /// The axioms about the whole graph have nothing to say.
+  bool all_consistent() const noexcept { return model_ != Model::sc && !graph.strong(); }
   bool consistent(const Graph<W>& of) {
     return model_ == Model::sc ? consistency_.sc(of) : consistency_.psc(of);
   }

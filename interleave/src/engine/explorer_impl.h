@@ -130,6 +130,7 @@ void Explorer<W>::settle(Graph<W>& in, int e, int source, std::uint64_t value, c
   event.unplaced = result == Outcome::writes || (event.access == Access::await_code && read == nullptr);
   event.partner = kNone;
   in.read_from(e, source, from);
+  event.repeats = event.kind == Kind::load && in.repeats(e);
 }
 
 template <int W>
@@ -141,6 +142,7 @@ void Explorer<W>::settle_try(Graph<W>& in, int e, int source, bool success, cons
   event.unplaced = success;
   event.partner = kNone;
   in.read_from(e, source, from);
+  event.repeats = event.kind == Kind::load && in.repeats(e);
 }
 
 template <int W>
@@ -217,6 +219,7 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
   event.argument = read.argument;
   event.success = read.success;
   event.failure = read.failure;
+  graph.note_strong(read.success);
   graph.touch(read.location);
   auto& location = graph.at(read.location);
   location.reads.set(e);
@@ -228,6 +231,10 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
   for (int place = newest; place >= floor && place >= -1; --place) {
     const int source = place < 0 ? kNone : location.order[place];
     const std::uint64_t value = place < 0 ? read.initial : graph[source].value;
+    if (read.access == Access::load && all_consistent()) {
+      alternatives_[count++] = {static_cast<std::int16_t>(place), 0, false};
+      continue;
+    }
     settle(graph, e, source, value, from, &read);
     if (event.blocked) {
       if (place == newest) blocked = place;
@@ -278,6 +285,7 @@ int Explorer<W>::add_try_lock(int thread, const Frontier<W>& from, const Read& r
   event.access = Access::try_lock;
   event.success = read.success;
   event.failure = read.failure;
+  graph.note_strong(read.success);
   graph.touch(read.location);
   auto& location = graph.at(read.location);
   location.reads.set(e);

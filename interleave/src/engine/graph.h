@@ -1,6 +1,7 @@
 // An execution graph: events, what each read reads from, and each location's modification order.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -50,7 +51,15 @@ class Graph {
       location.count = location.active = 0;
     }
     size_ = steps_ = active_count_ = 0;
+    strong_ = forks_ = false;
   }
+
+  /// False: no event can be seq_cst.
+  bool strong() const noexcept { return strong_; }
+  void note_strong(Order order) noexcept { strong_ = strong_ || order == Order::seq_cst; }
+
+  /// False: no event is a fork.
+  bool forks() const noexcept { return forks_; }
 
   bool full() const noexcept { return size_ == kEvents; }
 
@@ -67,15 +76,18 @@ class Graph {
     event.before = from.before;
     event.source = kNone;
     event.release_fence = from.release_fence;
-    event.partner = kNone;
-    event.location = event.place = 0;
     event.index = from.count;
     event.thread = static_cast<std::uint8_t>(thread);
+    event.partner = event.after = kNone;
+    if (from.before >= 0) events_[from.before].precede(e, event);
+    event.location = event.place = 0;
     event.choice = 0;
     event.kind = kind;
     event.access = Access::load;
     event.order = event.success = event.failure = order;
-    event.unplaced = event.blocked = false;
+    event.unplaced = event.blocked = event.repeats = false;
+    note_strong(order);
+    forks_ = forks_ || kind == Kind::fork;
     schedule_[steps_++] = static_cast<std::uint8_t>(e);
     return e;
   }
@@ -218,6 +230,31 @@ class Graph {
     event.pending |= write.sync;
   }
 
+  /// Whether the latest loads of e's thread, e last, read the same twice over, round after round.
+  bool repeats(int e) const noexcept {
+    const auto load_before = [&](int l) {
+      const int before = events_[l].before;
+      return before >= 0 && events_[before].kind == Kind::load && events_[before].thread == events_[e].thread
+                 ? before
+                 : kNone;
+    };
+    const auto same = [&](int a, int b) {
+      return events_[a].location == events_[b].location && events_[a].source == events_[b].source;
+    };
+    int earlier = e;
+    for (int p = 1; p <= kLongestRound; ++p) {
+      earlier = load_before(earlier);
+      if (earlier == kNone) return false;
+      int later = e, in_round = 0;
+      for (int l = earlier; l != kNone && in_round < p && same(l, later); ++in_round) {
+        l = load_before(l);
+        later = events_[later].before;
+      }
+      if (in_round == p) return true;
+    }
+    return false;
+  }
+
   /// What the write publishes; its source is known.
   void publish(int e) noexcept {
     Event<W>& event = events_[e];
@@ -233,13 +270,6 @@ class Graph {
     if (event.writes_too() && event.source >= 0) event.sync |= events_[event.source].sync;
   }
 
-  /// Drops the last event, which is not in any modification order.
-  void drop_last() noexcept {
-    const int e = --size_;
-    --steps_;
-    locations_[events_[e].location].reads.clear(e);
-  }
-
   void copy_kept(const Graph& from, const Mask& kept, int last_step);
   std::size_t bytes() const noexcept;
   /// Of a saved graph.
@@ -251,6 +281,8 @@ class Graph {
   int size_ = 0;
   int steps_ = 0;
   int active_count_ = 0;
+  bool strong_ = false;
+  bool forks_ = false;
   std::uint8_t schedule_[kEvents];
   std::uint16_t active_[kLocations];
   Event<W> events_[kEvents];
@@ -262,35 +294,45 @@ class Graph {
 template <int W>
 void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
   clear();
+  strong_ = from.strong_;
+  forks_ = from.forks_;
   const Renumbering<W> renumber(kept, from.size_);
-  const bool everything = kept == from.all();
+  const int same = renumber.same();
+  const Mask stay = Mask::below(same);
   const auto id = [&](std::int16_t e) -> std::int16_t {
-    if (e < 0 || everything) return e;
+    if (e < same) return e;
     return kept.has(e) ? static_cast<std::int16_t>(renumber(e)) : std::int16_t{kNone};
   };
-  if (everything) {
-    size_ = from.size_;
-    std::memcpy(events_, from.events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
-  } else {
-    kept.each([&](int e) {
-      Event<W>& event = events_[size_++];
-      event = from.events_[e];
-      event.hb = renumber(event.hb);
-      event.porf = renumber(event.porf);
-      event.sync = renumber(event.sync);
-      event.pending = renumber(event.pending);
-      event.before = id(event.before);
-      event.source = id(event.source);
-      event.release_fence = id(event.release_fence);
-      event.partner = id(event.partner);
-    });
+  const auto renumber_event = [&](Event<W>& event) {
+    event.hb = renumber(event.hb);
+    event.porf = renumber(event.porf);
+    event.sync = renumber(event.sync);
+    event.pending = renumber(event.pending);
+    event.before = id(event.before);
+    event.source = id(event.source);
+    event.release_fence = id(event.release_fence);
+  };
+  const auto renumber_later = [&](Event<W>& event) {
+    event.partner = id(event.partner);
+    event.after = id(event.after);
+  };
+  std::memcpy(events_, from.events_, sizeof(Event<W>) * static_cast<std::size_t>(same));
+  for (size_ = 0; size_ < same; ++size_) {
+    Event<W>& event = events_[size_];
+    if (!event.porf.within(stay)) renumber_event(event);  // it knows of nothing that it does not depend on
+    if (std::max(event.partner, event.after) >= same) renumber_later(event);
+  }
+  for (int e = kept.next(same, from.size_); e < from.size_; e = kept.next(e + 1, from.size_)) {
+    Event<W>& event = events_[size_++];
+    event = from.events_[e];
+    renumber_event(event);
+    renumber_later(event);
   }
   for (int i = 0; i < from.steps_; ++i) {
     const int e = from.schedule_[i];
-    if (e != last_step && kept.has(e))
-      schedule_[steps_++] = static_cast<std::uint8_t>(id(static_cast<std::int16_t>(e)));
+    if (e != last_step && kept.has(e)) schedule_[steps_++] = static_cast<std::uint8_t>(renumber(e));
   }
-  schedule_[steps_++] = static_cast<std::uint8_t>(id(static_cast<std::int16_t>(last_step)));
+  schedule_[steps_++] = static_cast<std::uint8_t>(renumber(last_step));
   for (int a = 0; a < from.active_count_; ++a) {
     const Location& old = from.locations_[from.active_[a]];
     const Mask reads = old.reads & kept;
@@ -298,11 +340,11 @@ void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
     if (!reads.any() && !writes.any()) continue;
     touch(from.active_[a]);
     Location& entry = locations_[from.active_[a]];
-    entry.reads = everything ? reads : renumber(reads);
-    entry.writes = everything ? writes : renumber(writes);
+    entry.reads = renumber(reads);
+    entry.writes = renumber(writes);
     for (int i = 0; i < old.count; ++i) {
       if (!kept.has(old.order[i])) continue;
-      const int e = id(old.order[i]);
+      const int e = renumber(old.order[i]);
       events_[e].place = entry.count;
       entry.order[entry.count++] = static_cast<std::uint8_t>(e);
     }
@@ -314,7 +356,8 @@ struct SavedLocation {
   std::uint16_t location, count;
 };
 struct SavedGraph {
-  std::uint16_t size, steps, locations, unused;
+  std::uint16_t size, steps, locations;
+  bool strong, forks;
   std::uint64_t bytes;
 };
 }  // namespace detail
@@ -334,8 +377,12 @@ void Graph<W>::save(std::byte* to) const noexcept {
     std::memcpy(to, what, bytes);
     to += bytes;
   };
-  const detail::SavedGraph head{static_cast<std::uint16_t>(size_), static_cast<std::uint16_t>(steps_),
-                                static_cast<std::uint16_t>(active_count_), 0, bytes()};
+  const detail::SavedGraph head{static_cast<std::uint16_t>(size_),
+                                static_cast<std::uint16_t>(steps_),
+                                static_cast<std::uint16_t>(active_count_),
+                                strong_,
+                                forks_,
+                                bytes()};
   put(&head, sizeof(head));
   put(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   put(schedule_, static_cast<std::size_t>(steps_));
@@ -366,6 +413,8 @@ void Graph<W>::load(const std::byte* from) noexcept {
   detail::SavedGraph head;
   get(&head, sizeof(head));
   size_ = head.size;
+  strong_ = head.strong;
+  forks_ = head.forks;
   steps_ = head.steps;
   get(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
   get(schedule_, static_cast<std::size_t>(steps_));

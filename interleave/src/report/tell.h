@@ -178,9 +178,10 @@ class Teller {
                                   std::to_string(step_of_[newer]) + " happen before it");
     }
     if (failure.other_thread >= 0 && failure.other_thread != failure.thread) {
-      const ThreadState<W>& mine = runner_.thread(failure.thread);
       int last = -1;
-      (mine.front.hb & runner_.thread(failure.other_thread).events).each([&](int e) { last = e; });
+      runner_.known_to(failure.thread).each([&](int e) {
+        if (graph_[e].thread == failure.other_thread) last = e;
+      });
       const std::string other =
           failure.other_thread == 0 ? "the body" : "thread " + std::to_string(failure.other_thread);
       story.explanation.push_back(

@@ -5,23 +5,14 @@
 #include <new>
 
 namespace interleave {
-namespace {
-
-std::size_t slot_of(const void* address, std::size_t size) {
-  return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15) >> 32) &
-         (size - 1);
-}
-
-}  // namespace
-
-Addresses::Entry& Addresses::find(const void* address) {
-  for (std::size_t i = slot_of(address, table_.size());; i = (i + 1) & (table_.size() - 1)) {
+Addresses::Entry& Addresses::find_further(const void* address) {
+  for (std::size_t i = slot_of(address);; i = (i + 1) & (table_.size() - 1)) {
     Entry& entry = table_[i];
     if (entry.address == address) return entry;
     if (entry.address != nullptr) continue;
     if (2 * ++used_ > table_.size()) {
       grow();
-      return find(address);
+      return find_further(address);
     }
     entry.address = address;
     return entry;
@@ -35,16 +26,6 @@ void Addresses::grow() {
   for (const Entry& entry : old) {
     if (entry.address != nullptr) find(entry.address) = entry;
   }
-}
-
-std::uint16_t Addresses::made(const void* address, std::uint32_t run, Where where) {
-  Entry& here = find(address);
-  if (here.run != run) {
-    here.run = run;
-    here.count = 0;
-  }
-  here.where = where;
-  return ++here.count;
 }
 
 Addresses::Addresses() : table_(1024) {

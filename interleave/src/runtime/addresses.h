@@ -29,8 +29,22 @@ class Addresses {
   Addresses(const Addresses&) = delete;
   Addresses& operator=(const Addresses&) = delete;
 
-  /// Notes that an object is made at the address; how many the run has made there by now.
-  std::uint16_t made(const void* address, std::uint32_t run, Where where);
+  /// Which of the objects that the run makes at an address; from 1.
+  struct Made {
+    std::uint16_t incarnation;
+    int location;  // -1: not known yet
+  };
+  /// Notes that an object is made at the address.
+  Made made(const void* address, std::uint32_t run, Where where) {
+    Entry& here = find(address);
+    if (here.run != run) {
+      here.run = run;
+      here.count = 0;
+    }
+    here.where = where;
+    ++here.count;
+    return {here.count, here.count == 1 ? here.first - 1 : -1};
+  }
   /// The location of the object made there as number `incarnation`, 0 if before the run; -1 when there are no
   /// more locations.
   int location(const void* address, std::uint16_t incarnation);
@@ -55,7 +69,15 @@ class Addresses {
     Object objects[kMost];
   };
 
-  Entry& find(const void* address);
+  Entry& find(const void* address) {
+    Entry& entry = table_[slot_of(address)];
+    return entry.address == address ? entry : find_further(address);
+  }
+  Entry& find_further(const void* address);
+  std::size_t slot_of(const void* address) const noexcept {
+    return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15) >> 32) &
+           (table_.size() - 1);
+  }
   void grow();
   int add(const Object& object);
 

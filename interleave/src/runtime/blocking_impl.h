@@ -14,7 +14,7 @@ void Runner<W>::wait_for_owner(int e, bool soft) {
   self().soft = soft;
   wait_for(Wait::unlock, owner);
   if (graph()[graph()[owner].partner].porf.has(e)) end(Ending::blocked);
-  self().front = graph().after(e);
+  self().behind = true;  // it knows of the unlock, too
 }
 
 template <int W>
@@ -62,11 +62,11 @@ void Runner<W>::unlock_event(int location) {
   int e = take(Kind::unlock, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add_unlock(current_, self().front, owner.lock);
+    e = explorer.add_unlock(current_, front(), owner.lock);
   }
   did(e, 0);
   owners_[location].lock = kNone;
-  self().spin.interrupt();
+  self().interrupt_spinning();
 }
 
 template <int W>
@@ -89,7 +89,7 @@ bool Runner<W>::condition_wait(const Cell& cell, const Cell& mutex, bool timed, 
   begin(cell, where, "wait");
   read.access = timed || spurious ? Access::wake_or_leave : Access::wake;
   read.argument = me << kWokenShift;
-  const bool woken = (values_[read_event(read)] & read.argument) != 0;
+  const bool woken = (explorer.value_read(read_event(read), 0) & read.argument) != 0;
   self().spurious = !woken && !timed;
   mutex_lock(mutex, where);
   return woken || !timed;
@@ -150,13 +150,14 @@ void Runner<W>::once_end(const Cell& cell, bool done, Where where) {
 
 template <int W>
 void* Runner<W>::closure_room(std::size_t bytes, std::size_t alignment, Where where) {
-  const std::size_t begin = (closures_used_ + alignment - 1) / alignment * alignment;
+  std::size_t& used = closures_used_[current_];
+  const std::size_t begin = (used + alignment - 1) / alignment * alignment;
   if (alignment > 64 || begin + bytes > kClosureBytes) {
     const Inside inside;
-    fail(Verdict::limit, "what the threads of a run capture takes more than 64 KiB", where, {});
+    fail(Verdict::limit, "what the threads that one thread starts capture takes more than 64 KiB", where, {});
   }
-  closures_used_ = begin + bytes;
-  return closures_ + begin;
+  used = begin + bytes;
+  return closures_[current_].bytes + begin;
 }
 
 template <int W>
@@ -177,11 +178,11 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
                " threads: raise Options::max_threads, at most 32",
            where, {});
     }
-    e = explorer.add(Kind::create, current_, self().front, Order::relaxed);
+    e = explorer.add(Kind::create, current_, front(), Order::relaxed);
     graph()[e].location = static_cast<std::uint16_t>(free);
   }
   did(e, graph()[e].location);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   const int child = graph()[e].location;
   ThreadState<W>& made = threads_[child];
   made.start();
@@ -189,10 +190,9 @@ unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where w
   made.closure = closure;
   made.where = self().where;
   made.time = self().time;
-  made.front = graph().after(e);
-  made.front.pending = Mask();
-  made.front.release_fence = kNone;
-  made.front.count = 0;
+  next_[child] = graph()[e].partner;
+  made.latest = static_cast<std::int16_t>(e);
+  made.behind = true;
   fibers_[child].prepare(&entry);
   thread_count_ = std::max(thread_count_, child + 1);
   return static_cast<unsigned>(child);
@@ -210,14 +210,10 @@ void Runner<W>::thread_join(unsigned thread, Where where) {
   ThreadState<W>& other = threads_[thread];
   other.joined = true;
   ThreadState<W>& mine = self();
-  const Event<W>& exit = graph()[other.exit];
-  mine.front.hb |= exit.hb;
-  mine.front.hb.set(other.exit);
-  mine.front.porf |= exit.porf;
-  mine.front.porf.set(other.exit);
-  mine.front.joined |= std::uint32_t{1} << thread;
+  mine.joins |= std::uint32_t{1} << thread;
+  mine.behind = true;
   mine.time = std::max(mine.time, other.time);
-  mine.spin.interrupt();
+  mine.interrupt_spinning();
 }
 
 template <int W>
@@ -272,10 +268,10 @@ unsigned Runner<W>::choose(unsigned count, Where where) {
   int e = take(Kind::choice, Access::load, 0);
   if (e == kNone) {
     make_room();
-    e = explorer.add_choice(current_, self().front, static_cast<int>(count));
+    e = explorer.add_choice(current_, front(), static_cast<int>(count));
   }
   did(e, graph()[e].value);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   return static_cast<unsigned>(graph()[e].value);
 }
 

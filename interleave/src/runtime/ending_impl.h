@@ -50,7 +50,7 @@ Ending Runner<W>::judge_stuck() {
     Access access = thread.waits_by;
     int location = thread.awaited;
     if (thread.state == State::stuck) {
-      const int e = thread.front.before;
+      const int e = thread.latest;
       access = graph()[e].access;
       location = graph()[e].location;
       if (!graph()[e].blocked) {  // a loop that goes round in vain: does it see the newest?

@@ -281,7 +281,14 @@ class Exploration {
     const Script script = parse_script(text);
     const Ending ending = perform(script, true);
     result.coverage = Coverage::bounded;
-    if (ending == Ending::failed) {
+    if (ending != Ending::too_long && !followed_) {
+      result.verdict = Verdict::nondeterministic;
+      result.message =
+          "the replay string is not of this test: the test has changed since, does not do the same each "
+          "time, or the "
+          "string is another test's";
+      result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
+    } else if (ending == Ending::failed) {
       fill(result, script);
     } else if (ending != Ending::too_long) {
       counted(ending, result);
@@ -295,6 +302,7 @@ class Exploration {
     runner_->trace(trace);
     const Ending ending = steered(guide);
     runner_->trace(false);
+    followed_ = guide.followed();
     return ending;
   }
 
@@ -335,7 +343,13 @@ class Exploration {
     }
     if (size(script) >= 0) {
       if (options_.shrink) script = shrunk(script, size);
-      if (perform(script, true) == Ending::failed) return fill(result, script);
+      Ending ending = perform(script, true);
+      if (ending == Ending::failed && !followed_) {  // it says more than is done: what was done, then
+        script = script_of(runner_->explorer.graph, runner_->explorer.graph.all());
+        script.last = runner_->failure().thread;
+        ending = perform(script, true);
+      }
+      if (ending == Ending::failed) return fill(result, script);
     }
     const std::vector<Where> places = resolve({fallback_.where, fallback_.other});
     result.verdict = fallback_.verdict == Verdict::pass ? Verdict::nondeterministic : fallback_.verdict;
@@ -364,6 +378,7 @@ class Exploration {
   };
   std::set<std::pair<Where, Where>, ByLine> load_buffering_;
   int failed_thread_ = -1;
+  bool followed_ = true;  // the latest script, to its end
   Verdict verdict_ = Verdict::pass;
   Failure fallback_;
 };

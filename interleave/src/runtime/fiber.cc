@@ -13,33 +13,9 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// interleave_switch(void** save, void* load): saves the registers that a call preserves on the stack, and the
-// stack pointer in *save; then the same backwards with load.
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl interleave_switch
-.hidden interleave_switch
-.type interleave_switch,@function
-interleave_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size interleave_switch,.-interleave_switch
-)");
-#elif defined(__aarch64__)
+// Saves the registers that a call preserves on the stack, and the stack pointer in *save; then the same
+// backwards with load.
+#if defined(__aarch64__)
 asm(R"(
 .text
 .globl interleave_switch
@@ -74,11 +50,9 @@ interleave_switch:
   ret
 .size interleave_switch,.-interleave_switch
 )");
-#else
+#elif !defined(__x86_64__)
 #error "interleave switches stacks on x86-64 and aarch64 only"
 #endif
-
-extern "C" void interleave_switch(void** save, void* load) noexcept;
 
 namespace interleave {
 namespace {
@@ -86,18 +60,9 @@ namespace {
 constexpr std::size_t kGuard = 4096;
 constexpr std::size_t kStacks = 32;
 
-// The layout that the C++ ABI gives __cxa_eh_globals.
-struct ExceptionGlobals {
-  void* caught;
-  unsigned uncaught;
-};
-
-ExceptionGlobals& exception_globals() noexcept {
-  static auto* const globals = reinterpret_cast<ExceptionGlobals*>(__cxxabiv1::__cxa_get_globals());
-  return *globals;
-}
-
 }  // namespace
+
+detail::ExceptionGlobals* detail::exception_globals = nullptr;
 
 void Fiber::take_stack(int n) {
   static const auto range = [] {
@@ -108,6 +73,7 @@ void Fiber::take_stack(int n) {
     for (std::size_t i = 0; i < kStacks; ++i) mprotect(begin + i * (kStackBytes + kGuard), kGuard, PROT_NONE);
     return begin;
   }();
+  detail::exception_globals = reinterpret_cast<detail::ExceptionGlobals*>(__cxxabiv1::__cxa_get_globals());
   stack_ = range + static_cast<std::size_t>(n) * (kStackBytes + kGuard) + kGuard;
 }
 
@@ -121,12 +87,10 @@ void Fiber::prepare(void (*entry)()) {
   uncaught_ = 0;
   fake_stack_ = nullptr;
 #if defined(__x86_64__)
-  // What the switch pops: six registers, then the address that it returns to; the stack is aligned as at a
-  // call.
+  // What the switch pops is the address that it goes on at; the stack is aligned as at a call.
   auto** top = reinterpret_cast<void**>(stack_ + kStackBytes) - 1;
   *top = nullptr;
   *--top = reinterpret_cast<void*>(entry);
-  for (int i = 0; i < 6; ++i) *--top = nullptr;
   pointer_ = top;
 #else
   auto** frame = reinterpret_cast<void**>(stack_ + kStackBytes) - 20;
@@ -142,29 +106,24 @@ void Fiber::entered() noexcept {
 #endif
 }
 
-void Fiber::switch_to(Fiber& to) noexcept {
-  ExceptionGlobals& globals = exception_globals();
-  caught_ = globals.caught;
-  uncaught_ = globals.uncaught;
-  globals.caught = to.caught_;
-  globals.uncaught = to.uncaught_;
 #if INTERLEAVE_ASAN
-  if (to.stack_ == nullptr) {  // the host's
+void Fiber::start_switch(Fiber& to) noexcept {
+  const void* begin = to.stack_;
+  std::size_t size = kStackBytes;
+  if (begin == nullptr) {  // the host's
     pthread_attr_t attributes;
     pthread_getattr_np(pthread_self(), &attributes);
-    void* begin = nullptr;
-    std::size_t size = 0;
-    pthread_attr_getstack(&attributes, &begin, &size);
+    void* host = nullptr;
+    pthread_attr_getstack(&attributes, &host, &size);
     pthread_attr_destroy(&attributes);
-    __sanitizer_start_switch_fiber(&fake_stack_, begin, size);
-  } else {
-    __sanitizer_start_switch_fiber(&fake_stack_, to.stack_, kStackBytes);
+    begin = host;
   }
-  interleave_switch(&pointer_, to.pointer_);
-  __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
-#else
-  interleave_switch(&pointer_, to.pointer_);
-#endif
+  __sanitizer_start_switch_fiber(&fake_stack_, begin, size);
 }
+
+void Fiber::finish_switch() noexcept {
+  __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
+}
+#endif
 
 }  // namespace interleave

@@ -18,10 +18,10 @@ int Runner<W>::process_fork(Where where) {
     if (steering_ == nullptr || steering_->waits(current_)) wait_for(Wait::others, 0);
     make_room();
     const Inside inside;
-    e = explorer.add_fork(current_, self().front);
+    e = explorer.add_fork(current_, front());
   }
   did(e, graph()[e].value);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   const bool child = graph()[e].value != 0;
   if (child) {
     forked_ = ~(std::uint32_t{1} << current_);

@@ -101,11 +101,19 @@ int Guide::next_thread(std::uint32_t ready, int current) {
   return is_ready(current) ? current : std::countr_zero(ready);
 }
 
+void Guide::added(int event) {
+  if (next_ < script_.steps.size() && script_.steps[next_].given && !asked_) diverged_ = true;
+  asked_ = false;
+  next_ = static_cast<std::size_t>(event) + 1;
+}
+
 int Guide::choose(const Alternative* alternatives, int count, Adding what) {
+  asked_ = true;
   if (next_ >= script_.steps.size() || !script_.steps[next_].given) return 0;
   const Step& step = script_.steps[next_];
-  const int place = place_of_(step.other) + (what == Adding::store ? 1 : 0);
-  for (int i = 0; i < count; ++i) {
+  const std::optional<int> other = what == Adding::choice ? 0 : place_of_(step.other);
+  const int place = other.value_or(0) + (what == Adding::store ? 1 : 0);
+  for (int i = 0; i < count && other; ++i) {
     const Alternative& alternative = alternatives[i];
     const bool same = what == Adding::choice
                           ? alternative.choice == step.choice

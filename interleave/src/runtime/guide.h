@@ -1,6 +1,7 @@
 // One execution written down so that it can be run again.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,21 +39,26 @@ class Guide final : public Steering {
 
   template <int W>
   void follow(const Graph<W>& graph) {
-    place_of_ = [&graph](int step) { return step < 0 ? -1 : static_cast<int>(graph[step].place); };
+    place_of_ = [&graph](int step) -> std::optional<int> {
+      if (step < 0) return -1;
+      if (step >= graph.size() || !graph[step].writes()) return std::nullopt;
+      return graph[step].place;
+    };
   }
   int next_thread(std::uint32_t ready, int current) override;
   int choose(const Alternative* alternatives, int count, Adding what) override;
-  void added(int event) override { next_ = static_cast<std::size_t>(event) + 1; }
+  void added(int event) override;
   bool waits(int thread) const override {
     return next_ >= script_.steps.size() || script_.steps[next_].thread != thread;
   }
-  /// The test did not go the way that the script says.
-  bool diverged() const noexcept { return diverged_; }
+  /// The test went the way that the script says, to its end.
+  bool followed() const noexcept { return !diverged_ && next_ >= script_.steps.size(); }
 
  private:
   const Script& script_;
-  std::function<int(int)> place_of_;
+  std::function<std::optional<int>(int)> place_of_;  // nothing: that step is no write
   std::size_t next_ = 0;
+  bool asked_ = false;  // which way the next step goes
   bool diverged_ = false;
 };
 

@@ -14,6 +14,7 @@
 #include "runtime/sanitizers.h"
 
 // glibc's own, under the names that it keeps for those who replace the others.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 void* __libc_malloc(std::size_t bytes);
 void __libc_free(void* address);
@@ -21,6 +22,7 @@ void* __libc_calloc(std::size_t count, std::size_t bytes);
 void* __libc_realloc(void* address, std::size_t bytes);
 void* __libc_memalign(std::size_t alignment, std::size_t bytes);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace interleave {
 namespace {
@@ -150,6 +152,7 @@ void operator delete[](void* address, std::size_t, std::align_val_t) noexcept {
 }
 
 #if !INTERLEAVE_ASAN
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" {
 
 void* malloc(std::size_t bytes) {
@@ -208,4 +211,5 @@ int posix_memalign(void** address, std::size_t alignment, std::size_t bytes) {
 }
 
 }  // extern "C"
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 #endif

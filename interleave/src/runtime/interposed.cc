@@ -69,6 +69,7 @@ Interposed::~Interposed() {
 extern "C" {
 
 // What assert calls.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 void __assert_fail(const char* condition, const char* file, unsigned line, const char* function) {
   if (interleave::running_machine == nullptr) {
     std::fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function, condition);
@@ -80,8 +81,9 @@ void __assert_fail(const char* condition, const char* file, unsigned line, const
                {});
 }
 
-// Where an exception comes from, for the report of one that nobody catches.
-void __cxa_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
+// Where an exception comes from, for the report of one that nobody catches. Weak, as a libstdc++ that is
+// linked statically has it in one object with other functions.
+[[gnu::weak]] void __cxa_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
   using Throw = void (*)(void*, std::type_info*, void (*)(void*));
   static const auto real = reinterpret_cast<Throw>(dlsym(RTLD_NEXT, "__cxa_throw"));
   if (interleave::running_machine != nullptr)

@@ -47,6 +47,8 @@ std::size_t Memory::size_of(const void* address) noexcept {
 }
 
 void Memory::start_run() noexcept {
+  if (!allocated_) return;
+  allocated_ = false;
   for (std::size_t i = 0; i < kArenas; ++i) {
     if (used_[i] == 0) continue;
     std::memset(tags_ + i * kArena / kGranule, 0, used_[i] / kGranule + 1);
@@ -72,6 +74,7 @@ void* Memory::allocate(int thread, std::size_t bytes, std::size_t alignment, Whe
       data - arena + std::max<std::size_t>(1, (bytes + kGranule - 1) / kGranule) * kGranule;
   if (end > kArena) return nullptr;
   used = end;
+  allocated_ = true;
   auto* block = new (reinterpret_cast<void*>(data - kHeader)) Block{};
   block->bytes = bytes;
   block->allocated_at = where;

@@ -74,6 +74,7 @@ class Memory {
   std::uintptr_t begin_;
   Tag* tags_ = nullptr;
   std::size_t used_[kArenas];
+  bool allocated_ = false;  // something, in this run
   std::size_t live_ = 0;
   Block* freed_[kReusable] = {};
   int freed_count_ = 0;

@@ -17,11 +17,12 @@ constexpr std::uint8_t kNobody = 0xff;
 template <int W>
 void Runner<W>::construct(const Cell& cell, Where where) {
   const Inside inside;
+  const Addresses::Made made = addresses_.made(&cell, run_, where);
   cell.run = run_;
-  cell.state = detail::kMade;
-  cell.location = addresses_.made(&cell, run_, where);
+  cell.state = made.location >= 0 ? detail::kInUse : detail::kMade;
+  cell.location = static_cast<std::uint16_t>(made.location >= 0 ? made.location : made.incarnation);
   cell.maker = static_cast<std::uint8_t>(current_);
-  cell.made = self().front.count;
+  cell.made = self().count;
 }
 
 template <int W>
@@ -33,7 +34,7 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
   }
   if (cell.state == detail::kInUse) {
     const auto& location = graph().at(cell.location);
-    const Mask unknown = ((location.reads | location.writes) & done_) - self().front.hb - self().events;
+    const Mask unknown = ((location.reads | location.writes) & done_) - front().hb;
     if (unknown.any()) {
       int user = 0;
       unknown.each([&](int e) { user = e; });
@@ -58,9 +59,29 @@ inline void Runner<W>::at(Where where, const char* doing) {
 template <int W>
 inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
   at(where, doing);
-  // Most are made by the body before its first event, which all threads know of, and not in the heap.
-  const bool plain = cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0;
-  return plain && !memory_.owns(&cell) ? cell.location : look_up(cell, where, doing);
+  return in_plain_view(cell) ? cell.location : look_up(cell, where, doing);
+}
+
+/// Whether nothing can be wrong with using the object. Most are made by the body before its first event,
+/// which all threads know of, and not in the heap.
+template <int W>
+inline bool Runner<W>::in_plain_view(const Cell& cell) const noexcept {
+  return cell.run == run_ && cell.state == detail::kInUse && cell.maker == 0 && cell.made == 0 &&
+         !memory_.owns(&cell);
+}
+
+/// The event of the graph that this access of the thread's is, if there is nothing to do but to go on: what
+/// most operations of most runs come to. Else kNone.
+template <int W>
+[[gnu::always_inline]] inline int Runner<W>::at_once(const Cell& cell, Kind kind,
+                                                     Access access) const noexcept {
+  if (!replaying() || observed_) return kNone;
+  const int e = next_[current_];
+  if (e == kNone) return kNone;
+  const Event<W>& event = explorer.graph[e];
+  const bool mine =
+      event.kind == kind && event.access == access && !event.unplaced && event.location == cell.location;
+  return mine && !in_turn_.has(e) && event.porf.within(done_) && in_plain_view(cell) ? e : kNone;
 }
 
 template <int W>
@@ -110,11 +131,11 @@ int Runner<W>::simple_event(Kind kind, Order order, int location) {
   int e = take(kind, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add(kind, current_, self().front, order);
+    e = explorer.add(kind, current_, front(), order);
     graph()[e].location = static_cast<std::uint16_t>(location);
   }
   did(e, 0);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   return e;
 }
 
@@ -133,7 +154,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
   int e = take(Kind::store, Access::load, location);
   if (e == kNone) {
     make_room();
-    e = explorer.add_store(current_, self().front, location, value, order);
+    e = explorer.add_store(current_, front(), location, value, order);
   } else if (graph()[e].value != value) {
     const Inside inside;
     fail(Verdict::nondeterministic,
@@ -142,7 +163,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
          self().where, {});
   }
   did(e, value);
-  self().spin.interrupt();
+  self().interrupt_spinning();
   stored(location);
 }
 
@@ -151,7 +172,7 @@ void Runner<W>::store_event(int location, std::uint64_t value, Order order) {
 template <int W>
 void Runner<W>::wait_for_value(const Read& read) {
   for (bool looked = false;; looked = true) {
-    const Prospect prospect = explorer.prospect(self().front, read);
+    const Prospect prospect = explorer.prospect(front(), read);
     if (prospect == Prospect::newest || (prospect == Prospect::older && looked)) return;
     if (steering_ != nullptr && !steering_->waits(current_)) return;
     ThreadState<W>& thread = self();
@@ -175,8 +196,8 @@ inline int Runner<W>::read_event(const Read& read) {
   } else {
     if (waits(read.access)) wait_for_value(read);
     make_room();
-    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, self().front, read)
-                                        : explorer.add_read(current_, self().front, read);
+    e = read.access == Access::try_lock ? explorer.add_try_lock(current_, front(), read)
+                                        : explorer.add_read(current_, front(), read);
   }
   did(e, explorer.value_read(e, read.initial));
   if (explorer.abandoned()) end(Ending::blocked);
@@ -184,107 +205,166 @@ inline int Runner<W>::read_event(const Read& read) {
   if (event.blocked) stay_stuck();
   if (event.kind != Kind::load) {
     stored(read.location);
-    self().spin.interrupt();
+    self().interrupt_spinning();
   } else {
-    watch_spinning(e);
+    note_load(e, self().where.line);
   }
   return e;
 }
 
-/// Notes a load, and whether the loads before it seem to be rounds of a loop in which nothing changes.
+/// Notes a load; the next one is to ask whether it goes round for ever.
 template <int W>
-inline void Runner<W>::watch_spinning(int e) {
-  Spin& spin = self().spin;
-  const Event<W>& event = graph()[e];
-  const Spin::Load load{static_cast<std::int16_t>(e), event.location, event.source, self().where.line};
-  if (spin.now.count < Spin::kLoads) spin.now.loads[spin.now.count] = load;
-  if (spin.now.count <= Spin::kLoads) ++spin.now.count;
+inline void Runner<W>::note_load(int e, unsigned line) noexcept {
+  lines_[e] = line;
+  suspicious = graph()[e].repeats;
+}
 
-  constexpr int kKept = 2 * Spin::kLongest;
-  if (spin.loads == kKept) std::copy(spin.latest + 1, spin.latest + kKept, spin.latest);
-  if (spin.loads < kKept) ++spin.loads;
-  spin.latest[spin.loads - 1] = load;
-  ++spin.snapshot_age;
-  int period = 0;
-  for (int p = 1; p <= Spin::kLongest && 2 * p <= spin.loads && period == 0; ++p) {
-    if (std::equal(spin.latest + spin.loads - p, spin.latest + spin.loads, spin.latest + spin.loads - 2 * p))
-      period = p;
+/// spin.now becomes the thread's latest events, so many, which are loads.
+template <int W>
+void Runner<W>::look_back(int loads) noexcept {
+  Spin& spin = self().spin;
+  spin.now.count = loads;
+  int e = self().latest;
+  for (int i = loads; i-- > 0; e = graph()[e].before) {
+    spin.now.loads[i] = {static_cast<std::int16_t>(e), graph()[e].location, graph()[e].source, lines_[e]};
   }
-  if (period != spin.period) spin.snapshot = 0;
-  spin.period = period;
-  suspicious = period != 0;
 }
 
 /// The thread is about to load, with its stack and registers as the hash says. If they are as they were a
 /// round ago, and the loads since have all read the same again, it goes round for ever.
 template <int W>
 void Runner<W>::spins(std::uint64_t hash) {
-  Spin& spin = self().spin;
-  if (spin.period == 0) return;
-  if (spin.snapshot != 0 && spin.snapshot_age < spin.period) return;
-  if (spin.snapshot == hash && spin.snapshot_age == spin.period) {
-    spin.now.count = spin.period;  // what it waits for
-    std::copy(spin.latest + spin.loads - spin.period, spin.latest + spin.loads, spin.now.loads);
+  ThreadState<W>& thread = self();
+  Spin& spin = thread.spin;
+  look_back(std::min(thread.count - spin.loads_from, 2 * kLongestRound));
+  const Spin::Load* end = spin.now.loads + spin.now.count;
+  int period = 0;
+  for (int p = 1; 2 * p <= spin.now.count && period == 0; ++p) {
+    if (std::equal(end - p, end, end - 2 * p)) period = p;
+  }
+  if (period != spin.period) spin.snapshot = 0;
+  spin.period = period;
+  const int age = thread.count - spin.snapshot_at;
+  if (period == 0 || (spin.snapshot != 0 && age < period)) return;
+  if (spin.snapshot == hash && age == period) {
+    look_back(period);  // at what it waits for
     wait_spinning();
-    spin.interrupt();
+    thread.interrupt_spinning();
     return;
   }
   spin.snapshot = hash;
-  spin.snapshot_age = 0;
+  spin.snapshot_at = thread.count;
 }
 
 template <int W>
 void Runner<W>::wait_spinning() {
-  for (int i = step_; i < replayed_; ++i) {
-    if (graph()[graph().step(i)].thread == current_) return;
-  }
+  if (next_[current_] != kNone) return;
   if (steering_ == nullptr) stay_stuck();
   if (!steering_->waits(current_)) return;
   // Runs that are chosen one by one go on when something has changed.
   const Spin& spin = self().spin;
   self().waits_by = Access::await_code;
   self().look_again = false;
-  wait_for(Wait::value, spin.now.loads[spin.now.count - 1].location);
+  wait_for(Wait::value, graph()[spin.now.loads[spin.now.count - 1].event].location);
 }
 
 template <int W>
 void Runner<W>::thread_yield(Where where) {
   at(where, "yield");
   Spin& spin = self().spin;
-  const bool same = spin.now.count != 0 && spin.now.count <= Spin::kLoads &&
-                    spin.now.count == spin.last.count && spin.last.line == where.line &&
-                    std::equal(spin.now.loads, spin.now.loads + spin.now.count, spin.last.loads);
-  if (same) wait_spinning();
-  spin.last = spin.now;
+  const int loads = self().count - spin.yielded;
+  const bool only_loads = spin.yielded != Spin::kNever && loads > 0 && loads <= Spin::kLoads;
+  if (only_loads) {
+    look_back(loads);
+    const bool same = spin.now.count == spin.last.count && spin.last.line == where.line &&
+                      std::equal(spin.now.loads, spin.now.loads + loads, spin.last.loads);
+    if (same) wait_spinning();
+    spin.last = spin.now;
+  } else {
+    spin.last.count = 0;
+  }
   spin.last.line = where.line;
-  spin.now.count = 0;
+  spin.yielded = self().count;
 }
 
 template <int W>
 std::uint64_t Runner<W>::load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
+  const int e = at_once(cell, Kind::load, Access::load);
+  if (e == kNone) [[unlikely]]
+    return load_in_turn(cell, initial, order, where);
+  did_at_once(e);
+  note_load(e, where.line);
+  return explorer.value_read(e, initial);
+}
+
+// Whoever has waited for others in here comes back through few returns: see Fiber::switch_to.
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::load_in_turn(const Cell& cell, std::uint64_t initial,
+                                                        std::memory_order order, Where where) {
+  let_others_replay();
+  const int e = at_once(cell, Kind::load, Access::load);
+  if (e == kNone) return load_anew(cell, initial, order, where);
+  did_at_once(e);
+  note_load(e, where.line);
+  return explorer.value_read(e, initial);
+}
+
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::load_anew(const Cell& cell, std::uint64_t initial,
+                                                     std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
   read.initial = initial;
   read.success = read.failure = to_order(order);
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
 void Runner<W>::store(const Cell& cell, std::uint64_t, std::uint64_t value, std::memory_order order,
                       Where where) {
+  const int e = at_once(cell, Kind::store, Access::load);
+  if (e == kNone || graph()[e].value != value) [[unlikely]]
+    return store_in_turn(cell, value, order, where);
+  did_at_once(e).interrupt_spinning();
+}
+
+template <int W>
+[[gnu::noinline]] void Runner<W>::store_in_turn(const Cell& cell, std::uint64_t value,
+                                                std::memory_order order, Where where) {
+  let_others_replay();
+  const int e = at_once(cell, Kind::store, Access::load);
+  if (e == kNone || graph()[e].value != value) return store_anew(cell, value, order, where);
+  did_at_once(e).interrupt_spinning();
+}
+
+template <int W>
+[[gnu::noinline]] void Runner<W>::store_anew(const Cell& cell, std::uint64_t value, std::memory_order order,
+                                             Where where) {
   store_event(begin(cell, where, "store"), value, to_order(order));
 }
 
 template <int W>
 std::uint64_t Runner<W>::modify(const Cell& cell, std::uint64_t initial, detail::Modify how,
                                 std::memory_order order, Where where) {
+  const int e = at_once(cell, Kind::rmw, Access::modify);
+  if (e != kNone) [[likely]] {
+    did_at_once(e).interrupt_spinning();
+    return explorer.value_read(e, initial);
+  }
+  return modify_anew(cell, initial, how, order, where);
+}
+
+template <int W>
+[[gnu::noinline]] std::uint64_t Runner<W>::modify_anew(const Cell& cell, std::uint64_t initial,
+                                                       detail::Modify how, std::memory_order order,
+                                                       Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "read-modify-write"));
   read.access = Access::modify;
   read.initial = initial;
   read.success = read.failure = to_order(order);
   read.how = how;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -299,7 +379,7 @@ std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initia
   read.failure = to_order(failure);
   read.argument = expected;
   read.how = {detail::Rmw::exchange, 8, desired};
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -323,7 +403,7 @@ std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::
   read.argument = operand;
   read.holds = predicate;
   read.context = context;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), initial);
 }
 
 template <int W>
@@ -353,7 +433,7 @@ std::uint64_t Runner<W>::plain_load(const Cell& cell, Where where) {
   read.location = static_cast<std::uint16_t>(begin(cell, where, "plain load"));
   read.success = read.failure = Order::plain;
   plain_events_ = true;
-  return values_[read_event(read)];
+  return explorer.value_read(read_event(read), 0);
 }
 
 template <int W>
@@ -382,7 +462,7 @@ void Runner<W>::plain_access(const void* address, std::size_t bytes, bool write,
     const std::uintptr_t stop = std::min(end_address, (granule + 1) * 8);
     const unsigned mask = ((1U << (stop - at)) - 1) << (at % 8);
     const PlainAccess access{granule,
-                             {static_cast<std::uint8_t>(current_), thread.front.count},
+                             {static_cast<std::uint8_t>(current_), thread.count},
                              static_cast<std::uint8_t>(mask),
                              write,
                              where};

@@ -17,8 +17,8 @@ namespace {
 }
 
 /// Everything that the caller's caller could see differently when it comes here again: the registers that
-/// calls keep, and the stack from here on.
-[[gnu::noinline]] std::uint64_t hash_of_thread() {
+/// calls keep, and the stack from here on, with what AddressSanitizer would keep between the variables.
+[[gnu::noinline, gnu::no_sanitize("address")]] std::uint64_t hash_of_thread() {
   __builtin_unwind_init();  // writes the registers that calls keep to this function's frame
   const std::uint64_t* begin = nullptr;
 #if defined(__x86_64__)
@@ -32,9 +32,14 @@ namespace {
   return hash | 1;
 }
 
-void look_for_spinning() {
-  if (running_machine->suspicious) [[unlikely]]
-    running_machine->spins(hash_of_thread());
+// Out of line, so that the usual way needs no frame.
+[[gnu::noinline]] std::uint64_t suspicious_load(const detail::Cell& cell, std::uint64_t initial,
+                                                std::memory_order order, Where where) {
+  running_machine->spins(hash_of_thread());
+  return running_machine->load(cell, initial, order, where);
+}
+[[gnu::noinline]] void suspicious_compare_exchange() {
+  running_machine->spins(hash_of_thread());
 }
 
 Machine& machine(const char* what, Where where) {
@@ -77,13 +82,17 @@ void destroy(const Cell& cell, Where where) noexcept {
 }
 
 std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where) {
-  if (running_machine == nullptr) return initial;
-  look_for_spinning();
+  if (running_machine == nullptr) [[unlikely]]
+    return initial;
+  if (running_machine->suspicious) [[unlikely]]
+    return suspicious_load(cell, initial, order, where);
   return running_machine->load(cell, initial, order, where);
 }
-void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
+bool store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
            Where where) {
-  machine("store", where).store(cell, initial, value, order, where);
+  if (running_machine == nullptr) return false;
+  running_machine->store(cell, initial, value, order, where);
+  return true;
 }
 std::uint64_t modify(const Cell& cell, std::uint64_t initial, Modify how, std::memory_order order,
                      Where where) {
@@ -93,7 +102,8 @@ std::uint64_t compare_exchange(const Cell& cell, std::uint64_t initial, std::uin
                                std::uint64_t desired, std::memory_order success, std::memory_order failure,
                                Where where) {
   if (running_machine == nullptr) return initial;
-  look_for_spinning();
+  if (running_machine->suspicious) [[unlikely]]
+    suspicious_compare_exchange();
   return running_machine->compare_exchange(cell, initial, expected, desired, success, failure, where);
 }
 void fence(std::memory_order order, Where where) {

@@ -43,7 +43,7 @@ void Races::grow() {
   }
 }
 
-const PlainAccess* Races::access(const PlainAccess& access, const Knowledge& knowledge) {
+const PlainAccess* Races::access(const PlainAccess& access, Knowledge& knowledge) {
   Granule& granule = find(access.granule);
   int kept = 0;
   for (int i = 0; i < granule.count; ++i) {
@@ -63,7 +63,7 @@ const PlainAccess* Races::access(const PlainAccess& access, const Knowledge& kno
 }
 
 const PlainAccess* Races::forget(std::uintptr_t address, std::size_t bytes, std::uint8_t thread,
-                                 const Knowledge& knowledge) {
+                                 Knowledge& knowledge) {
   if (used_run_ != run_ || used_ == 0) return nullptr;
   const std::uintptr_t first = address / 8, last = (address + std::max<std::size_t>(bytes, 1) - 1) / 8;
   const auto check = [&](Granule& granule) -> const PlainAccess* {

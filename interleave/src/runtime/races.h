@@ -19,7 +19,7 @@ struct Moment {
 class Knowledge {
  public:
   virtual ~Knowledge() = default;
-  virtual bool knows(Moment moment) const = 0;
+  virtual bool knows(Moment moment) = 0;
 };
 
 struct PlainAccess {
@@ -42,10 +42,10 @@ class Races {
 
   void start_run() noexcept { ++run_; }
   /// Records an access to some of a granule's bytes. The earlier access that it races with, or null.
-  const PlainAccess* access(const PlainAccess& access, const Knowledge& knowledge);
+  const PlainAccess* access(const PlainAccess& access, Knowledge& knowledge);
   /// The access, of any kind, to these bytes that is not known to be past, or null; then they are forgotten.
   const PlainAccess* forget(std::uintptr_t address, std::size_t bytes, std::uint8_t thread,
-                            const Knowledge& knowledge);
+                            Knowledge& knowledge);
 
  private:
   static constexpr int kKept = 8;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,14 +50,17 @@ class Steering : public Chooser {
 
 /// Everything that an engine does with threads, times the number of events it has room for.
 ///
-/// A run replays the graph's events in the graph's schedule, so that each thread has the values of the
-/// execution that the graph is, and then goes on: the thread that ran last until it waits or ends, then the
-/// first one that can. All threads are fibers of one system thread.
+/// A run replays the graph's events, so that each thread has the values of the execution that the graph is,
+/// and then goes on: the thread whose event is last in the graph's schedule until it waits or ends, then the
+/// first one that can. Events are replayed in any order that respects what they depend on, so that threads
+/// are changed as little as can be. All threads are fibers of one system thread.
 ///
 /// Thread safety: one thread; one at a time in a process.
 template <int W>
 class Runner final : public Machine, private Knowledge {
  public:
+  using Mask = Bits<W>;
+
   Runner(const Options& options, const std::function<void()>& body, Stack& stack);
   ~Runner() override;
 
@@ -65,15 +69,23 @@ class Runner final : public Machine, private Knowledge {
   /// Null: alternatives are left to the explorer.
   void steer(Steering* steering) {
     steering_ = steering;
+    observed_ = steering_ != nullptr || tracing_;
     explorer.set_chooser(steering);
   }
   /// Whether to note where each operation was called from: slow, for runs that are reported.
-  void trace(bool on) { tracing_ = on; }
+  void trace(bool on) {
+    tracing_ = on;
+    observed_ = steering_ != nullptr || tracing_;
+  }
   /// One run from explorer.graph on.
   Ending run();
 
   const Failure& failure() const noexcept { return failure_; }
   const ThreadState<W>& thread(int t) const noexcept { return threads_[t]; }
+  const Mask& known_to(int t) noexcept {
+    if (threads_[t].behind) catch_up(threads_[t]);
+    return threads_[t].front.hb;
+  }
   Where where(int e) const noexcept { return wheres_[e]; }
   const char* doing(int e) const noexcept { return doings_[e]; }
   std::uint64_t read_value(int e) const noexcept { return values_[e]; }
@@ -134,11 +146,20 @@ class Runner final : public Machine, private Knowledge {
   [[noreturn]] void fail(Verdict verdict, const std::string& message, Where where, Where other) override;
 
  private:
-  using Mask = Bits<W>;
-  ThreadState<W>& self() noexcept { return threads_[current_]; }
+  ThreadState<W>& self() noexcept { return *self_; }
   Graph<W>& graph() noexcept { return explorer.graph; }
-  bool knows(Moment moment) const override {
-    return (threads_[current_].front.hb & threads_[moment.thread].events).count() > moment.count;
+  /// What the running thread's next event starts from.
+  const Frontier<W>& front() noexcept {
+    ThreadState<W>& thread = self();
+    if (thread.behind) catch_up(thread);
+    return thread.front;
+  }
+  void catch_up(ThreadState<W>& thread) noexcept;
+  bool knows(Moment moment) override {
+    const ThreadState<W>& thread = threads_[moment.thread];
+    int e = thread.latest;  // back to the first after the moment
+    for (int i = thread.count; i > moment.count + 1; --i) e = graph()[e].before;
+    return thread.count > moment.count && front().hb.has(e);
   }
 
   // Scheduling (runner_impl.h).
@@ -147,14 +168,36 @@ class Runner final : public Machine, private Knowledge {
   void run_slot_hooks();
   [[noreturn]] void finish_thread();
   [[noreturn]] void end(Ending ending);
-  bool replaying() const noexcept { return step_ < replayed_; }
+  bool replaying() const noexcept { return to_replay_ != 0; }
+  void plan_replay() noexcept;
+  int first_not_replayed() noexcept;
+  bool may_replay(int e) noexcept;
+  void let_others_replay();
+  void run_as(int thread) noexcept {
+    current_ = thread;
+    self_ = &threads_[thread];
+  }
+  void replayed(int e) noexcept {
+    next_[current_] = graph()[e].after;
+    --to_replay_;
+  }
+  int at_once(const Cell& cell, Kind kind, Access access) const noexcept;
+  ThreadState<W>& did_at_once(int e) noexcept {
+    replayed(e);
+    done_.set(e);
+    ThreadState<W>& thread = self();
+    thread.did(e);
+    return thread;
+  }
   bool is_next(const Event<W>& event, Kind kind, Access access, int location) const noexcept;
   int take(Kind kind, Access access, int location);
-  int take_in_turn(Kind kind, Access access, int location);
   void make_room();
   void did(int e, std::uint64_t value);
+  void tell_observers(int e, std::uint64_t value);
   void switch_to(int thread);
+  void did_less(int thread);
   void dispatch();
+  int next_thread();
   void let_others() {
     if (steering_ != nullptr) steer_away();
   }
@@ -176,13 +219,21 @@ class Runner final : public Machine, private Knowledge {
   int begin(const Cell& cell, Where where, const char* doing);
   int look_up(const Cell& cell, Where where, const char* doing);
   int read_event(const Read& read);
+  std::uint64_t load_in_turn(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
+  std::uint64_t load_anew(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
   void wait_for_value(const Read& read);
   void store_event(int location, std::uint64_t value, Order order);
+  void store_in_turn(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
+  void store_anew(const Cell& cell, std::uint64_t value, std::memory_order order, Where where);
+  std::uint64_t modify_anew(const Cell& cell, std::uint64_t initial, detail::Modify how,
+                            std::memory_order order, Where where);
   int simple_event(Kind kind, Order order, int location);
   void stored(int location) noexcept;
   void wait_for_owner(int e, bool soft);
   void unlock_event(int location);
-  void watch_spinning(int e);
+  bool in_plain_view(const Cell& cell) const noexcept;
+  void note_load(int e, unsigned line) noexcept;
+  void look_back(int loads) noexcept;
   void wait_spinning();
 
   // Endings (ending_impl.h).
@@ -204,16 +255,25 @@ class Runner final : public Machine, private Knowledge {
 
   std::uint32_t run_ = 0;
   int current_ = 0;
-  std::size_t closures_used_ = 0;
+  ThreadState<W>* self_ = threads_;              // of current_
+  std::size_t closures_used_[kMaxThreads] = {};  // by the threads that start threads
   static constexpr std::size_t kClosureBytes = 64 << 10;
-  alignas(64) std::byte closures_[kClosureBytes];
-  int step_ = 0;
-  int replayed_ = 0;  // steps that the graph had when the run began
+  struct alignas(64) Closures {
+    std::byte bytes[kClosureBytes];
+  };
+  std::unique_ptr<Closures[]> closures_{new Closures[kMaxThreads]};
+
+  // Of the events that the graph had when the run began:
+  int to_replay_ = 0;               // so many are left
+  int step_ = 0;                    // of the schedule; those before it are not
+  std::int16_t next_[kMaxThreads];  // of each thread, or kNone
+  Mask in_turn_;                    // those that may not come before what is earlier in the schedule
   int thread_count_ = 0;
   Ending ending_ = Ending::complete;
   Failure failure_;
   bool tracing_ = false;
-  Where thrown_;  // the latest exception
+  bool observed_ = false;  // tracing or steered
+  Where thrown_;           // the latest exception
   bool atomic_waits_ = false;
   bool plain_events_ = false;
   bool plain_race_ = false;
@@ -229,8 +289,9 @@ class Runner final : public Machine, private Knowledge {
   std::uint32_t forked_ = 0;
   ThreadState<W> threads_[kMaxThreads];
   Where wheres_[64 * W];
+  std::uint32_t lines_[64 * W];  // of loads
   const char* doings_[64 * W];
-  std::uint64_t values_[64 * W];
+  std::uint64_t values_[64 * W];  // read, if anybody observes
   Fiber host_;
   Fiber fibers_[kMaxThreads];
 };

@@ -21,9 +21,9 @@ template <int W>
 Ending Runner<W>::run() {
   static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
   run_ = ++runs;
-  current_ = step_ = 0;
-  closures_used_ = 0;
-  replayed_ = graph().steps();
+  run_as(0);
+  std::fill(closures_used_, closures_used_ + thread_count_, 0);
+  plan_replay();
   done_ = Mask();
   forked_ = 0;
   plain_events_ = plain_race_ = atomic_waits_ = false;
@@ -94,6 +94,7 @@ void Runner<W>::run_slot_hooks() {
 
 template <int W>
 void Runner<W>::finish_thread() {
+  let_others_replay();
   if (current_ != 0) self().exit = static_cast<std::int16_t>(simple_event(Kind::exit, Order::relaxed, 0));
   self().state = State::finished;
   dispatch();
@@ -131,32 +132,55 @@ bool Runner<W>::is_next(const Event<W>& event, Kind kind, Access access, int loc
          (event.location == location || kind == Kind::create || kind == Kind::exit);
 }
 
-/// The event that the graph has next, which must be this thread's and of this kind; kNone when the graph has
-/// been replayed. Other threads go first if it is their turn.
 template <int W>
-inline int Runner<W>::take(Kind kind, Access access, int location) {
-  if (replaying()) [[likely]] {
-    const int e = graph().step(step_);
-    const Event<W>& event = graph()[e];
-    if (event.thread == current_ && is_next(event, kind, access, location)) [[likely]] {
-      ++step_;
-      return e;
+void Runner<W>::plan_replay() noexcept {
+  step_ = 0;
+  to_replay_ = graph().steps();
+  in_turn_ = Mask();
+  next_[0] = to_replay_ == 0 ? kNone : 0;  // the others' when they are made
+  if (graph().forks()) {
+    for (int e = 0; e < graph().size(); ++e) {
+      if (graph()[e].kind == Kind::fork) in_turn_.set(e);  // the child has memory as it is then
     }
   }
-  return take_in_turn(kind, access, location);
+  // What is new goes on from the last. Which of the blocks freed is used again is said by when they were.
+  if (to_replay_ != 0) in_turn_.set(graph().step(to_replay_ - 1));
+  if (options_.address_reuse) in_turn_ = graph().all();
 }
 
 template <int W>
-int Runner<W>::take_in_turn(Kind kind, Access access, int location) {
+int Runner<W>::first_not_replayed() noexcept {
+  while (done_.has(graph().step(step_))) ++step_;
+  return graph().step(step_);
+}
+
+/// Whether everything has been replayed that event e of the graph depends on.
+template <int W>
+inline bool Runner<W>::may_replay(int e) noexcept {
+  if (in_turn_.has(e)) [[unlikely]]
+    return first_not_replayed() == e;
+  return graph()[e].porf.within(done_);
+}
+
+/// Until the thread's next operation need not come after those of others.
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::let_others_replay() {
   while (replaying()) {
-    const int e = graph().step(step_);
-    const Event<W>& event = graph()[e];
-    if (event.thread != current_) {
-      switch_to(event.thread);
-      continue;
-    }
-    ++step_;
-    if (is_next(event, kind, access, location)) return e;
+    const int e = next_[current_];
+    if (e != kNone && may_replay(e)) return;
+    switch_to(graph()[first_not_replayed()].thread);
+  }
+}
+
+/// The event that the graph has next of this thread, which must be of this kind; kNone when the graph has
+/// been replayed. Other threads go first if it depends on what they do.
+template <int W>
+int Runner<W>::take(Kind kind, Access access, int location) {
+  let_others_replay();
+  if (replaying()) {
+    const int e = next_[current_];
+    replayed(e);
+    if (is_next(graph()[e], kind, access, location)) return e;
     const Inside inside;
     fail(Verdict::nondeterministic,
          "the thread did something else than when it was run the same way before: the test depends on "
@@ -170,35 +194,65 @@ int Runner<W>::take_in_turn(Kind kind, Access access, int location) {
 
 template <int W>
 void Runner<W>::make_room() {
-  if (graph().full()) end(Ending::too_long);
+  // First: the largest engine has room for just as many as a test may ever have.
   if (graph().size() >= static_cast<int>(options_.max_events)) end(Ending::bounded);
+  if (graph().full()) end(Ending::too_long);
 }
 
 template <int W>
 inline void Runner<W>::did(int e, std::uint64_t value) {
+  self().did(e);
   done_.set(e);
-  ThreadState<W>& thread = self();
-  thread.events.set(e);
-  graph().advance(thread.front, e);
+  if (observed_) [[unlikely]]
+    tell_observers(e, value);
+}
+
+template <int W>
+void Runner<W>::tell_observers(int e, std::uint64_t value) {
   values_[e] = value;
-  if (tracing_) [[unlikely]] {
-    wheres_[e] = thread.where;
-    doings_[e] = thread.doing;
-  }
+  wheres_[e] = self().where;
+  doings_[e] = self().doing;
   if (steering_ != nullptr) steering_->added(e);
 }
 
 template <int W>
-void Runner<W>::switch_to(int thread) {
-  const State state = threads_[thread].state;
-  if (state == State::unused || state == State::finished || state == State::stuck) {
-    const Inside inside;
-    fail(Verdict::nondeterministic,
-         "thread " + std::to_string(thread) + " did less than when it was run the same way before",
-         threads_[thread].where, {});
+void Runner<W>::catch_up(ThreadState<W>& thread) noexcept {
+  thread.behind = false;
+  if (thread.latest == kNone) {
+    thread.front = Frontier<W>();
+  } else {
+    graph().advance(thread.front, thread.latest);
+    if (thread.count == 0) {  // it was made there
+      thread.front.pending = Mask();
+      thread.front.release_fence = kNone;
+      thread.front.count = 0;
+    }
   }
+  thread.front.joined = thread.joins;
+  for (std::uint32_t rest = thread.joins; rest != 0; rest &= rest - 1) {
+    const int exit = threads_[std::countr_zero(rest)].exit;
+    thread.front.hb |= graph()[exit].hb;
+    thread.front.hb.set(exit);
+    thread.front.porf |= graph()[exit].porf;
+    thread.front.porf.set(exit);
+  }
+}
+
+template <int W>
+[[gnu::noinline]] void Runner<W>::did_less(int thread) {
+  const Inside inside;
+  fail(Verdict::nondeterministic,
+       "thread " + std::to_string(thread) + " did less than when it was run the same way before",
+       threads_[thread].where, {});
+}
+
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::switch_to(int thread) {
+  const State state = threads_[thread].state;
+  if (state == State::unused || state == State::finished || state == State::stuck) [[unlikely]]
+    did_less(thread);
   const int from = current_;
-  current_ = thread;
+  run_as(thread);
   fibers_[from].switch_to(fibers_[thread]);
 }
 
@@ -210,7 +264,7 @@ bool Runner<W>::satisfied(const ThreadState<W>& thread) noexcept {
       const int unlock = graph()[thread.awaited].partner;
       return unlock >= 0 && done_.has(unlock);
     }
-    case Wait::value: return thread.look_again;
+    case Wait::value:
     case Wait::others: return thread.look_again;
   }
   return false;
@@ -246,27 +300,31 @@ std::uint32_t Runner<W>::ready_threads() noexcept {
   return last;
 }
 
-/// Runs another thread, if there is one that can; else the run is over.
+/// Which thread goes on while this one waits; if there is none that can, the run is over.
 template <int W>
-void Runner<W>::dispatch() {
+int Runner<W>::next_thread() {
   if (replaying()) {
-    const int next = graph()[graph().step(step_)].thread;
+    const int next = graph()[first_not_replayed()].thread;
     if (next == current_) {
       const Inside inside;
       fail(Verdict::nondeterministic, "the thread waits where it went on when it was run the same way before",
            self().where, {});
     }
-    switch_to(next);
-    return;
+    return next;
   }
-  for (int t = 0; t < thread_count_ && steering_ == nullptr; ++t) {
-    if ((forked_ >> t & 1) != 0 || !can_go_on(threads_[t])) continue;
-    if (t != current_) switch_to(t);
-    return;
+  // The body last: as a rule it waits for one of the others after the other.
+  for (int t = 1; t < thread_count_ && steering_ == nullptr; ++t) {
+    if (can_go_on(threads_[t]) && (forked_ >> t & 1) == 0) return t;
   }
+  if (steering_ == nullptr && can_go_on(threads_[0]) && (forked_ & 1) == 0) return 0;
   const std::uint32_t ready = ready_threads();
   if (ready == 0) end(Ending::complete);
-  const int next = steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);
+  return steering_ != nullptr ? steering_->next_thread(ready, current_) : std::countr_zero(ready);
+}
+
+template <int W>
+[[gnu::always_inline]] inline void Runner<W>::dispatch() {
+  const int next = next_thread();
   if (next != current_) switch_to(next);
 }
 
@@ -278,7 +336,7 @@ void Runner<W>::steer_away() {
 }
 
 template <int W>
-void Runner<W>::wait_for(Wait wait, int what) {
+[[gnu::always_inline]] inline void Runner<W>::wait_for(Wait wait, int what) {
   ThreadState<W>& thread = self();
   thread.wait = wait;
   thread.awaited = static_cast<std::int16_t>(what);

@@ -3,10 +3,10 @@
 #include <dlfcn.h>
 #include <unwind.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <set>
 #include <string>
@@ -36,17 +36,54 @@ const char* keep(const std::string& text) {
   return kept.insert(text).first->c_str();
 }
 
-/// The folder of the checker's sources, and that of its headers. Asked for inside of runs: no allocation.
-constexpr std::string_view without(std::string_view path, std::string_view end) {
-  return path.substr(0, path.size() - end.size());
-}
-constexpr std::string_view kSources = without(__FILE__, "runtime/symbols.cc");
-constexpr std::string_view kHeaders = without(detail::kWhereHeader, "where.h");
+/// Where the library's sources lie, as far as it is the same however the compiler was called: with a path
+/// relative to whichever folder, as ccache does, or from somewhere else.
+constexpr std::string_view kSources = [] {
+  std::string_view path = __FILE__;
+  path.remove_suffix(std::string_view("runtime/symbols.cc").size());
+  while (path.substr(0, 2) == "./" || path.substr(0, 3) == "../") path.remove_prefix(path.find('/') + 1);
+  if (path.substr(0, 1) == "/") path.remove_prefix(1);
+  return path;
+}();
 
-bool in_library(const char* file) noexcept {
-  return std::strstr(file, "/include/c++/") != nullptr ||
-         std::strncmp(file, kSources.data(), kSources.size()) == 0 ||
-         std::strncmp(file, kHeaders.data(), kHeaders.size()) == 0;
+bool begins(std::string_view text, std::string_view with) noexcept {
+  return text.substr(0, with.size()) == with;
+}
+
+bool in_sources(std::string_view path) noexcept {
+  for (std::size_t at = path.find(kSources); at != std::string_view::npos; at = path.find(kSources, at + 1)) {
+    const std::string_view rest = path.substr(at + kSources.size());
+    const bool whole = at == 0 || path[at - 1] == '/';
+    if (whole && (begins(rest, "runtime/") || begins(rest, "engine/") || begins(rest, "report/")))
+      return true;
+  }
+  return false;
+}
+
+/// Headers may have been installed anywhere since the library was built; a folder called interleave is above
+/// them.
+bool in_headers(std::string_view path) noexcept {
+  constexpr std::string_view kHeaders[] = {"atomic.h",
+                                           "check.h",
+                                           "clock.h",
+                                           "mutex.h",
+                                           "process.h",
+                                           "thread.h",
+                                           "semaphore.h",
+                                           "var.h",
+                                           "where.h",
+                                           "thread_slot.h",
+                                           "detail/instrumented.h",
+                                           "detail/runtime.h"};
+  constexpr std::string_view kFolder = "interleave/";
+  const std::size_t at = path.rfind(kFolder);
+  if (at == std::string_view::npos || (at != 0 && path[at - 1] != '/')) return false;
+  const std::string_view name = path.substr(at + kFolder.size());
+  return std::find(std::begin(kHeaders), std::end(kHeaders), name) != std::end(kHeaders);
+}
+
+bool in_library(std::string_view path) noexcept {
+  return path.find("/include/c++/") != std::string_view::npos || in_headers(path) || in_sources(path);
 }
 
 /// An address in the file it was loaded from, as addr2line takes it.

@@ -31,12 +31,13 @@ struct Slot {
   void (*hook)(void*);
 };
 
-/// What a loop that waits has read since it last did anything but load.
+/// What a loop that waits has read since it last did anything but load. The loads themselves are the thread's
+/// latest events, and are looked at when the loop yields or seems to go round in vain.
 ///
 /// Thread safety: a value.
 struct Spin {
-  static constexpr int kLoads = 16;
-  static constexpr int kLongest = 4;  // loads in a round of a loop that is found without a yield in it
+  static constexpr int kLoads = 16;  // in a round of a loop that yields
+  static constexpr int kNever = -1;
   struct Load {
     std::int16_t event;
     std::uint16_t location;
@@ -47,22 +48,21 @@ struct Spin {
     }
   };
   struct Round {
-    int count = 0;  // kLoads + 1: not only loads
+    int count = 0;
     unsigned line = 0;
     Load loads[kLoads];
   };
   Round last, now;  // between yields
+  int yielded = 0;  // so many events of the thread ago; kNever: it has done something else than load since
 
-  // Without yields: the latest loads, and what the thread's stack was when a round began.
-  int loads = 0;
-  Load latest[2 * kLongest];
-  int period = 0;              // of the rounds, if they seem to be some
-  int snapshot_age = 0;        // loads since
+  // Without yields: what the thread's stack was when a round began.
+  int loads_from = 0;          // the thread's events from that number on are all loads
+  int period = 0;              // loads in a round
+  int snapshot_at = 0;         // events of the thread then
   std::uint64_t snapshot = 0;  // 0: none
 
-  void interrupt() noexcept {
-    now.count = kLoads + 1;
-    loads = period = 0;
+  void start() noexcept {
+    last.count = yielded = loads_from = period = 0;
     snapshot = 0;
   }
 };
@@ -83,9 +83,12 @@ struct ThreadState {
   Access waits_by = Access::load;  // Wait::value
   std::int16_t awaited = 0;        // thread, lock event or location
   std::int16_t exit = kNone;       // its exit event, once it has happened in this run
-  Frontier<W> front;
-  Bits<W> events;  // that have happened in this run
-  Where where;     // its latest operation
+  Frontier<W> front;               // as it was before `latest`, if that is behind
+  bool behind = false;
+  std::int16_t latest = kNone;  // event; of a thread that has none, the one that made it
+  std::uint16_t count = 0;      // events
+  std::uint32_t joins = 0;      // threads joined since
+  Where where;                  // its latest operation
   const char* doing = "";
   void (*run)(void*) = nullptr;
   void* closure = nullptr;
@@ -94,20 +97,34 @@ struct ThreadState {
   int slot_count = 0;
   Slot slots[kSlots];
 
+  /// It has done something else than load.
+  void interrupt_spinning() noexcept {
+    spin.yielded = Spin::kNever;
+    spin.loads_from = count;
+    spin.snapshot = 0;
+  }
+
+  void did(int e) noexcept {
+    latest = static_cast<std::int16_t>(e);
+    behind = true;
+    joins = 0;
+    ++count;
+  }
+
   /// As after construction; what counts say is not there is left as it is.
   void start() noexcept {
     state = State::ready;
     look_again = soft = spurious = joined = false;
     exit = kNone;
-    front = Frontier<W>();
-    events = Bits<W>();
+    behind = true;
+    latest = kNone;
+    count = 0;
+    joins = 0;
     where = Where();
     doing = "";
     time = 0;
     slot_count = 0;
-    spin.last.count = spin.now.count = 0;
-    spin.loads = spin.period = 0;
-    spin.snapshot = 0;
+    spin.start();
   }
 };
 

@@ -81,6 +81,8 @@ bool exchange_if(volatile T* at, T* expected, T desired, int success, int failur
 using interleave::plain;
 using Rmw = interleave::detail::Rmw;
 
+// The compiler chooses the names, and types are macro arguments.
+// NOLINTBEGIN(bugprone-reserved-identifier, bugprone-macro-parentheses)
 extern "C" {
 
 void __tsan_init() {}
@@ -205,5 +207,6 @@ void* __tsan_memset(void* to, int value, std::size_t bytes) {
 }
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier, bugprone-macro-parentheses)
 
 #endif  // !INTERLEAVE_ASAN

@@ -16,9 +16,12 @@
 
 namespace interleave::test {
 
-/// The line's text; empty when there is none.
+/// The line's text; empty when there is none. The compiler may have been told any path that ends as the
+/// file's.
 inline std::string source_line(const Where& where) {
-  std::ifstream file(where.file);
+  const std::string path = where.file;
+  const std::size_t tests = path.rfind("tests/");
+  std::ifstream file(tests == std::string::npos ? path : INTERLEAVE_SOURCE_DIR "/" + path.substr(tests));
   std::string line;
   for (unsigned number = 0; number < where.line; ++number) {
     if (!std::getline(file, line)) return {};

@@ -47,7 +47,8 @@ void construct(const Cell& cell, Where where) noexcept;
 void destroy(const Cell& cell, Where where) noexcept;
 
 std::uint64_t load(const Cell& cell, std::uint64_t initial, std::memory_order order, Where where);
-void store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
+/// False outside of runs: there is nobody to store it.
+bool store(const Cell& cell, std::uint64_t initial, std::uint64_t value, std::memory_order order,
            Where where);
 std::uint64_t modify(const Cell& cell, std::uint64_t initial, Modify how, std::memory_order order,
                      Where where);
