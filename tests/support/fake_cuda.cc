@@ -288,7 +288,6 @@ cuda::Driver make_driver() {
     return asked_unsafely();
   };
   d.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
-    machine().interrupt(FakeCall::wait_event);
     const FakeCapture captured = event_of(event).capture();
     if (captured.graph || stream_of(stream).graph()) {
       const CUresult answer = wait_captured(stream_of(stream), captured);

@@ -50,7 +50,7 @@ std::size_t fake_cuda_questions();
 std::size_t fake_cuda_dead_handles();
 
 /// Before the backend's next call of that kind something else happens, once, on the calling thread.
-enum class FakeCall { stream_capturing, stream_query, wait_event, event_record, end_capture };
+enum class FakeCall { stream_capturing, stream_query, event_record, end_capture };
 void before_fake_cuda(FakeCall call, std::function<void()> happens);
 
 /// Another process takes so much of each device's memory, in place of what it had.
