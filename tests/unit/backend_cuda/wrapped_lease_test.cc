@@ -23,8 +23,7 @@ class WrappedLeases : public testing::Test {
   static void SetUpTestSuite() { install_fake_cuda(2); }
   void SetUp() override { dead_before_ = fake_cuda_dead_handles(); }
   void TearDown() override {
-    for (const FakeCall call :
-         {FakeCall::stream_capturing, FakeCall::stream_query, FakeCall::wait_event, FakeCall::event_record})
+    for (const FakeCall call : {FakeCall::stream_capturing, FakeCall::stream_query, FakeCall::event_record})
       before_fake_cuda(call, nullptr);
     EXPECT_EQ(fake_cuda_dead_handles(), dead_before_);
   }
