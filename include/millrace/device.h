@@ -54,7 +54,7 @@ struct DeviceOptions {
   /// be as many as fit.
   int captures = 4;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
-  std::chrono::milliseconds exhaustion_timeout{1000};
+  std::chrono::milliseconds exhaustion_timeout{1000};  ///< milliseconds::max(): without bound
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
   /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
@@ -71,7 +71,8 @@ struct DeviceOptions {
   bool nvtx = false;
   /// Asked, with no lock held, when all else failed: frees something and returns true to try again.
   std::function<bool(std::size_t requested)> on_out_of_memory = nullptr;
-  /// How long an allocation may wait for pending frees before it gives up.
+  /// How long an allocation may wait for pending frees before it gives up; milliseconds::max(): without
+  /// bound.
   std::chrono::milliseconds out_of_memory_wait{1000};
 };
 
@@ -260,6 +261,12 @@ class MILLRACE_API Device {
   /// for uncommitted work later: CommandBuffer::status says scheduled, wait for completed). End the lease
   /// before the stream is destroyed, and after the last work on memory that was allocated for it: what is put
   /// on it later is waited for by nobody.
+  ///
+  /// The end of the last lease blocks until what was committed is on the stream, so that it may be destroyed
+  /// then: for host tasks until they are done, so hold no lock that one of them takes. Work that still waits
+  /// for uncommitted work is not waited for, and fails with rule "waited-work-abandoned". In a handler or
+  /// host task, and while the stream is being captured, nothing can be waited for: end the lease elsewhere,
+  /// or keep the stream until Device::synchronize has returned after that.
   ///
   /// Throws InvalidArgument for a stream of another context or device, PoolExhausted beyond
   /// DeviceOptions::wrapped_streams, Unsupported where DeviceInfo::driver_streams is false; rule

@@ -23,7 +23,7 @@ enum class ErrorCode : std::uint8_t {
   Closed,           ///< the device was closed before or while the call was made
   ForkedProcess,    ///< this process is a fork of the one that opened the device
   TimedOut,         ///< a wait with a limit reached it; the work goes on
-  PoolExhausted,    ///< no stream was free and the policy says not to share
+  PoolExhausted,    ///< all of what an option counts is taken; the message names the option
   Unsupported,      ///< this device or build cannot do it
   FileFormat,       ///< a file is not what it claims to be; file, offset and expectation are said
 };

@@ -16,8 +16,10 @@ namespace millrace {
 ///
 /// Thread safety: any thread may call anything but move and destruction at any time.
 /// Errors: InvalidState ("stale-stream", "event-inside-encoder", "waited-work-abandoned" from wait,
-/// "event-not-recorded" and "event-not-done" from elapsed_since, those of native), InvalidArgument for a
-/// stream or event of another device, Closed, ForkedProcess.
+/// "event-not-recorded" and "event-not-done" from elapsed_since, those of native; "captured-event" from
+/// query, wait, elapsed_since and native of one that was recorded inside a capture; "captured-stream" and
+/// "destroyed-stream" from record on a wrapped stream), InvalidArgument for a stream or event of another
+/// device, Closed, ForkedProcess.
 class MILLRACE_API Event {
  public:
   Event() = default;

@@ -47,11 +47,11 @@ class MILLRACE_API Graph {
 /// host has long been through with it.
 ///
 /// What a graph can't do is refused where it is recorded: host tasks, copies of host memory that the driver
-/// does not know, launches of graphs (rule "not-capturable"); waits of the host, queries and handlers (rule
-/// "captured-work"); waits for events from outside ("event-outside-capture"), or outside for those that were
-/// recorded inside, whose work runs at a launch only ("captured-event"): no stream of the device becomes part
-/// of a capture by waiting, branch makes those. Memory from outside that the captured work uses must be kept
-/// as long as the graph is launched.
+/// does not know, launches of graphs (rule "not-capturable"); waits of the host, queries, handlers,
+/// Device::record_use and record_stream (rule "captured-work"); waits for events from outside
+/// ("event-outside-capture"), or outside for those that were recorded inside, whose work runs at a launch
+/// only ("captured-event"): no stream of the device becomes part of a capture by waiting, branch makes those.
+/// Memory from outside that the captured work uses must be kept as long as the graph is launched.
 ///
 /// Thread safety: move, branch, end, abort and destruction by one thread at a time; its streams by any.
 class MILLRACE_API Capture {

@@ -37,7 +37,10 @@ class MILLRACE_API NativeAllocator {
   void* allocate(void* native_stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   /// Frees after what is on the stream now, and on the one that it was allocated for. Null is ignored; so is
   /// everything once the device has closed. What is no allocation of the device, or is free already, ends the
-  /// program with the error, which nobody could be thrown.
+  /// program with the error, which nobody could be thrown. While the stream is being captured its work before
+  /// that is waited for once the capture has ended, if the stream was named here before by the same handle;
+  /// otherwise nothing can be ordered after it, and the block stays allocated, as the stats show. What can't
+  /// be wrapped for another reason is waited for.
   void deallocate(void* native_stream, void* address) noexcept;
   /// Memory for all streams and for none in particular, at once: waits until nothing else uses it. The first
   /// call leases a stream of the device's for that.
@@ -46,7 +49,8 @@ class MILLRACE_API NativeAllocator {
   void deallocate_sync(void* address) noexcept;
 
   /// Lets go of a stream, after the last work on memory that was allocated for it and before its owner
-  /// destroys it, not while it is being captured. Nothing if it was not named here.
+  /// destroys it, not while it is being captured. Nothing if it was not named here. Blocks as the end of a
+  /// wrapped stream's lease does (Device::wrap).
   void forget(void* native_stream) noexcept;
 
  private:

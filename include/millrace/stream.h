@@ -183,7 +183,8 @@ class MILLRACE_API StreamLease {
   StreamLease& operator=(StreamLease&& other) noexcept;
   ~StreamLease();
   Stream stream() const noexcept { return stream_; }
-  /// Ends the lease now. What was recorded and not committed is abandoned; committed work goes on.
+  /// Ends the lease now. What was recorded and not committed is abandoned; committed work goes on. The end of
+  /// a wrapped stream's last lease may block (Device::wrap), and so may the destructor then.
   void reset() noexcept;
 
  private:

@@ -4,8 +4,8 @@
 #include <array>
 #include <chrono>
 #include <exception>
-#include <iterator>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -67,19 +67,20 @@ struct NativeAllocator::State {
   explicit State(Device&& opened) : device(std::move(opened)), core(*Access::core_of(device)) {}
 
   struct Held {
-    std::uint64_t number = 0;  // the driver's; 0: it would not tell
+    void* handle = nullptr;    // what it was named by first
+    std::uint64_t number = 0;  // the driver's
     StreamLease lease;
   };
 
   Stream find(void* native_stream);
-  /// Where nothing can be ordered after the stream, what is on it is waited for.
-  Stream find_or_finish(void* native_stream) noexcept;
-  Stream take(void* native_stream, std::uint64_t number);
+  /// Where nothing can be ordered after the stream, what is on it is waited for. A stream that is being
+  /// captured can't be: it is the one that was named so before, or nothing.
+  std::optional<Stream> find_or_finish(void* native_stream) noexcept;
+  Stream take(void* native_stream);
   StreamLease wrap(void* native_stream);
   void free(void* address, Stream used_on);
-  /// Takes those out that are to end, which they do where no lock is held.
-  template <typename Ends>
-  std::vector<Held> take_out(Ends&& ends) EXCLUDES(mutex);
+  /// Null if none is left.
+  StreamLease take_out(std::uint64_t number) noexcept EXCLUDES(mutex);
 
   Device device;
   Core& core;  // the device's
@@ -102,23 +103,29 @@ Stream NativeAllocator::State::find(void* native_stream) {
       }
     }
   }
-  const Stream found = take(native_stream, number);
+  const Stream found = take(native_stream);
   if (numbered) remember(serial, number, found);
   return found;
 }
 
-Stream NativeAllocator::State::find_or_finish(void* native_stream) noexcept {
+std::optional<Stream> NativeAllocator::State::find_or_finish(void* native_stream) noexcept {
   try {
     return find(native_stream);
   } catch (const std::exception&) {
-    core.backend().finish(native_stream);
-    return {};
+    if (core.backend().finish(native_stream)) return Stream();
   }
+  sync::LockGuard lock(mutex);
+  const auto named = std::find_if(leases.rbegin(), leases.rend(),
+                                  [&](const Held& held) { return held.handle == native_stream; });
+  if (named == leases.rend()) return std::nullopt;
+  return named->lease.stream();
 }
 
-Stream NativeAllocator::State::take(void* native_stream, std::uint64_t number) {
-  Held taken{number, wrap(native_stream)};  // ends, if it is one too many, after the lock
+Stream NativeAllocator::State::take(void* native_stream) {
+  Held taken{native_stream, 0, wrap(native_stream)};  // ends, if it is one too many, after the lock
   const Stream stream = taken.lease.stream();
+  // Not what was asked for before: then it may have been captured, and had none.
+  taken.number = StreamPool::of(core).wrapped_number(stream.id());
   sync::LockGuard lock(mutex);
   if (std::ranges::none_of(leases, [&](const Held& held) { return held.lease.stream() == stream; }))
     leases.push_back(std::move(taken));
@@ -134,21 +141,19 @@ StreamLease NativeAllocator::State::wrap(void* native_stream) {
       if (error.code() != ErrorCode::PoolExhausted) throw;
       // One that was forgotten makes room once what was on it is done.
       const StreamStats streams = device.streams();
-      if (streams.wrapped == streams.most_wrapped || sync::now() >= deadline) throw;
+      if (streams.wrapped == streams.most_wrapped || (deadline && sync::now() >= *deadline)) throw;
     }
     sync::sleep_for(kPause);
   }
 }
 
-template <typename Ends>
-std::vector<NativeAllocator::State::Held> NativeAllocator::State::take_out(Ends&& ends) {
-  std::vector<Held> ended;
+StreamLease NativeAllocator::State::take_out(std::uint64_t number) noexcept {
   sync::LockGuard lock(mutex);
-  const auto first =
-      std::partition(leases.begin(), leases.end(), [&](const Held& held) { return !ends(held); });
-  ended.assign(std::move_iterator(first), std::move_iterator(leases.end()));
-  leases.erase(first, leases.end());
-  return ended;
+  const auto found = std::ranges::find(leases, number, &Held::number);
+  if (found == leases.end()) return {};
+  StreamLease taken = std::move(found->lease);
+  leases.erase(found);
+  return taken;
 }
 
 void NativeAllocator::State::free(void* address, Stream used_on) {
@@ -156,7 +161,13 @@ void NativeAllocator::State::free(void* address, Stream used_on) {
   try {
     Context& context = Access::context_of(core.id(), kCall);
     Allocator& memory = Allocator::of(core);
-    if (used_on.valid() && memory.slot_of(address, kCall) != used_on.id()) {
+    const auto is_of_another = [&] {
+      // Held while the block is looked up: a close that has begun waits for it, and frees the block after.
+      const Context::Hold hold = context.hold();
+      if (!hold) core.throw_closed(kCall);
+      return memory.slot_of(address, kCall) != used_on.id();
+    };
+    if (used_on.valid() && is_of_another()) {
       const sync::Gate::Pass pass = core.enter(kCall);
       memory.record_use(address, used_on.id(), false, kCall);
     }
@@ -190,7 +201,9 @@ void* NativeAllocator::allocate(void* native_stream, std::size_t bytes, std::siz
 
 void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {
   if (address == nullptr || forked() || !state_->device.is_open()) return;
-  state_->free(address, state_->find_or_finish(native_stream));
+  const std::optional<Stream> used_on = state_->find_or_finish(native_stream);
+  // Otherwise nothing tells when what is on the stream is done: the block stays allocated, as the stats show.
+  if (used_on) state_->free(address, *used_on);
 }
 
 void* NativeAllocator::allocate_sync(std::size_t bytes, std::size_t alignment) {
@@ -224,7 +237,9 @@ void NativeAllocator::deallocate_sync(void* address) noexcept {
 void NativeAllocator::forget(void* native_stream) noexcept {
   std::uint64_t number = 0;
   if (forked() || !state_->core.backend().number_of(native_stream, &number)) return;
-  state_->take_out([&](const State::Held& held) { return held.number == number; });
+  // One by one: each ends where no lock is held.
+  while (state_->take_out(number).stream().valid()) {
+  }
 }
 
 }  // namespace millrace

@@ -18,8 +18,9 @@ Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept {
       "the device has no streams of a driver's, so there is none to wrap; take one with Device::lease");
 }
 
-bool Backend::wrap(QueueId /*queue*/, void* /*stream*/, std::uint64_t /*id*/) noexcept {
-  return false;
+Status Backend::wrap(QueueId /*queue*/, void* /*stream*/, std::uint64_t /*id*/, bool* wrapped) noexcept {
+  *wrapped = false;
+  return {};
 }
 
 Status Backend::check_wrapped(QueueId /*queue*/) noexcept {
@@ -30,7 +31,9 @@ bool Backend::number_of(void* /*stream*/, std::uint64_t* /*id*/) noexcept {
   return false;
 }
 
-void Backend::finish(void* /*stream*/) noexcept {}
+bool Backend::finish(void* /*stream*/) noexcept {
+  return true;
+}
 
 bool Backend::is_idle(QueueId /*queue*/) noexcept {
   return true;

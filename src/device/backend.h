@@ -173,15 +173,17 @@ class Backend : public MemorySource {
   /// context; rules "per-thread-default-stream", "captured-stream".
   virtual Status identify(void* stream, std::uint64_t* id) noexcept;
   /// From here on the queue is that stream, after all that was put on the one before. Nothing is submitted
-  /// meanwhile. False if it can't be now, since something of the queue is still the host's.
-  virtual bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept;
+  /// meanwhile. wrapped: false if it can't be now, since something of the queue is still the host's. Fails,
+  /// and nothing has changed, with rule "captured-stream" and DeviceLost.
+  virtual Status wrap(QueueId queue, void* stream, std::uint64_t id, bool* wrapped) noexcept;
   /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
   virtual Status check_wrapped(QueueId queue) noexcept;
   /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell,
   /// as of a stream that is being captured.
   virtual bool number_of(void* stream, std::uint64_t* id) noexcept;
-  /// Waits until all is done that is on a stream which can't be wrapped, unless it is being captured.
-  virtual void finish(void* stream) noexcept;
+  /// Waits until all is done that is on a stream which can't be wrapped. False at once if it is being
+  /// captured.
+  virtual bool finish(void* stream) noexcept;
   /// Is all done that anybody has put on the wrapped stream? True as well when it can't be told any more.
   virtual bool is_idle(QueueId queue) noexcept;
 

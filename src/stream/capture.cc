@@ -51,7 +51,8 @@ void StreamPool::commit_captured(StreamState& stream, const char* call) {
 
 void StreamPool::wait_until_captured(int origin) noexcept {
   for_each_captured(origin, [&](StreamState& stream) {
-    // Captured is as good as done, and needs nobody who might be waiting for us.
+    // Captured is as good as done, and needs nobody who might be waiting for us. Once the lease has ended
+    // nothing is committed after that (end_captured_leases).
     const std::uint64_t value = stream.timeline().committed();
     assist(stream.slot(), std::nullopt, [&] { return stream.timeline().completed() >= value; });
     static_cast<void>(stream.wait_until_completed(value, std::nullopt));
@@ -61,33 +62,35 @@ void StreamPool::wait_until_captured(int origin) noexcept {
 StreamPool::Captured StreamPool::end_capture(StreamId id, const char* call) {
   check_handle(id, call);
   for_each_captured(id.slot, [&](StreamState& stream) { commit_captured(stream, call); });
-  wait_until_captured(id.slot);
   const sync::Gate::Pass pass = core_.enter(call);
   Captured captured;
-  for_each_captured(id.slot, [&](StreamState& stream) {
-    Status failed = stream.take_first_failure(stream.generation());
-    if (captured.failed.ok()) captured.failed = std::move(failed);
-  });
+  captured.failed = end_captured_leases(id.slot);
   Status ended = core_.backend().end_capture(id.slot, branches_of(id.slot),
                                              captured.failed.ok() ? &captured.graph : nullptr);
   if (captured.failed.ok()) captured.failed = std::move(ended);
-  end_captured_leases(id.slot);
   return captured;
 }
 
 void StreamPool::abort_capture(StreamId id) noexcept {
-  end_captured_leases(id.slot);
-  wait_until_captured(id.slot);
   // There is nobody to tell.
+  static_cast<void>(end_captured_leases(id.slot));
   static_cast<void>(core_.backend().end_capture(id.slot, branches_of(id.slot), nullptr));
 }
 
-void StreamPool::end_captured_leases(int origin) noexcept {
+Status StreamPool::end_captured_leases(int origin) noexcept {
   for_each_captured(origin, [&](StreamState& stream) {
-    if (stream.drop_holder() != StreamState::LeaseEnd::recording) return;
+    static_cast<void>(stream.drop_holder());
+    // Also where nothing is recorded: who was committing has left the stream's mutex after that.
     Fifo<Segment> finished = give_up_ended(stream.slot());
     destroy(finished);
   });
+  wait_until_captured(origin);
+  Status first;
+  for_each_captured(origin, [&](StreamState& stream) {
+    Status failed = stream.take_first_failure();
+    if (first.ok()) first = std::move(failed);
+  });
+  return first;
 }
 
 void StreamPool::free_capture(int slot) noexcept {

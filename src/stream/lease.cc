@@ -44,7 +44,7 @@ void LeasePart::fold() noexcept {
 }
 
 LeaseTable::LeaseTable(Core& core, int first_slot, int slots, ExhaustionPolicy policy,
-                       std::chrono::nanoseconds timeout, const Kind& kind)
+                       std::chrono::milliseconds timeout, const Kind& kind)
     : core_(core), slots_(slots), kind_(kind), policy_(policy), timeout_(timeout) {
   free_.reserve(static_cast<std::size_t>(slots));  // so that add_free never allocates
   for (int slot = slots - 1; slot >= 0; --slot) free_.push_back(first_slot + slot);
@@ -100,10 +100,8 @@ Status LeaseTable::wait_for_free(int* slot) {
       returned_.wait(lock);
     }
   }
-  const std::string advice =
-      "none was returned within " +
-      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) +
-      " ms (DeviceOptions::exhaustion_timeout)";
+  const std::string advice = "none was returned within " + std::to_string(timeout_.count()) +
+                             " ms (DeviceOptions::exhaustion_timeout)";
   return exhausted(ErrorCode::TimedOut, advice);
 }
 

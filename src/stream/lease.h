@@ -73,8 +73,8 @@ class LeaseTable {
     bool may_share = false;
     bool parked = false;  ///< threads keep one
   };
-  LeaseTable(Core& core, int first_slot, int slots, ExhaustionPolicy policy, std::chrono::nanoseconds timeout,
-             const Kind& kind);
+  LeaseTable(Core& core, int first_slot, int slots, ExhaustionPolicy policy,
+             std::chrono::milliseconds timeout, const Kind& kind);
 
   /// A slot for one holder alone; -1 where the policy is to share one that others hold. May wait only if
   /// asked to; then as the policy wait, else as fail. The caller holds no context. Failures: PoolExhausted,
@@ -107,7 +107,7 @@ class LeaseTable {
   const int slots_;
   const Kind kind_;
   const ExhaustionPolicy policy_;
-  const std::chrono::nanoseconds timeout_;
+  const std::chrono::milliseconds timeout_;
 };
 
 }  // namespace millrace

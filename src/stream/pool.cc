@@ -175,7 +175,6 @@ void StreamPool::add_handler(StreamId stream, HandlerKind kind, Handler&& handle
 void StreamPool::set_mark(StreamId stream, Mark& mark, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   StreamState& marked = state_of(stream, call);
-  check_wrapped(marked, call);
   tidy(marked, marked.set_mark(stream.generation, mark, call));
 }
 
@@ -207,7 +206,7 @@ void StreamPool::wait_for(StreamId stream, TimelinePoint point, const char* call
 StreamPool::Native StreamPool::open_native(StreamId id, std::span<const Use> uses, const char* call) {
   StreamState& stream = state_of(id, call);
   stream.check_no_recorder(id.generation, "one-encoder", call);
-  check_wrapped(stream, call);
+  stream.check_wrapped(id.generation, call);
   const auto ask = [&](void** driver_stream) {
     core_.throw_if_failed(core_.backend().native_stream(id.slot, driver_stream), call, id.slot);
   };
@@ -288,7 +287,6 @@ StreamState::Commit StreamPool::commit_when_room(StreamState& stream, sync::Dead
 
 StreamState::Commit StreamPool::commit(StreamId id, sync::Deadline deadline, const char* call) {
   StreamState& stream = state_of(id, call);
-  check_wrapped(stream, call);
   return commit_when_room(stream, deadline, call,
                           [&](bool may_queue) { return stream.commit(id.generation, may_queue, call); });
 }
@@ -299,7 +297,6 @@ std::uint64_t StreamPool::commit_any(StreamState& stream, const char* call) {
 
 void StreamPool::commit(BufferState& buffer, const char* call) {
   StreamState& stream = buffer.stream();
-  check_wrapped(stream, call);
   static_cast<void>(commit_when_room(stream, std::nullopt, call,
                                      [&](bool may_queue) { return stream.commit(buffer, may_queue, call); }));
 }

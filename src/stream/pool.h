@@ -38,7 +38,7 @@ class StreamPool final : public Layer, public CompletionSink {
     int wrapped_streams = 0;  ///< slots for those that others made
     int captures = 0;         ///< slots for captures
     ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
-    std::chrono::nanoseconds exhaustion_timeout = std::chrono::seconds(1);
+    std::chrono::milliseconds exhaustion_timeout{1000};
     int max_uncompleted = 64;  ///< command buffers a stream
     int failures_kept = 64;    ///< failed command buffers a stream
     std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
@@ -94,6 +94,8 @@ class StreamPool final : public Layer, public CompletionSink {
   void end_lease(Context* mine, int slot) noexcept;
   /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
   StreamId wrap(void* stream, const char* call);
+  /// The driver's number of a wrapped stream whose lease lasts.
+  std::uint64_t wrapped_number(int slot) noexcept { return wrapped_.number_of(slot); }
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);
   /// The same without a lock for a lease that lasts; does not see that the device is closing.
@@ -254,17 +256,18 @@ class StreamPool final : public Layer, public CompletionSink {
   void commit_captured(StreamState& stream, const char* call);
   /// Until all that was committed in the capture is a part of it.
   void wait_until_captured(int origin) noexcept;
-  void end_captured_leases(int origin) noexcept;
+  /// From here on nothing is put on the capture's streams, and what was is a part of it. Returns the first
+  /// failure, and leaves none to the slots' next captures.
+  Status end_captured_leases(int origin) noexcept;
   /// Calls visit(StreamState&) for the streams of a capture: the branches and then its own.
   template <typename Visit>
   void for_each_captured(int origin, Visit&& visit) const {
     for (const int slot : capture_slot(origin).branches) visit(state(slot));
     visit(state(origin));
   }
-  /// Abandons what the ended lease of the slot has recorded; destroy has to follow, with no lock held.
+  /// Gives up what the ended lease of the slot, a wrapped or a captured one, has recorded, and what it has
+  /// committed and still waits; destroy has to follow, with no lock held.
   Fifo<Segment> give_up_ended(int slot) EXCLUDES(order_mutex_);
-  /// What needs the driver's stream finds it usable. Throws as Backend::check_wrapped.
-  void check_wrapped(const StreamState& stream, const char* call) const;
   /// The value to wait for: of what was committed, and of what others have put on a wrapped stream.
   std::uint64_t value_to_wait_for(StreamState& stream, std::uint64_t committed);
   void refuse_wait_on_backend_thread(const char* call) const;

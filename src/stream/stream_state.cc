@@ -28,7 +28,8 @@ Status abandoned_failure(const Core& core, int slot) {
   context.rule = "waited-work-abandoned";
   return Status(ErrorCode::InvalidState,
                 "it waited for work that was recorded and never committed: its command buffer was abandoned, "
-                "or the lease of its stream ended; commit before the lease ends",
+                "the lease of its stream ended, or that of the wrapped stream that waited did before the "
+                "commit; commit before the lease ends",
                 std::move(context));
 }
 
@@ -256,6 +257,7 @@ void StreamState::add_handler(BufferState& buffer, HandlerKind kind, Handler&& h
 Aftermath StreamState::set_mark(std::uint32_t generation, Mark& mark, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
+  check_wrapped(call);
   check_no_recorder("event-inside-encoder", call);
   sync::Ref<BufferState> marker;
   // What others have put on a wrapped stream is behind no segment, unless one is still to be submitted.
@@ -330,12 +332,14 @@ bool StreamState::try_insert_wait(TimelinePoint point, bool& settle) {
 StreamState::Commit StreamState::commit(std::uint32_t generation, bool may_queue, const char* call) {
   sync::LockGuard lock(mutex_);
   check_usable(generation, call);
+  check_wrapped(call);
   return commit_current(may_queue, call);
 }
 
 StreamState::Commit StreamState::commit(BufferState& buffer, bool may_queue, const char* call) {
   sync::LockGuard lock(mutex_);
   check_recording(buffer, "commit-once", call);
+  if (buffer.generation_ == this->generation()) check_wrapped(call);
   return commit_current(may_queue, call);
 }
 
@@ -416,14 +420,18 @@ void StreamState::hand_over(sync::Ref<BufferState> given) noexcept {
   if (next_scheduled_ == nullptr) next_scheduled_ = buffer;
 }
 
+void StreamState::give_up(Segment& segment, const Status& failure) noexcept {
+  if (segment.native) return;  // upholds S11
+  segment.failure = failure;
+  segment.depends.clear();
+  segment.submission.waits = std::move(segment.reuse_waits);
+}
+
 void StreamState::give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept {
   BufferState& buffer = *current_;
   held.erase_after({slot_, timeline_.committed()});
   for (Segment* segment = buffer.segments_.front(); segment != nullptr; segment = segment->next) {
-    if (segment->native) continue;  // upholds S11
-    segment->failure = failure;
-    segment->depends.clear();
-    segment->submission.waits = std::move(segment->reuse_waits);
+    give_up(*segment, failure);
   }
   if (status == BufferStatus::closed) buffer.failure_ = failure;
   if (buffer.has_work_) sync::add_single_writer(abandoned_count_, std::uint64_t{1});
@@ -470,6 +478,16 @@ Aftermath StreamState::give_up_recorded(HeldWaits& held) noexcept {
   return progress();
 }
 
+Aftermath StreamState::give_up_ended(HeldWaits& held) noexcept {
+  sync::LockGuard lock(mutex_);
+  if (current_) give_up_current(held, BufferStatus::abandoned, abandoned_failure_);
+  for (Segment* segment = ready_.front(); segment != nullptr; segment = segment->next) {
+    if (!waits_are_submitted(*segment)) give_up(*segment, abandoned_failure_);
+  }
+  held.erase_after({slot_, timeline_.submitted()});
+  return progress();
+}
+
 Aftermath StreamState::close(HeldWaits& held) noexcept {
   sync::LockGuard lock(mutex_);
   closing_ = true;
@@ -477,7 +495,9 @@ Aftermath StreamState::close(HeldWaits& held) noexcept {
   if (current_) give_up_current(held, BufferStatus::closed, pool_.closed_failure());
   if (timeline_.is_wrapped()) wanted_mark_ = timeline_.covering();
   changed_.notify_all();
-  return progress();
+  Aftermath after = progress();
+  end_marks_ = {};  // as last_committed_
+  return after;
 }
 
 bool StreamState::announce_wait(std::uint64_t value) noexcept {

@@ -1,6 +1,7 @@
 // One stream: what it records, what it has committed, and how far that has come.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -59,6 +60,8 @@ struct Aftermath {
 ///   S11 What a caller has put on the driver's own stream is followed there by the submission of its segment,
 ///       whatever becomes of the command buffer: until that is done the values from the segment's on are not
 ///       reached.
+///   S14 The driver is asked about a wrapped stream on behalf of nobody but a lease that lasts: under the
+///       stream's mutex, which the end of the lease has still to take.
 ///
 /// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
@@ -134,8 +137,8 @@ class alignas(sync::kInterference) StreamState {
   [[nodiscard]] bool try_insert_wait(TimelinePoint point, bool& settle) EXCLUDES(mutex_);
 
   // Wrapped streams. The pool sees to it that leases of one begin and end one at a time.
-  /// Others put work on it from here on.
-  void begin_wrapped() noexcept EXCLUDES(mutex_);
+  /// Others put work on it from here on. Throws std::bad_alloc before anything has changed.
+  void begin_wrapped() EXCLUDES(mutex_);
   /// They have ended to; what they have put there is covered, and nothing after it.
   Aftermath end_wrapped() noexcept EXCLUDES(mutex_);
   /// Nothing that was recorded is still to be submitted, and the last lease's work is covered.
@@ -146,6 +149,10 @@ class alignas(sync::kInterference) StreamState {
   /// The last value that covers what others have put there, or if that would need a commit, of what was
   /// committed.
   std::uint64_t cover_now(Aftermath& after) noexcept EXCLUDES(mutex_);
+  /// Is all done that is on it? Not of one whose lease has ended: the driver's stream may be gone.
+  bool is_idle() noexcept EXCLUDES(mutex_);
+  /// Throws as check_handle, and of a wrapped stream as Backend::check_wrapped.
+  void check_wrapped(std::uint32_t generation, const char* call) EXCLUDES(mutex_);
 
   // Recording into a given buffer of this stream.
   void record(BufferState& buffer, Operation&& operation, const char* call) EXCLUDES(mutex_);
@@ -177,6 +184,9 @@ class alignas(sync::kInterference) StreamState {
   Aftermath abandon(BufferState& buffer, HeldWaits& held, const char* call) EXCLUDES(mutex_);
   /// After drop_holder said so: what the ended lease has recorded is abandoned.
   Aftermath give_up_recorded(HeldWaits& held) noexcept EXCLUDES(mutex_);
+  /// The same after the end of a lease whose stream is not the pool's to keep: what was committed and waits
+  /// for what was not submitted fails as what waits for abandoned work does.
+  Aftermath give_up_ended(HeldWaits& held) noexcept EXCLUDES(mutex_);
   /// Nothing is recorded or committed from here on; what is being recorded is closed.
   Aftermath close(HeldWaits& held) noexcept EXCLUDES(mutex_);
 
@@ -233,6 +243,9 @@ class alignas(sync::kInterference) StreamState {
   };
 
   void check_usable(std::uint32_t generation, const char* call) REQUIRES(mutex_);
+  /// Can work be put on a wrapped stream? Throws as Backend::check_wrapped. Its lease lasts, and doesn't end
+  /// before the mutex is let go (S14).
+  void check_wrapped(const char* call) REQUIRES(mutex_);
   void check_recording(const BufferState& buffer, const char* rule, const char* call) REQUIRES(mutex_);
   void check_no_recorder(const char* rule, const char* call) REQUIRES(mutex_);
   /// The current buffer, which is begun if there is none.
@@ -248,6 +261,9 @@ class alignas(sync::kInterference) StreamState {
   Commit commit_current(bool may_queue, const char* call) REQUIRES(mutex_);
   /// A buffer of ours with one segment, the next, that covers what others have put there.
   sync::Ref<BufferState> make_marker() REQUIRES(mutex_);
+  /// The same in two steps: all that may fail, and the value.
+  sync::Ref<BufferState> make_empty_marker();
+  sync::Ref<BufferState> begin_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
   void hand_over_marker(sync::Ref<BufferState> marker) noexcept REQUIRES(mutex_);
   /// Does what want_mark and end_wrapped ask for, if it can be done now; false if it submitted nothing.
   bool put_marks() noexcept REQUIRES(mutex_);
@@ -256,6 +272,7 @@ class alignas(sync::kInterference) StreamState {
   void hand_over_current() noexcept REQUIRES(mutex_);
   void hand_over(sync::Ref<BufferState> given) noexcept REQUIRES(mutex_);
   void give_up_current(HeldWaits& held, BufferStatus status, const Status& failure) noexcept REQUIRES(mutex_);
+  static void give_up(Segment& segment, const Status& failure) noexcept;
 
   // Moving along what was handed over (progress.cc).
   Aftermath progress() noexcept REQUIRES(mutex_);
@@ -301,7 +318,9 @@ class alignas(sync::kInterference) StreamState {
   UntoldFailure untold_failure_ GUARDED_BY(mutex_);  // the first of the lease that is now, or was the last
   UntoldFailure older_failure_ GUARDED_BY(mutex_);   // the first of those before
   std::uint64_t wanted_mark_ GUARDED_BY(mutex_) =
-      0;                                    // wrapped: something is to be submitted with it, or later
+      0;  // wrapped: something is to be submitted with it, or later
+  std::array<sync::Ref<BufferState>, 2> end_marks_
+      GUARDED_BY(mutex_);                   // wrapped: of the lease's end, while it lasts
   bool ending_ GUARDED_BY(mutex_) = false;  // wrapped: the last lease ended, and its work is not covered
   bool tells_ GUARDED_BY(mutex_) = false;   // held waits may concern it: submitting sets Aftermath::settle
   bool closing_ GUARDED_BY(mutex_) = false;

@@ -110,11 +110,11 @@ void StreamPool::wait(TimelinePoint point, sync::Deadline deadline, const char* 
 
 bool StreamPool::query(StreamId id, const char* call) {
   check_lease(id, call);
-  const StreamState& stream = state(id.slot);
+  StreamState& stream = state(id.slot);
   stream.refuse_captured_work("a query", call);
   const std::uint64_t value = stream.timeline().committed();
   if (stream.timeline().completed() < value) return false;
-  if (stream.is_wrapped() && !core_.backend().is_idle(id.slot)) return false;
+  if (stream.is_wrapped() && !stream.is_idle()) return false;
   core_.backend().host_knows({id.slot, value});
   return true;
 }

@@ -1,6 +1,7 @@
 #include "stream/wrapped.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <new>
 #include <string>
@@ -12,15 +13,8 @@
 namespace millrace {
 namespace {
 
-/// Until all that was submitted is on the stream: from then on its owner may destroy it.
-void wait_until_put(Core& core, int slot) noexcept {
-  // One of the device's own threads may be what it would wait for; and a capture may be the caller's.
-  while (!core.on_device_thread() && core.backend().check_wrapped(slot).ok()) {
-    void* stream = nullptr;
-    if (!core.backend().native_stream(slot, &stream).ok() || stream != nullptr) return;
-    sync::yield();
-  }
-}
+// Between two looks whether what the host has done with was put on the stream.
+constexpr std::chrono::microseconds kPause{50};
 
 }  // namespace
 
@@ -31,10 +25,13 @@ bool WrappedStreams::is_held(std::size_t index) const noexcept {
   return pool_.state(slot_of(index)).leased();
 }
 
-bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id) {
+bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id, const char* call) {
   StreamState& state = pool_.state(slot_of(index));
   if (is_held(index) || !state.is_settled()) return false;
-  if (!pool_.core().backend().wrap(slot_of(index), stream, id)) return false;
+  Core& core = pool_.core();
+  bool wrapped = false;
+  core.throw_if_failed(core.backend().wrap(slot_of(index), stream, id, &wrapped), call);
+  if (!wrapped) return false;
   slots_[index] = {id, true};
   state.begin_wrapped();
   return true;
@@ -53,7 +50,7 @@ StreamId WrappedStreams::lease(void* stream, std::uint64_t id, const char* call)
   for (std::size_t tries = 0; taken == slots_.size() && tries < slots_.size(); ++tries) {
     const std::size_t index = next_;
     next_ = (next_ + 1) % slots_.size();
-    if (try_take(index, stream, id)) taken = index;
+    if (try_take(index, stream, id, call)) taken = index;
   }
   if (taken == slots_.size()) {
     throw Error(
@@ -70,16 +67,41 @@ void WrappedStreams::end(int slot) noexcept {
   StreamState& state = pool_.state(slot);
   Fifo<Segment> finished;
   Aftermath after;
+  std::uint64_t id = 0, last = 0;
   {
     sync::LockGuard lock(mutex_);
-    const StreamState::LeaseEnd end = state.drop_holder();
-    if (end == StreamState::LeaseEnd::held_by_others) return;
-    if (end == StreamState::LeaseEnd::recording) finished = pool_.give_up_ended(slot);
+    if (state.drop_holder() == StreamState::LeaseEnd::held_by_others) return;
+    finished = pool_.give_up_ended(slot);
+    id = slots_[index_of(slot)].id;
+    last = state.timeline().last_used();
     after = state.end_wrapped();
   }
   pool_.tidy(state, std::move(after));
   pool_.destroy(finished);
-  wait_until_put(pool_.core(), slot);
+  // One of the device's own threads may be what it would wait for.
+  if (pool_.core().on_device_thread()) return;
+  while (!is_put(slot, id)) {
+    // Something is the host's. What comes behind it is put on the stream when that is done.
+    const std::uint64_t next = state.timeline().completed() + 1;
+    if (next <= last) {
+      static_cast<void>(state.wait_until_completed(next, std::nullopt));
+    } else {
+      sync::sleep_for(kPause);
+    }
+  }
+}
+
+bool WrappedStreams::is_put(int slot, std::uint64_t id) noexcept {
+  sync::LockGuard lock(mutex_);
+  const std::size_t index = index_of(slot);
+  // Wrapped anew, it is there for longer; and it became another one after all was put on it.
+  if (is_held(index) || slots_[index].id != id) return true;
+  Backend& backend = pool_.core().backend();
+  // Of what can't be put there now nobody waits here: a capture may be the caller's.
+  if (!backend.check_wrapped(slot).ok()) return true;
+  if (pool_.timeline(slot).submitted() != pool_.timeline(slot).last_used()) return false;
+  void* stream = nullptr;
+  return !backend.native_stream(slot, &stream).ok() || stream != nullptr;
 }
 
 // What the pool does for streams that others put work on.
@@ -93,15 +115,9 @@ StreamId StreamPool::wrap(void* stream, const char* call) {
   return wrapped;
 }
 
-void StreamPool::check_wrapped(const StreamState& stream, const char* call) const {
-  if (!stream.is_wrapped()) [[likely]]
-    return;
-  core_.throw_if_failed(core_.backend().check_wrapped(stream.slot()), call, stream.slot());
-}
-
 Fifo<Segment> StreamPool::give_up_ended(int slot) {
   sync::LockGuard order(order_mutex_);
-  Aftermath after = state(slot).give_up_recorded(held_);
+  Aftermath after = state(slot).give_up_ended(held_);
   Fifo<Segment> finished = std::move(after.finished);
   if (after.settle) settle(slot, finished);
   return finished;
@@ -124,7 +140,7 @@ void StreamPool::cover_wrapped() noexcept {
   for (int slot = first_wrapped_; slot < first_captured_; ++slot) {
     if (!timeline(slot).is_wrapped()) continue;
     // A stream that is busy is not waited for.
-    const bool was_idle = core_.backend().is_idle(slot);
+    const bool was_idle = state(slot).is_idle();
     Aftermath after;
     const std::uint64_t value = state(slot).cover_now(after);
     tidy(state(slot), std::move(after));
@@ -134,8 +150,11 @@ void StreamPool::cover_wrapped() noexcept {
 
 // And what a stream does.
 
-void StreamState::begin_wrapped() noexcept {
+void StreamState::begin_wrapped() {
   sync::LockGuard lock(mutex_);
+  for (sync::Ref<BufferState>& mark : end_marks_) {
+    if (!mark) mark = make_empty_marker();
+  }
   ending_ = false;  // where the same stream comes back
   timeline_.set_others(true);
 }
@@ -166,19 +185,46 @@ std::uint64_t StreamState::cover_now(Aftermath& after) noexcept {
   return timeline_.committed();
 }
 
-sync::Ref<BufferState> StreamState::make_marker() {
-  const std::uint64_t value = timeline_.last_used() + 1;
+bool StreamState::is_idle() noexcept {
+  sync::LockGuard lock(mutex_);
+  return leased() && pool_.core().backend().is_idle(slot_);  // upholds S14
+}
+
+void StreamState::check_wrapped(const char* call) {
+  if (!is_wrapped()) [[likely]]
+    return;
+  pool_.core().throw_if_failed(pool_.core().backend().check_wrapped(slot_), call, slot_);
+}
+
+void StreamState::check_wrapped(std::uint32_t generation, const char* call) {
+  sync::LockGuard lock(mutex_);
+  check_usable(generation, call);
+  check_wrapped(call);
+}
+
+sync::Ref<BufferState> StreamState::make_empty_marker() {
   auto marker =
       sync::make_ref<BufferState>(sync::Ref<Core>::share(&pool_.core()), *this, slot_, 0, generation());
-  auto segment = std::make_unique<Segment>(*marker, slot_, value, 0);
+  auto segment = std::make_unique<Segment>(*marker, slot_, 0, 0);
   // Nothing may fail any more once the value was begun.
   segment->markings.reserve(1);
   segment->submission.waits.reserve(1);
   segment->native = true;
   segment->ended = true;
   marker->segments_.push_back(segment.release());
+  return marker;
+}
+
+sync::Ref<BufferState> StreamState::begin_marker(sync::Ref<BufferState> marker) noexcept {
+  const std::uint64_t value = timeline_.last_used() + 1;
+  marker->segments_.back()->submission.value = value;
+  marker->generation_ = generation();
   timeline_.set_last_used(value);
   return marker;
+}
+
+sync::Ref<BufferState> StreamState::make_marker() {
+  return begin_marker(make_empty_marker());
 }
 
 void StreamState::hand_over_marker(sync::Ref<BufferState> marker) noexcept {
@@ -201,7 +247,9 @@ bool StreamState::put_marks() noexcept {
       const bool may_wait = !ending_ && !closing_;
       if (may_wait && others_capture()) break;
       const bool was_ending = ending_ && timeline_.is_wrapped();
-      hand_over_marker(make_marker());
+      sync::Ref<BufferState> kept;
+      if (ending_) kept = std::exchange(end_marks_[was_ending ? 0 : 1], {});
+      hand_over_marker(kept ? begin_marker(std::move(kept)) : make_marker());
       submitted |= submit_ready();
       // After its lease nobody puts work on it. Who has asked for covering() before sees one value more at
       // most, which the second mark is (S12).

@@ -25,10 +25,17 @@ class WrappedStreams {
  public:
   WrappedStreams(StreamPool& pool, int first_slot, int slots);
 
-  /// id: what the backend calls it. Throws PoolExhausted.
+  /// id: what the backend calls it. Throws PoolExhausted, and as Backend::wrap.
   StreamId lease(void* stream, std::uint64_t id, const char* call) EXCLUDES(mutex_);
-  /// A holder leaves. After the last one nothing that others put on the stream is seen any more.
+  /// A holder leaves. After the last one nothing that others put on the stream is seen any more. What was
+  /// committed and waits for work that was not is given up; blocks until all else is on the stream, so that
+  /// its owner may destroy it: not on the device's own threads, nor while the stream is being captured.
   void end(int slot) noexcept EXCLUDES(mutex_);
+  /// The driver's, of the stream that the slot stands for.
+  std::uint64_t number_of(int slot) noexcept EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    return slots_[index_of(slot)].id;
+  }
 
  private:
   struct Slot {
@@ -36,9 +43,12 @@ class WrappedStreams {
     bool used = false;     // it ever stood for one
   };
   int slot_of(std::size_t index) const noexcept { return first_slot_ + static_cast<int>(index); }
+  std::size_t index_of(int slot) const noexcept { return static_cast<std::size_t>(slot - first_slot_); }
   bool is_held(std::size_t index) const noexcept;
-  /// Makes the slot the stream, if it can stand for another one now.
-  bool try_take(std::size_t index, void* stream, std::uint64_t id) REQUIRES(mutex_);
+  /// Is all on the stream that was recorded in its ended lease, or can't be put there?
+  bool is_put(int slot, std::uint64_t id) noexcept EXCLUDES(mutex_);
+  /// Makes the slot the stream, if it can stand for another one now. Throws as Backend::wrap.
+  bool try_take(std::size_t index, void* stream, std::uint64_t id, const char* call) REQUIRES(mutex_);
 
   StreamPool& pool_;
   const int first_slot_;

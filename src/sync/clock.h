@@ -16,9 +16,12 @@ inline Clock::time_point now() noexcept {
 }
 
 /// limit from now; without bound where that lies beyond the clock.
-inline Deadline deadline_after(std::chrono::nanoseconds limit) noexcept {
+template <typename Rep, typename Period>
+Deadline deadline_after(std::chrono::duration<Rep, Period> limit) noexcept {
   const Clock::time_point start = now();
-  if (limit > Clock::time_point::max() - start) return std::nullopt;
+  // In the limit's unit: the largest of a coarser one than the clock's can't be said in that.
+  using Limit = std::chrono::duration<Rep, Period>;
+  if (limit > std::chrono::duration_cast<Limit>(Clock::time_point::max() - start)) return std::nullopt;
   return start + limit;
 }
 

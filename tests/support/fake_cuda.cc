@@ -81,7 +81,9 @@ CUdevice device_of(CUcontext context) {
 
 std::shared_ptr<FakeStream> find_stream(CUstream stream) {
   // Where none is current the runtime takes the first device's.
-  return machine().streams.find(stream, current_context != nullptr ? device_of(current_context) : 0);
+  auto found = machine().streams.find(stream, current_context != nullptr ? device_of(current_context) : 0);
+  if (!found) machine().dead_handles.fetch_add(1);
+  return found;
 }
 /// Of one that exists.
 FakeStream& stream_of(CUstream stream) {
@@ -227,6 +229,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
+    machine().interrupt(FakeCall::stream_capturing);
     const auto found = find_stream(stream);
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
     *status = found->graph() ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
@@ -238,6 +241,7 @@ cuda::Driver make_driver() {
     return asked();
   };
   d.stream_end_capture = [](CUstream stream, CUgraph* graph) {
+    machine().interrupt(FakeCall::end_capture);
     std::shared_ptr<FakeGraph> captured;
     *graph = nullptr;
     if (const CUresult answer = end_capture(stream_of(stream), &captured); answer != CUDA_SUCCESS)
@@ -265,8 +269,10 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.stream_query = [](CUstream stream) {
+    machine().interrupt(FakeCall::stream_query);
     if (const CUresult answer = asked_unsafely(); answer != CUDA_SUCCESS) return answer;
-    return stream_of(stream).is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    const auto found = find_stream(stream);
+    return !found ? CUDA_ERROR_INVALID_HANDLE : found->is_idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
   };
   d.context_synchronize = [] {
     // Whatever the thread has said.
@@ -303,6 +309,7 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   d.event_record = [](CUevent event, CUstream stream) {
+    machine().interrupt(FakeCall::event_record);
     FakeCapture captured = stream_of(stream).capture();
     const bool runs = !captured.graph;
     const auto recording = std::make_shared<Recording>();
@@ -547,6 +554,15 @@ void take_fake_cuda_memory(std::size_t bytes) {
 void set_fake_cuda_attribute(CUdevice_attribute which, int value) {
   const std::lock_guard lock(machine().mutex);
   machine().attributes[which] = value;
+}
+
+void before_fake_cuda(FakeCall call, std::function<void()> happens) {
+  const std::lock_guard lock(machine().mutex);
+  machine().interruptions[call] = std::move(happens);
+}
+
+std::size_t fake_cuda_dead_handles() {
+  return machine().dead_handles.load();
 }
 
 std::size_t fake_cuda_questions() {

@@ -46,6 +46,13 @@ void set_fake_cuda_attribute(CUdevice_attribute which, int value);
 std::size_t fake_cuda_calls();
 std::size_t fake_cuda_questions();
 
+/// How often it was given a stream's handle that was nobody's then: a real driver may crash.
+std::size_t fake_cuda_dead_handles();
+
+/// Before the backend's next call of that kind something else happens, once, on the calling thread.
+enum class FakeCall { stream_capturing, stream_query, event_record, end_capture };
+void before_fake_cuda(FakeCall call, std::function<void()> happens);
+
 /// Another process takes so much of each device's memory, in place of what it had.
 void take_fake_cuda_memory(std::size_t bytes);
 

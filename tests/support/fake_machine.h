@@ -6,12 +6,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "support/fake_cuda.h"
 #include "support/fake_stream.h"
 
 namespace millrace::test {
@@ -28,7 +30,8 @@ struct Mapping {
 /// What all functions of the driver share.
 struct Machine {
   std::atomic<std::size_t> calls{0};
-  std::atomic<std::size_t> questions{0};  // of what an address is
+  std::atomic<std::size_t> dead_handles{0};  // given for a stream
+  std::atomic<std::size_t> questions{0};     // of what an address is
   std::atomic<CUresult> answer{CUDA_SUCCESS};
   std::atomic<std::size_t> events{0};
   int devices = 1;
@@ -47,8 +50,17 @@ struct Machine {
   std::set<std::pair<CUdevice, CUdevice>> peers;    // whose allocations the second device may touch
   std::map<CUdeviceptr, std::size_t> registered;    // host memory: bytes by base
   unsigned long long next_handle = 1;
-  std::map<CUdevice_attribute, int> attributes;  // that are not the usual ones
+  std::map<FakeCall, std::function<void()>> interruptions;  // before the next call of a kind
+  std::map<CUdevice_attribute, int> attributes;             // that are not the usual ones
 
+  void interrupt(FakeCall call) {
+    std::function<void()> happens;
+    {
+      const std::lock_guard lock(mutex);
+      happens = std::exchange(interruptions[call], nullptr);
+    }
+    if (happens) happens();
+  }
   bool is_device(CUdeviceptr address) {
     const std::lock_guard lock(mutex);
     if (allocation_of(address) != nullptr) return true;

@@ -150,13 +150,13 @@ class CudaBackend final : public Backend {
   Status identify(void* stream, std::uint64_t* id) noexcept override {
     return queues_->identify(handle(stream), id);
   }
-  bool wrap(QueueId queue, void* stream, std::uint64_t id) noexcept override {
-    return queues_->wrap(queue, handle(stream), id);
+  Status wrap(QueueId queue, void* stream, std::uint64_t id, bool* wrapped) noexcept override {
+    return queues_->wrap(queue, handle(stream), id, wrapped);
   }
   bool number_of(void* stream, std::uint64_t* id) noexcept override {
     return queues_->number_of(handle(stream), id);
   }
-  void finish(void* stream) noexcept override { queues_->finish(handle(stream)); }
+  bool finish(void* stream) noexcept override { return queues_->finish(handle(stream)); }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
   void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
   Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }

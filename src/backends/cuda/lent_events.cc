@@ -1,4 +1,4 @@
-// Events of the driver's that callers have for their own streams.
+// Streams and events of the driver's that callers have for work of their own.
 #include <algorithm>
 #include <new>
 #include <string>
@@ -7,6 +7,25 @@
 #include "backends/cuda/queue.h"
 
 namespace millrace::cuda {
+
+Status Queues::native_stream(QueueId id, CUstream* stream) noexcept {
+  *stream = nullptr;
+  if (Status over = verdict(); !over.ok()) return over;
+  Queue& queue = at(id);
+  try {
+    const ContextScope scope(context_);
+    sync::LockGuard lock(queue.mutex);
+    if (queue.filling || !queue.held.empty()) return {};
+    // Nobody fills (C2), and nothing is submitted meanwhile.
+    CUresult opened = scope.result();
+    if (opened == CUDA_SUCCESS) opened = queue.stream.open();
+    if (opened != CUDA_SUCCESS) return status_of(opened, "asked for a stream", device_, id);
+    *stream = queue.stream.get();
+    return {};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
+  }
+}
 
 Status Queues::lend_event(TimelinePoint point, CUevent* event) noexcept {
   *event = nullptr;
@@ -29,11 +48,11 @@ Status Queues::lend_event(TimelinePoint point, CUevent* event) noexcept {
     }
     const auto flight = std::ranges::find(queue.flights, point.value, &Flight::value);
     if (flight != queue.flights.end()) {
-      if (!flight->ready) return {};
+      if (!flight->ready || !flight->mark.recorded) return {};
       // Where the host did it, there is nothing to wait for.
-      if (flight->event != nullptr) {
-        queue.loans.push_back({flight->event, point.value, 1, true, flight->timed});
-        *event = flight->event;
+      if (flight->mark.event != nullptr) {
+        queue.loans.push_back({flight->mark.event, point.value, 1, true, flight->timed});
+        *event = flight->mark.event;
         return {};
       }
     }

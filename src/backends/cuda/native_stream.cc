@@ -171,6 +171,10 @@ Status captured_failure(const std::string& device, int number) {
       {.call = {}, .device = device, .stream = number, .rule = "captured-stream"});
 }
 
+bool says_captured(const Status& failure) noexcept {
+  return failure.error().rule() == "captured-stream";
+}
+
 Status refuse_captured(CUstream stream, const std::string& device, int number) {
   return is_captured(stream) ? captured_failure(device, number) : Status();
 }

@@ -107,6 +107,7 @@ Status Queues::submit(Submission&& submission) noexcept {
   const QueueId queue = submission.queue;
   Status refused = try_submit(std::move(submission));
   if (refused.ok() || queue < 0 || queue >= size()) return refused;
+  if (is_lost()) return refused;                  // nothing is done there any more
   if (native || at(queue).stream.is_wrapped()) {  // upholds C7
     const ContextScope scope(context_);
     at(queue).stream.finish();
@@ -220,13 +221,13 @@ CUresult Queues::take_event(Queue& queue, bool timed, CUevent* event) noexcept {
 }
 
 void Queues::put_event(Queue& queue, const Flight& flight) noexcept {
-  if (flight.event == nullptr) return;
+  if (flight.mark.event == nullptr) return;
   for (Loan& loan : queue.loans) {
-    if (loan.event != flight.event) continue;
+    if (loan.event != flight.mark.event) continue;
     loan.in_flight = false;  // upholds C8
     return;
   }
-  put_event(queue, flight.event, flight.timed);
+  put_event(queue, flight.mark.event, flight.timed);
 }
 
 void Queues::put_event(Queue& queue, CUevent event, bool timed) noexcept {
@@ -238,26 +239,31 @@ void Queues::put_event(Queue& queue, CUevent event, bool timed) noexcept {
 }
 
 void Queues::fill(Queue& queue, std::unique_ptr<Item> item, Status refused) noexcept {
-  CUevent event = nullptr;
+  Mark mark;
   Status failure;
   try {
     const Range range(nvtx_, nvtx_ ? "stream " + std::to_string(queue.id) : std::string());
-    failure = fill_stream(queue, item->submission, &event);
+    failure = fill_stream(queue, item->submission, &mark);
   } catch (const std::bad_alloc&) {  // while the failure was being described
     failure = failures_.no_memory;
   }
   item.reset();
-  end(queue, event, refused.ok() ? std::move(failure) : std::move(refused));
+  end(queue, mark, refused.ok() ? std::move(failure) : std::move(refused));
 }
 
-Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* event) {
+Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mark) {
   const ContextScope scope(context_);
   CUevent taken = nullptr;
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
   if (result == CUDA_SUCCESS && queue.stream.is_capturing()) return capture(queue, submission);
   if (Status usable = queue.stream.check(); !usable.ok()) {
-    queue.stream.finish();  // upholds C7
+    // Upholds C7. The stream's mutex may be held, and the capture's end be what its owner needs that for.
+    if (says_captured(usable) && take_event(queue, submission.timed, &taken) == CUDA_SUCCESS) {
+      *mark = {taken, false};
+    } else {
+      queue.stream.finish();
+    }
     return usable;
   }
   if (result == CUDA_SUCCESS) result = take_event(queue, submission.timed, &taken);
@@ -276,15 +282,19 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, CUevent* 
   }
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
-  *event = taken;
+  *mark = {taken};
   if (Status usable = result == CUDA_SUCCESS ? Status() : queue.stream.check(); !usable.ok()) {
-    *event = nullptr;
-    (void)driver().event_destroy(taken);
-    queue.stream.finish();
+    if (says_captured(usable)) {
+      mark->recorded = false;  // as above
+    } else {
+      *mark = {};
+      (void)driver().event_destroy(taken);
+      queue.stream.finish();
+    }
     failure = std::move(usable);
   } else if (result != CUDA_SUCCESS) {
     // Nobody could tell any more how far the device has come.
-    *event = nullptr;
+    *mark = {};
     lose(lost_with(result, "recorded an event"));
     if (failure.ok()) failure = verdict();
   }
@@ -297,20 +307,20 @@ Status Queues::wait_on_device(Queue& queue, TimelinePoint point) noexcept {
   sync::LockGuard lock(other.mutex);
   for (const Flight& flight : other.flights) {
     if (flight.value < point.value) continue;
-    if (flight.value > point.value || flight.event == nullptr) return {};
-    const CUresult result = driver().stream_wait_event(queue.stream.get(), flight.event, 0);
+    if (flight.value > point.value || flight.mark.event == nullptr) return {};
+    const CUresult result = driver().stream_wait_event(queue.stream.get(), flight.mark.event, 0);
     if (result == CUDA_SUCCESS) return {};
     return status_of(result, "waited for stream " + std::to_string(point.queue), device_, queue.id);
   }
   return {};  // what is in flight no more is done
 }
 
-void Queues::end(Queue& queue, CUevent event, Status failure) noexcept {
+void Queues::end(Queue& queue, Mark mark, Status failure) noexcept {
   if (!failure.ok() && failure.error().code() == ErrorCode::DeviceLost) lose(failure);
   sync::LockGuard lock(queue.mutex);
   if (queue.abandoned) return;
   Flight& flight = queue.flights.back();
-  flight.event = event;
+  flight.mark = mark;
   // release: pairs with the acquire in goes_ahead (C3).
   if (failure.ok()) queue.handed.store(flight.value, std::memory_order_release);
   flight.failure = std::move(failure);
@@ -318,28 +328,33 @@ void Queues::end(Queue& queue, CUevent event, Status failure) noexcept {
   queue.filling = false;
 }
 
-bool Queues::is_done(Queue& queue, const Flight& flight, Status& status,
-                     sync::Clock::time_point& when) noexcept {
+bool Queues::is_done(Queue& queue, Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
   status = flight.failure;
   when = sync::now();
-  if (flight.event == nullptr) return true;
+  if (flight.mark.event == nullptr) return true;
   if (is_lost()) {
     // Where the process exits, the driver may be gone before us: that is no loss.
     if (status.ok()) status = verdict();
     return true;
   }
   const ContextScope scope(context_);
-  const CUresult result = driver().event_query(flight.event);
+  if (!flight.mark.recorded) return is_done_after_capture(queue, flight);
+  const CUresult result = driver().event_query(flight.mark.event);
   if (result == CUDA_ERROR_NOT_READY) return false;
   if (result == CUDA_SUCCESS) {
-    if (flight.timed) when = clock_.when(flight.event, when);
+    if (flight.timed) when = clock_.when(flight.mark.event, when);
     return true;
   }
   if (result == CUDA_ERROR_CAPTURED_EVENT) {
     // The owner of the wrapped stream began to capture it just then, so none of it has run.
-    queue.stream.finish();
-    status = captured_failure(device_, -1);
-    return true;
+    sync::LockGuard lock(queue.mutex);
+    try {
+      flight.failure = captured_failure(device_, queue.id);
+    } catch (const std::bad_alloc&) {
+      flight.failure = failures_.no_memory;
+    }
+    flight.mark.recorded = false;
+    return false;
   }
   lose(lost_with(result, "asked how far the device has come"));
   if (status.ok()) status = verdict();
@@ -380,7 +395,7 @@ bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
   queue.reporting = true;
   while (!queue.flights.empty() && queue.flights.front().ready) {
     // It stays where it is while others are added behind it.
-    const Flight& front = queue.flights.front();
+    Flight& front = queue.flights.front();
     if (plain_only && !front.plain) break;
     lock.unlock();
     Status status;
@@ -478,7 +493,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     fill(queue, std::move(item), std::move(refused));  // upholds C7
     return true;
   }
-  end(queue, nullptr, std::move(refused));
+  end(queue, {}, std::move(refused));
   (void)report(queue, plain_only);
   return true;
 }
@@ -494,6 +509,7 @@ bool Queues::run_copies(Queue& queue) noexcept {
   {
     sync::LockGuard lock(queue.mutex);
     if (queue.offered == 0 || !queue.running->plain) return false;
+    if (is_captured_by_owner(queue)) return false;  // it would wait for the capture's end, which may be ours
     queue.offered = 0;
   }
   const OwnScope own(this);
@@ -514,7 +530,7 @@ void Queues::run(Queue& queue) noexcept {
     queue.finishing = true;
   }
   queue.running.reset();
-  end(queue, nullptr, std::move(failure));
+  end(queue, {}, std::move(failure));
   {
     sync::LockGuard lock(queue.mutex);
     queue.finishing = false;
@@ -553,25 +569,6 @@ Status Queues::run_operations(Queue& queue) {
     }
   }
   return {};
-}
-
-Status Queues::native_stream(QueueId id, CUstream* stream) noexcept {
-  *stream = nullptr;
-  if (Status over = verdict(); !over.ok()) return over;
-  Queue& queue = at(id);
-  try {
-    const ContextScope scope(context_);
-    sync::LockGuard lock(queue.mutex);
-    if (queue.filling || !queue.held.empty()) return {};
-    // Nobody fills (C2), and nothing is submitted meanwhile.
-    CUresult opened = scope.result();
-    if (opened == CUDA_SUCCESS) opened = queue.stream.open();
-    if (opened != CUDA_SUCCESS) return status_of(opened, "asked for a stream", device_, id);
-    *stream = queue.stream.get();
-    return {};
-  } catch (const std::bad_alloc&) {  // while the failure was being described
-    return failures_.no_memory;
-  }
 }
 
 bool Queues::assist(QueueId id) noexcept {

@@ -47,9 +47,10 @@ namespace millrace::cuda {
 ///       no other of ours is taken.
 ///   C6  The watcher sleeps without bound only when nothing is underway: whoever adds something sees that it
 ///       sleeps, or it sees what was added.
-///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: where the
-///   stream
-///       can't be asked any more, all of the device is waited for.
+///   C7  Nothing on a wrapped stream is reported before what its owner had put there is done: while it is
+///   being
+///       captured it is held back, or marked after that; where it can't be asked any more, all of the device
+///       is waited for.
 ///   C8  An event that was lent is recorded no more before everybody has returned it.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
@@ -75,8 +76,8 @@ class Queues final : public sync::RefCounted {
   Status identify(CUstream asked, std::uint64_t* id) const noexcept;
   bool number_of(CUstream stream, std::uint64_t* id) const noexcept;
   bool is_captured(CUstream stream) const noexcept;
-  void finish(CUstream stream) const noexcept;
-  bool wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept;
+  bool finish(CUstream stream) const noexcept;
+  Status wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* wrapped) noexcept;
   Status check_wrapped(QueueId id) noexcept;
   bool is_idle(QueueId id) noexcept;
   void raise_priority(QueueId id) noexcept { at(id).stream.raise_priority(); }
@@ -107,10 +108,16 @@ class Queues final : public sync::RefCounted {
     bool plain = true;     // it runs and destroys no code of the user's
   };
 
+  /// What tells that something on a stream is done.
+  struct Mark {
+    CUevent event = nullptr;  // null: there is nothing to wait for
+    bool recorded = true;     // false: not before the owner of the wrapped stream captures it no more
+  };
+
   /// A submission in the order of its queue, from when its turn has come or it is put on the stream.
   struct Flight {
     std::uint64_t value = 0;
-    CUevent event = nullptr;  // after its operations; null: there is nothing to wait for
+    Mark mark;  // after its operations
     std::vector<TimelinePoint> waits;
     bool ready = false;  // filling is over
     bool timed = false;  // its event keeps times
@@ -174,7 +181,7 @@ class Queues final : public sync::RefCounted {
   void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
   /// Puts the item on the stream; it completes with refused, if that is a failure.
   void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
-  Status fill_stream(Queue& queue, const Submission& submission, CUevent* event);
+  Status fill_stream(Queue& queue, const Submission& submission, Mark* mark);
   /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
   Status capture(Queue& queue, const Submission& submission);
   CUresult mark_captured(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
@@ -190,7 +197,7 @@ class Queues final : public sync::RefCounted {
   /// One that is done. Throws std::bad_alloc before anything has changed.
   Status lend_done_event(Queue& queue, std::uint64_t value, CUevent* event) REQUIRES(queue.mutex);
   /// The last flight's filling is over.
-  void end(Queue& queue, CUevent event, Status failure) noexcept EXCLUDES(queue.mutex);
+  void end(Queue& queue, Mark mark, Status failure) noexcept EXCLUDES(queue.mutex);
   /// Takes what was offered to the threads for tasks, if that is still to be had.
   [[nodiscard]] bool take_offer(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
   /// Runs what was taken.
@@ -203,7 +210,10 @@ class Queues final : public sync::RefCounted {
   /// Was all reported that it waits for? Reports what can be.
   bool waits_are_reported(const Flight& flight, bool plain_only, int depth) noexcept;
   /// Has the device done it? Then how it ended, and when.
-  bool is_done(Queue& queue, const Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
+  bool is_done(Queue& queue, Flight& flight, Status& status, sync::Clock::time_point& when) noexcept;
+  /// The same of one whose stream was captured by its owner when it was to be marked: nobody waits for the
+  /// end of the capture, it is marked after that.
+  bool is_done_after_capture(Queue& queue, Flight& flight) noexcept EXCLUDES(queue.mutex);
   /// Moves on what is held; false if it could not. plain_only: as for report.
   bool advance(Queue& queue, bool plain_only) noexcept EXCLUDES(queue.mutex);
   /// Copies of the queue that only wait for a thread to run them.

@@ -67,25 +67,39 @@ bool Queues::is_captured(CUstream stream) const noexcept {
   return cuda::is_captured(stream);
 }
 
-void Queues::finish(CUstream stream) const noexcept {
-  if (is_lost() || is_captured(stream)) return;
+bool Queues::finish(CUstream stream) const noexcept {
+  if (is_lost()) return true;
+  if (is_captured(stream)) return false;
   const ContextScope scope(context_);
-  (void)driver().stream_synchronize(stream);
+  return driver().stream_synchronize(stream) != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
-bool Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id) noexcept {
+Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* wrapped) noexcept {
+  *wrapped = false;
+  if (Status over = verdict(); !over.ok()) return over;
   Queue& queue = at(id);
-  const ContextScope scope(context_);
-  sync::LockGuard lock(queue.mutex);
-  if (queue.filling || !queue.held.empty()) return false;
-  // Nobody fills (C2), and nothing is submitted meanwhile.
-  for (auto flight = queue.flights.rbegin(); flight != queue.flights.rend(); ++flight) {
-    if (flight->event == nullptr) continue;
-    if (driver().stream_wait_event(stream, flight->event, 0) != CUDA_SUCCESS) return false;
-    break;
+  try {
+    const ContextScope scope(context_);
+    sync::LockGuard lock(queue.mutex);
+    if (queue.filling || !queue.held.empty()) return {};
+    // Nobody fills (C2), and nothing is submitted meanwhile.
+    for (auto flight = queue.flights.rbegin(); flight != queue.flights.rend(); ++flight) {
+      if (flight->mark.event == nullptr) continue;
+      if (!flight->mark.recorded) return {};
+      // A capture may have begun since the stream was identified.
+      if (Status captured = refuse_captured(stream, device_, id); !captured.ok()) return captured;
+      const CUresult result = driver().stream_wait_event(stream, flight->mark.event, 0);
+      if (Status failed = status_of(result, "waited for the stream that the slot was before", device_, id);
+          !failed.ok())
+        return failed;
+      break;
+    }
+    queue.stream.wrap(stream, stream_id);
+    *wrapped = true;
+    return {};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return failures_.no_memory;
   }
-  queue.stream.wrap(stream, stream_id);
-  return true;
 }
 
 Status Queues::check_wrapped(QueueId id) noexcept {
@@ -102,6 +116,28 @@ bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
   if (!queue.stream.is_wrapped()) return false;
   const ContextScope scope(context_);
   return queue.stream.is_captured_by_owner();
+}
+
+bool Queues::is_done_after_capture(Queue& queue, Flight& flight) noexcept {
+  try {
+    if (Status usable = queue.stream.check(); !usable.ok()) {
+      if (says_captured(usable)) return false;
+      queue.stream.finish();  // upholds C7
+      return true;
+    }
+  } catch (const std::bad_alloc&) {
+    return false;  // the next look may find memory
+  }
+  sync::UniqueLock lock(queue.mutex);
+  if (queue.filling) return false;  // upholds C2
+  const CUresult result = driver().event_record(flight.mark.event, queue.stream.get());
+  if (result == CUDA_SUCCESS) {
+    flight.mark.recorded = true;
+    return false;
+  }
+  lock.unlock();
+  lose(lost_with(result, "recorded an event"));
+  return false;  // the next look finds it lost
 }
 
 bool Queues::is_idle(QueueId id) noexcept {

@@ -131,6 +131,52 @@ TEST_F(Captures, MemoryIsTheGraphsUntilItsLastLaunchIsDone) {
   device.check_accounting();
 }
 
+// C2: once the driver ends the capture, nobody puts work on its stream any more.
+TEST_F(Captures, HandlesAreStaleBeforeTheDriverEndsTheCapture) {
+  Device device = Device::create("cuda:0");
+  const Buffer out = device.buffer(64);
+  for (const bool branch : {false, true}) {
+    Capture capture = device.capture();
+    Stream captured = branch ? capture.branch() : capture.stream();
+    captured.fill(out.data(), 1, 64);
+    bool asked = false;
+    before_fake_cuda(FakeCall::end_capture, [&] {
+      asked = true;
+      expect_rule("stale-stream", [&] { captured.fill(out.data(), 2, 64); });
+      expect_rule("stale-stream", [&] { captured.commit(); });
+    });
+    if (branch) {
+      Event end = device.event();
+      end.record(captured);
+      capture.stream().wait_event(end);
+    }
+    static_cast<void>(capture.end());
+    EXPECT_TRUE(asked);
+  }
+}
+
+// What an earlier capture of the same slot has left untold is not the next one's, and hides nothing of it.
+TEST_F(Captures, AFailureIsToldByItsOwnCapture) {
+  Device device = Device::create("cuda:0", {.captures = 1});
+  const Buffer out = device.buffer(64);
+  const auto fail = [&](Capture& capture) {
+    capture.stream().fill(out.data(), 1, 64);
+    fail_fake_cuda(CUDA_ERROR_INVALID_VALUE);
+    capture.stream().commit();
+    fail_fake_cuda(CUDA_SUCCESS);
+  };
+  {
+    Capture given_up = device.capture();
+    fail(given_up);
+  }
+  Capture capture = device.capture();
+  capture.stream().fill(out.data(), 1, 64);
+  static_cast<void>(capture.end());
+  Capture failing = device.capture();
+  fail(failing);
+  EXPECT_THROW(static_cast<void>(failing.end()), Error);
+}
+
 // A3: growth moves no memory that the graph's work comes back to.
 TEST_F(Captures, FreeMemoryInsideStaysWhereItIs) {
   Device device = Device::create("cuda:0", {.memory_limit = 1024 * kMiB});

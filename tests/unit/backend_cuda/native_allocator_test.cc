@@ -179,6 +179,68 @@ TEST_F(NativeMemory, CapturedStreamsGetNone) {
   EXPECT_TRUE(eventually([&] { return can_take(48 * kMiB); }));
 }
 
+// S12: what was on the stream before its capture still uses the block.
+TEST_F(NativeMemory, FreedOnACapturedStreamIsOrderedAfterWhatCameBefore) {
+  Owned own, other, unknown;
+  memory_->deallocate(other.get(), memory_->allocate(other.get(), 100));
+  void* const block = memory_->allocate(own.get(), 48 * kMiB);
+  other.hold();
+  begin_fake_capture(other.get());
+  memory_->deallocate(other.get(), block);
+  EXPECT_EQ(device_.memory().live, 0u);
+  const auto can_take_on_own = [&] {
+    try {
+      memory_->deallocate(own.get(), memory_->allocate(own.get(), 48 * kMiB));
+      return true;
+    } catch (const OutOfMemoryError&) {
+      return false;
+    }
+  };
+  EXPECT_FALSE(can_take_on_own());
+  EXPECT_TRUE(end_fake_capture(other.get()));
+  EXPECT_FALSE(can_take(48 * kMiB));
+  other.open();
+  EXPECT_TRUE(eventually(can_take_on_own));
+  // Of a stream that nobody has named nothing is known.
+  void* const kept = memory_->allocate(own.get(), kMiB);
+  begin_fake_capture(unknown.get());
+  memory_->deallocate(unknown.get(), kept);
+  EXPECT_EQ(device_.memory().live, kMiB);
+  EXPECT_TRUE(end_fake_capture(unknown.get()));
+  memory_->deallocate(own.get(), kept);
+}
+
+TEST_F(NativeMemory, AStreamWhoseCaptureEndsWhileItIsWrappedCanBeForgotten) {
+  const Owned stream;
+  begin_fake_capture(stream.get());
+  before_fake_cuda(FakeCall::stream_capturing, [&] {
+    before_fake_cuda(FakeCall::stream_capturing, [&] { EXPECT_TRUE(end_fake_capture(stream.get())); });
+  });
+  memory_->deallocate(stream.get(), memory_->allocate(stream.get(), 100));
+  EXPECT_EQ(device_.streams().wrapped, 1);
+  memory_->forget(stream.get());
+  EXPECT_EQ(device_.streams().wrapped, 0);
+}
+
+TEST_F(NativeMemory, APlaceIsWaitedForWithoutBoundIfTheOptionSaysSo) {
+  device_ = Device::create("cuda:0",
+                           {.wrapped_streams = 1, .exhaustion_timeout = std::chrono::milliseconds::max()});
+  memory_.emplace(device_);
+  const Owned first, second;
+  StreamLease lease = device_.wrap(first.get());
+  begin_fake_capture(first.get());
+  lease.reset();  // its marks come after the capture
+  std::atomic<bool> had = false;
+  std::thread asking([&] {
+    memory_->deallocate(second.get(), memory_->allocate(second.get(), 100));
+    had = true;
+  });
+  EXPECT_TRUE(remains([&] { return !had; }));
+  EXPECT_TRUE(end_fake_capture(first.get()));
+  asking.join();
+  EXPECT_TRUE(had);
+}
+
 TEST_F(NativeMemory, DefaultStreams) {
   expect_rule("per-thread-default-stream", [&] { memory_->allocate(CU_STREAM_PER_THREAD, 100); });
   memory_->deallocate(nullptr, memory_->allocate(nullptr, 100));
@@ -264,6 +326,24 @@ TEST_F(NativeMemory, AfterTheClose) {
   memory_->forget(stream.get());
   expect_code(ErrorCode::Closed, [&] { memory_->allocate(stream.get(), 100); });
   expect_code(ErrorCode::Closed, [&] { memory_->allocate_sync(100); });
+}
+
+TEST_F(NativeMemory, FreesBesideTheClose) {
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Owned> streams(2);
+    device_ = small_device();
+    memory_.emplace(device_);
+    std::vector<std::vector<void*>> blocks(4);
+    for (std::vector<void*>& of_thread : blocks) {
+      for (int i = 0; i < 200; ++i) of_thread.push_back(memory_->allocate(streams[0].get(), 512));
+    }
+    on_threads(5, [&](int number) {
+      if (number == 4) return device_.close();
+      for (void* block : blocks[static_cast<std::size_t>(number)])
+        memory_->deallocate(streams[1].get(), block);
+    });
+    expect_code(ErrorCode::Closed, [&] { memory_->allocate(streams[0].get(), 100); });
+  }
 }
 
 TEST_F(NativeMemory, TheHostHasNoSuchStreams) {
