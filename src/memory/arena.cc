@@ -287,6 +287,7 @@ bool Arena::release_all() {
 
 std::optional<TimelinePoint> Arena::next_to_finish() {
   sync::LockGuard lock(mutex_);
+  take_in_remote();
   for (const Block* block = pending_; block != nullptr; block = block->next) {
     for (const BlockUse& use : block->uses) {
       if (!host_.reached(use.point) && is_submitted(use.point)) return use.point;

@@ -130,16 +130,21 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   streams_.flush_insertions();
   streams_.cover_wrapped();
   result.next = release_graphs();
-  for_each_arena([](Arena& each) { each.collect_pending(); });
   result.skipped_a_cache = !flush_caches(&context);
+  const auto look_ahead = [&] {
+    for_each_arena([&](Arena& each) {
+      if (!result.next) result.next = each.next_to_finish();
+    });
+  };
+  // Before the tries too: what is reached between them and a look after them would be seen by neither.
+  look_ahead();
+  for_each_arena([](Arena& each) { each.collect_pending(); });
   if (try_again(false)) return result;
   if (request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
   release_empty();
   if (try_again(false)) return result;
   if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
-  for_each_arena([&](Arena& each) {
-    if (!result.next) result.next = each.next_to_finish();
-  });
+  look_ahead();
   return result;
 }
 

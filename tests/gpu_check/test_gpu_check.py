@@ -88,7 +88,7 @@ class GpuCheck(unittest.TestCase):
         runs = [line.split() for line in self.runs.read_text().splitlines()]
         modes = [mode for words in runs for mode in words[words.index("--mode") + 1].split(",")]
         self.assertEqual(sorted(modes), sorted(["pair", "handoff", "large", "shared", "crossstream", "growth", "lease",
-                                                "event", "query", "random", "random", "multistream"]))
+                                                "event", "query", "random", "multistream"]))
         results = [json.loads(path.read_text()) for path in (self.out / "h200").glob("bench*.json")]
         self.assertEqual(len(results), len(runs))
         for result in results:

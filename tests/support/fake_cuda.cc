@@ -311,6 +311,7 @@ cuda::Driver make_driver() {
   d.event_record = [](CUevent event, CUstream stream) {
     machine().interrupt(FakeCall::event_record);
     FakeCapture captured = stream_of(stream).capture();
+    if (captured.graph && captured.graph->spoilt) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     const bool runs = !captured.graph;
     const auto recording = std::make_shared<Recording>();
     {

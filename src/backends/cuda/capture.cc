@@ -161,6 +161,8 @@ CUresult Queues::mark_captured(Queue& queue, std::uint64_t value) noexcept {
       queue.captured_events.push_back({value, event});
       return result;
     }
+    // By what the caller put there: the end of the capture tells of that by its name.
+    if (result == CUDA_ERROR_STREAM_CAPTURE_INVALIDATED) result = CUDA_SUCCESS;
   } catch (const std::bad_alloc&) {
     result = CUDA_ERROR_OUT_OF_MEMORY;
   }
