@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::seconds kOld{10};
 constexpr std::chrono::milliseconds kAgain{10};
 constexpr std::chrono::microseconds kPatience{50};
+constexpr std::chrono::milliseconds kFirstPatience{100};
 
 }  // namespace
 
@@ -23,15 +24,24 @@ bool DeviceClock::open() noexcept {
   return stream_ != nullptr || driver().stream_create(&stream_, CU_STREAM_NON_BLOCKING, 0) == CUDA_SUCCESS;
 }
 
+void DeviceClock::start() noexcept {
+  sync::LockGuard lock(mutex_);
+  start(kFirstPatience);
+}
+
 void DeviceClock::refresh() noexcept {
   sync::LockGuard lock(mutex_);
+  start(kPatience);
+}
+
+void DeviceClock::start(sync::Clock::duration patience) noexcept {
   const sync::Clock::time_point now = sync::now();
   if (now < next_ || !open()) return;
   next_ = now + kAgain;
   if (driver().event_record(spare_, stream_) != CUDA_SUCCESS) return;
   while (driver().event_query(spare_) == CUDA_ERROR_NOT_READY) {
     // The device may have no room for one more stream right now.
-    if (sync::now() - now > kPatience) return;
+    if (sync::now() - now > patience) return;
   }
   started_at_ = sync::now();
   next_ = started_at_ + kOld;

@@ -21,6 +21,9 @@ class DeviceClock {
   DeviceClock(const DeviceClock&) = delete;
   DeviceClock& operator=(const DeviceClock&) = delete;
 
+  /// Makes the first start, for which it waits a while: a time that is measured from a start and one that is
+  /// not can be in the wrong order.
+  void start() noexcept EXCLUDES(mutex_);
   /// Makes a new start if the last one is old and the device answers at once; else it is tried again later.
   void refresh() noexcept EXCLUDES(mutex_);
   /// When what was recorded with the event was done; seen: when that was noticed, which is the answer where
@@ -30,6 +33,7 @@ class DeviceClock {
 
  private:
   bool open() noexcept REQUIRES(mutex_);
+  void start(sync::Clock::duration patience) noexcept REQUIRES(mutex_);
 
   sync::Mutex mutex_;  // a leaf
   CUstream stream_ GUARDED_BY(mutex_) = nullptr;

@@ -61,7 +61,7 @@ Status Queues::start() {
   const sync::SignalsBlocked inherited;
   {
     const ContextScope scope(context_);
-    clock_.refresh();
+    clock_.start();
   }
   Status started = tasks_.start([this] { OwnQueues::set(this); }, device_);
   if (!started.ok()) return started;
