@@ -155,6 +155,23 @@ TEST(Correct, ConditionNotifyOneMayWakeEither) {
   EXPECT_TRUE(first_woken && second_woken);
 }
 
+// The notification is there before the waits, which revisit it; it concerns whoever waits at its place.
+TEST(Correct, ConditionNotifyBeforeTheWaits) {
+  // With the second thread's first critical section ahead of the third's, its second one stands in any of 3
+  // places. Before both of the third's: the waits can only follow each other, and the notification has 5
+  // places. Else the first wait ends before the second begins, or first, or last: 5, 6 and 6, since of two
+  // that wait at the notification's place it may wake either. As many with the third's ahead.
+  expect_executions(2 * (5 + 2 * (5 + 6 + 6)), [] {
+    mutex lock;
+    condition_variable changed;
+    const auto wait = [&] {
+      std::unique_lock guard(lock);
+      changed.wait_for(guard, 1s);
+    };
+    parallel([&] { changed.notify_one(); }, wait, wait);
+  });
+}
+
 TEST(Correct, ConditionNotifyBehindALoadThatIsRevisited) {
   expect_proved([] {
     mutex lock;

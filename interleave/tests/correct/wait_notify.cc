@@ -65,6 +65,40 @@ TEST(Correct, AwaitReadsAnyValueThatEndsIt) {
   });
 }
 
+// A value comes after the await has ended, and does not end it: the await is met again with what follows.
+TEST(Correct, AwaitPassesOverALaterValue) {
+  expect_executions(2, [] {  // it reads the first 1 or the second one, never the 2 between them
+    atomic<int> value{0}, go{0};
+    const auto is_one = [](int now) { return now == 1; };
+    parallel([&] { INTERLEAVE_EXPECT(await(value, is_one, memory_order_relaxed) == 1); },
+             [&] {
+               await(go, is_one, memory_order_acquire);
+               value.store(2, memory_order_relaxed);
+               value.store(1, memory_order_relaxed);
+             },
+             [&] {
+               value.store(1, memory_order_relaxed);
+               go.store(1, memory_order_release);
+             });
+  });
+}
+
+// What is there when the wait is added ends it; no run is spent on its blocking on the value before.
+TEST(Correct, WaitBlocksOnTheNewestValueOnly) {
+  const Result result = check([] {
+    atomic<int> value{0};
+    parallel(
+        [&] {
+          value.store(1, memory_order_release);
+          value.notify_one();
+        },
+        [&] { value.wait(0, memory_order_acquire); });
+  });
+  EXPECT_TRUE(result.proved()) << summary(result) << '\n' << result.report;
+  EXPECT_EQ(result.executions, 1U) << summary(result);
+  EXPECT_EQ(result.blocked, 0U) << summary(result);
+}
+
 TEST(Correct, AtomicFlagHandsOver) {
   expect_executions(1, [] {
     atomic_flag flag;

@@ -13,6 +13,20 @@ TEST(Wrong, AwaitNeverStored) {
   });
 }
 
+// Up for a moment only: a loop that looks before and after it goes round for ever.
+TEST(Wrong, AwaitMissesThePulse) {
+  expect_wrong(Verdict::livelock, [] {
+    atomic<bool> pulse{false};
+    const auto is_up = [](bool now) { return now; };
+    parallel(
+        [&] {
+          pulse.store(true, memory_order_release);
+          pulse.store(false, memory_order_release);
+        },
+        [&] { await(pulse, is_up, memory_order_acquire); });  // <-- AwaitMissesThePulse
+  });
+}
+
 TEST(Wrong, SpinOnAFlagNobodySets) {
   expect_wrong(Verdict::livelock, [] {
     atomic<bool> ready{false};
