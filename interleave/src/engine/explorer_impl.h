@@ -142,6 +142,11 @@ void Explorer<W>::settle_try(Graph<W>& in, int e, int source, bool success, cons
   event.unplaced = success;
   event.partner = kNone;
   in.read_from(e, source, from);
+  if (success && source >= 0) {  // without the unlock it would have failed
+    const int unlock = in[source].partner;
+    event.porf |= in[unlock].porf;
+    event.porf.set(unlock);
+  }
   event.repeats = event.kind == Kind::load && in.repeats(e);
 }
 

@@ -97,6 +97,26 @@ TEST(Correct, TryLockBehindALoadThatIsRevisited) {
   });
 }
 
+// The unlock is added when both try_locks, and runs in which one of them has succeeded, are there already.
+TEST(Correct, TwoTryLocksBeforeAnUnlockThatComesLate) {
+  // Two values, independently; and: 3! all own the mutex; one try_lock fails, with either of the 2 others as
+  // its owner, in 2 orders; or both fail.
+  expect_executions(2 * (6 + 2 * 2 * 2 + 1), [] {
+    mutex lock;
+    atomic<int> x{0};
+    const auto attempt = [&] {
+      if (lock.try_lock()) lock.unlock();
+    };
+    parallel(
+        attempt, attempt,
+        [&] {
+          const std::lock_guard guard(lock);
+          (void)x.load(memory_order_relaxed);
+        },
+        [&] { x.store(1, memory_order_relaxed); });
+  });
+}
+
 TEST(Correct, TryLockTwice) {
   expect_executions(4, [] {  // who is first, and whether the other comes while it is held
     mutex lock;

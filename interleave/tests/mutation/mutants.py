@@ -135,7 +135,14 @@ REVISITS = [
     Mutant("revisit-by-unlock", ADDING, "if (graph[r].access == Access::try_lock) revisit_by_unlock(e, r);", "(void)r;",
            "a try_lock never comes after an unlock that is added later"),
     Mutant("revisit-by-unlock-coherence", REVISITING, "if (scratch_.floor(location, from.hb) > scratch_.place(owner)) return;", "",
-           "such a try_lock may go back behind what its thread has seen"),
+           "such a try_lock may go back behind what its thread has seen",
+           harmless="What the thread has seen of the mutex are locks, and try_locks that failed at one, each in its past with "
+                    "an event behind it. A thread goes on behind a lock only when the owner before has unlocked, and behind a "
+                    "failed try_lock when the owner before the one it met has; all depend on it, and so on every unlock further "
+                    "back. Had it seen an owner newer than the one that now unlocks, the try_lock would depend on this unlock; "
+                    "but it is there before it."),
+    Mutant("try-lock-needs-unlock", ADDING, "event.porf |= in[unlock].porf;\n    event.porf.set(unlock);", "(void)unlock;",
+           "a try_lock that succeeds does not depend on the unlock before it"),
 ]
 
 WAITING = [
