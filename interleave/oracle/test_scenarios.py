@@ -308,6 +308,16 @@ def lock_once():
     yield unlock("lock")
 
 
+def lock_and_load():
+    yield lock("lock")
+    yield load("x", "rlx")
+    yield unlock("lock")
+
+
+def store_one():
+    yield store("x", 1, "rlx")
+
+
 def semaphore(initial):
     """It starts at 0 here, and `initial` is added where it is looked at."""
     def run():
@@ -348,6 +358,7 @@ PROGRAMS = {  # the test's name: its threads
     "MutexTwoThreads": ([lock_once] * 2, 3),
     "MutexFourThreads": ([lock_once] * 4, 3),
     "TryLockAgainstLock": ([lock_once, try_lock], 3),
+    "TwoTryLocksBeforeAnUnlockThatComesLate": ([try_lock, try_lock, lock_and_load, store_one], 3),
     "TryLockTwice": ([try_lock] * 2, 3),
     "TryLockThreeTimes": ([try_lock] * 3, 3),
     "SemaphoreOfOne": ([semaphore(1)] * 3, 3),

@@ -157,11 +157,11 @@ TEST(Correct, ConditionNotifyOneMayWakeEither) {
 
 // The notification is there before the waits, which revisit it; it concerns whoever waits at its place.
 TEST(Correct, ConditionNotifyBeforeTheWaits) {
-  // With the second thread's first critical section ahead of the third's, its second one stands in any of 3
-  // places. Before both of the third's: the waits can only follow each other, and the notification has 5
-  // places. Else the first wait ends before the second begins, or first, or last: 5, 6 and 6, since of two
-  // that wait at the notification's place it may wake either. As many with the third's ahead.
-  expect_executions(2 * (5 + 2 * (5 + 6 + 6)), [] {
+  // 2 * (5 + 2 * (5 + 6 + 6)). With the second thread's first critical section ahead of the third's, its
+  // second one stands in any of 3 places. Before both of the third's: the waits follow each other, and the
+  // notification has 5 places. Else the first wait ends before the second begins, or first, or last: 5, 6 and
+  // 6, since of two that wait at the notification's place it may wake either. As many with the third's ahead.
+  expect_executions(78, [] {
     mutex lock;
     condition_variable changed;
     const auto wait = [&] {
