@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/can_take.h"
 #include "support/expect_error.h"
 #include "support/held_stream.h"
 #include "support/test_device.h"
@@ -35,14 +36,7 @@ class CaptureTest : public testing::Test {
   std::uint8_t first_of(const Buffer& buffer) {
     return read_one(device_.stream(), buffer.as<std::uint8_t>());
   }
-  bool can_take(std::size_t bytes) {
-    try {
-      device_.deallocate(device_.allocate(device_.default_stream(), bytes));
-      return true;
-    } catch (const OutOfMemoryError&) {
-      return false;
-    }
-  }
+  bool can_take(std::size_t bytes) { return test::can_take(device_, bytes); }
 
   Watchdog watchdog_{"a test of captures", std::chrono::seconds(100)};
   Device device_ =

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/capture_fixture.h"
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
 #include "support/test_device.h"
@@ -22,12 +23,6 @@ namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-/// A kernel of the caller's.
-template <typename Work>
-void run_native(Stream stream, Work&& work) {
-  const NativeRecorder native = stream.record_native();
-  run_on_fake_stream(static_cast<CUstream>(native.stream()), std::forward<Work>(work));
-}
 /// What is recorded in the waiter from here on comes after what was in the other.
 void join(Device& device, Stream waiter, Stream other) {
   Event event = device.event();
@@ -35,15 +30,7 @@ void join(Device& device, Stream waiter, Stream other) {
   waiter.wait_event(event);
 }
 
-class CaptureBranches : public testing::Test {
- protected:
-  static void SetUpTestSuite() { install_fake_cuda(); }
-  void SetUp() override { ASSERT_EQ(fake_cuda_graphs(), 0U); }
-  void TearDown() override {
-    fail_fake_cuda(CUDA_SUCCESS);
-    EXPECT_EQ(fake_cuda_graphs(), 0U);
-  }
-};
+class CaptureBranches : public CaptureFixture {};
 
 TEST_F(CaptureBranches, ABranchComesAfterItsBeginningAndBeforeWhatWaitsForIt) {
   Device device = Device::create("cuda:0");

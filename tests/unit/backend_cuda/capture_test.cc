@@ -6,12 +6,13 @@
 #include <chrono>
 #include <cstdint>
 #include <future>
-#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/can_take.h"
+#include "support/capture_fixture.h"
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
@@ -25,28 +26,10 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 /// A kernel of the caller's: adds one to the byte.
 void add_one(Stream stream, void* byte) {
-  const NativeRecorder native = stream.record_native();
-  run_on_fake_stream(static_cast<CUstream>(native.stream()), [=] { ++*static_cast<std::uint8_t*>(byte); });
+  run_native(stream, [=] { ++*static_cast<std::uint8_t*>(byte); });
 }
 
-bool can_take(Device& device, std::size_t bytes) {
-  try {
-    device.deallocate(device.allocate(device.default_stream(), bytes));
-    return true;
-  } catch (const OutOfMemoryError&) {
-    return false;
-  }
-}
-
-class Captures : public testing::Test {
- protected:
-  static void SetUpTestSuite() { install_fake_cuda(); }
-  void SetUp() override { ASSERT_EQ(fake_cuda_graphs(), 0U); }
-  void TearDown() override {
-    fail_fake_cuda(CUDA_SUCCESS);
-    EXPECT_EQ(fake_cuda_graphs(), 0U);
-  }
-};
+class Captures : public CaptureFixture {};
 
 TEST_F(Captures, WorkRunsAtEachLaunchAndNotBefore) {
   Device device = Device::create("cuda:0");

@@ -9,16 +9,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <future>
-#include <memory>
 #include <optional>
 #include <thread>
-#include <utility>
 #include <vector>
 
+#include "support/can_take.h"
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
+#include "support/owned_stream.h"
 #include "support/random.h"
 #include "support/threads.h"
 
@@ -26,33 +25,6 @@ namespace millrace::test {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-
-/// Somebody's stream, and their work on it.
-class Owned {
- public:
-  Owned() : stream_(make_fake_stream()) {}
-  ~Owned() {
-    open();
-    destroy_fake_stream(stream_);
-  }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-
-  CUstream get() const { return stream_; }
-  /// Work that runs until open.
-  void hold() {
-    opened_.emplace();
-    run_on_fake_stream(stream_, [opened = opened_->get_future().share()] { opened.wait(); });
-  }
-  void open() {
-    if (opened_) opened_->set_value();
-    opened_.reset();
-  }
-
- private:
-  CUstream stream_;
-  std::optional<std::promise<void>> opened_;
-};
 
 class NativeMemory : public testing::Test {
  protected:
@@ -64,14 +36,7 @@ class NativeMemory : public testing::Test {
                                      .out_of_memory_wait = std::chrono::milliseconds(5)});
   }
   /// Can so much be had elsewhere?
-  bool can_take(std::size_t bytes) {
-    try {
-      device_.deallocate(device_.allocate(device_.default_stream(), bytes));
-      return true;
-    } catch (const OutOfMemoryError&) {
-      return false;
-    }
-  }
+  bool can_take(std::size_t bytes) { return test::can_take(device_, bytes); }
   /// What the first look-up of a stream takes, and later ones do not.
   std::uint64_t leases() { return device_.streams().leases; }
 
@@ -80,7 +45,7 @@ class NativeMemory : public testing::Test {
 };
 
 TEST_F(NativeMemory, IsNotReusedBeforeTheStreamIsDoneWithIt) {
-  Owned stream;
+  OwnedStream stream;
   void* const block = memory_->allocate(stream.get(), 48 * kMiB);
   stream.hold();
   memory_->deallocate(stream.get(), block);
@@ -93,7 +58,7 @@ TEST_F(NativeMemory, IsNotReusedBeforeTheStreamIsDoneWithIt) {
 }
 
 TEST_F(NativeMemory, FreedOnAnotherStreamIsOrderedAfterBoth) {
-  Owned first, second;
+  OwnedStream first, second;
   for (const bool hold_first : {true, false}) {
     void* const block = memory_->allocate(first.get(), 48 * kMiB);
     (hold_first ? first : second).hold();
@@ -108,11 +73,12 @@ TEST_F(NativeMemory, FreedOnAnotherStreamIsOrderedAfterBoth) {
 }
 
 TEST_F(NativeMemory, AStreamThatIsKnownIsNotWrappedAgain) {
-  std::vector<Owned> streams(8);
-  for (const Owned& stream : streams) memory_->deallocate(stream.get(), memory_->allocate(stream.get(), 100));
+  std::vector<OwnedStream> streams(8);
+  for (const OwnedStream& stream : streams)
+    memory_->deallocate(stream.get(), memory_->allocate(stream.get(), 100));
   const std::uint64_t before = leases();
   for (int i = 0; i < 100; ++i) {
-    for (const Owned& stream : streams) {
+    for (const OwnedStream& stream : streams) {
       void* const block = memory_->allocate(stream.get(), 4096);
       memory_->deallocate(stream.get(), block);
     }
@@ -129,11 +95,11 @@ TEST_F(NativeMemory, AStreamThatIsKnownIsNotWrappedAgain) {
 TEST_F(NativeMemory, AHandleThatIsUsedAgainIsAnotherStream) {
   CUstream handle = nullptr;
   {
-    const Owned stream;
+    const OwnedStream stream;
     handle = stream.get();
     memory_->deallocate(stream.get(), memory_->allocate(stream.get(), 100));
   }
-  const Owned next;
+  const OwnedStream next;
   ASSERT_EQ(next.get(), handle) << "the fake hands out another handle";
   memory_->deallocate(next.get(), memory_->allocate(next.get(), 100));
   EXPECT_EQ(device_.streams().wrapped, 2);
@@ -142,7 +108,7 @@ TEST_F(NativeMemory, AHandleThatIsUsedAgainIsAnotherStream) {
 TEST_F(NativeMemory, AFreeThatCantBeOrderedWaits) {
   device_ = small_device(1);
   memory_.emplace(device_);
-  Owned known, unknown;
+  OwnedStream known, unknown;
   void* const block = memory_->allocate(known.get(), kMiB);
   unknown.hold();
   std::atomic<bool> freed = false;
@@ -157,7 +123,7 @@ TEST_F(NativeMemory, AFreeThatCantBeOrderedWaits) {
 }
 
 TEST_F(NativeMemory, ForgottenStreamsAreWrappedAnew) {
-  const Owned stream;
+  const OwnedStream stream;
   void* const block = memory_->allocate(stream.get(), 100);
   memory_->deallocate(stream.get(), block);
   EXPECT_EQ(device_.streams().wrapped, 1);
@@ -169,7 +135,7 @@ TEST_F(NativeMemory, ForgottenStreamsAreWrappedAnew) {
 }
 
 TEST_F(NativeMemory, CapturedStreamsGetNone) {
-  const Owned stream;
+  const OwnedStream stream;
   void* const block = memory_->allocate(stream.get(), 48 * kMiB);
   begin_fake_capture(stream.get());
   expect_rule("captured-stream", [&] { memory_->allocate(stream.get(), 100); });
@@ -181,7 +147,7 @@ TEST_F(NativeMemory, CapturedStreamsGetNone) {
 
 // S12: what was on the stream before its capture still uses the block.
 TEST_F(NativeMemory, FreedOnACapturedStreamIsOrderedAfterWhatCameBefore) {
-  Owned own, other, unknown;
+  OwnedStream own, other, unknown;
   memory_->deallocate(other.get(), memory_->allocate(other.get(), 100));
   void* const block = memory_->allocate(own.get(), 48 * kMiB);
   other.hold();
@@ -211,7 +177,7 @@ TEST_F(NativeMemory, FreedOnACapturedStreamIsOrderedAfterWhatCameBefore) {
 }
 
 TEST_F(NativeMemory, AStreamWhoseCaptureEndsWhileItIsWrappedCanBeForgotten) {
-  const Owned stream;
+  const OwnedStream stream;
   begin_fake_capture(stream.get());
   before_fake_cuda(FakeCall::stream_capturing, [&] {
     before_fake_cuda(FakeCall::stream_capturing, [&] { EXPECT_TRUE(end_fake_capture(stream.get())); });
@@ -226,7 +192,7 @@ TEST_F(NativeMemory, APlaceIsWaitedForWithoutBoundIfTheOptionSaysSo) {
   device_ = Device::create("cuda:0",
                            {.wrapped_streams = 1, .exhaustion_timeout = std::chrono::milliseconds::max()});
   memory_.emplace(device_);
-  const Owned first, second;
+  const OwnedStream first, second;
   StreamLease lease = device_.wrap(first.get());
   begin_fake_capture(first.get());
   lease.reset();  // its marks come after the capture
@@ -255,7 +221,7 @@ TEST_F(NativeMemory, SynchronousMemoryIsFreeOfEveryUse) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(plain) % kDefaultAlignment, 0u);
   memory_->deallocate_sync(plain);
   memory_->deallocate_sync(nullptr);
-  Owned stream;
+  OwnedStream stream;
   void* const block = memory_->allocate(stream.get(), 48 * kMiB);
   stream.hold();
   memory_->deallocate(stream.get(), block);
@@ -284,7 +250,7 @@ TEST_F(NativeMemory, SynchronousMemoryIsFreeOfEveryUse) {
 
 TEST_F(NativeMemory, FromManyThreads) {
   const std::uint64_t seed = seed_of_run();
-  std::vector<Owned> streams(4);
+  std::vector<OwnedStream> streams(4);
   device_ = Device::create("cuda:0", {.memory_limit = 256 * kMiB});
   memory_.emplace(device_);
   on_threads(6, [&](int number) {
@@ -317,7 +283,7 @@ TEST_F(NativeMemory, FromManyThreads) {
 }
 
 TEST_F(NativeMemory, AfterTheClose) {
-  const Owned stream;
+  const OwnedStream stream;
   void* const block = memory_->allocate(stream.get(), 100);
   void* const sync = memory_->allocate_sync(100);
   device_.close();
@@ -330,7 +296,7 @@ TEST_F(NativeMemory, AfterTheClose) {
 
 TEST_F(NativeMemory, FreesBesideTheClose) {
   for (int round = 0; round < 30; ++round) {
-    std::vector<Owned> streams(2);
+    std::vector<OwnedStream> streams(2);
     device_ = small_device();
     memory_.emplace(device_);
     std::vector<std::vector<void*>> blocks(4);
@@ -363,7 +329,7 @@ TEST_F(NativeMemory, AFreeThatBreaksARuleEndsTheProgram) {
 
 // What a program in another language does with a DLPack consumer's stream.
 TEST_F(NativeMemory, WrappedFromC) {
-  Owned stream;
+  OwnedStream stream;
   millrace_device* device = nullptr;
   ASSERT_EQ(millrace_device_open("cuda:0", 64 * kMiB, &device), MILLRACE_OK);
   millrace_lease* lease = nullptr;
@@ -391,7 +357,7 @@ TEST_F(NativeMemory, WrappedFromC) {
 
 // The adapter. Its concepts are asserted in its header.
 TEST_F(NativeMemory, AsAResource) {
-  const Owned stream;
+  const OwnedStream stream;
   cuda::resource resource(device_);
   cuda::resource copy = resource;
   EXPECT_EQ(copy, resource);

@@ -9,12 +9,13 @@
 #include <future>
 #include <memory>
 #include <thread>
-#include <utility>
 #include <vector>
 
+#include "support/can_take.h"
 #include "support/eventually.h"
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
+#include "support/owned_stream.h"
 #include "support/test_device.h"
 #include "support/threads.h"
 
@@ -22,43 +23,6 @@ namespace millrace::test {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-
-/// Somebody's stream, and their work on it.
-class Owned {
- public:
-  explicit Owned(int device = 0) : stream_(make_fake_stream(device)) {}
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  ~Owned() {
-    open();
-    if (stream_ != nullptr) destroy_fake_stream(stream_);
-  }
-  CUstream get() const { return stream_; }
-  void destroy() { destroy_fake_stream(std::exchange(stream_, nullptr)); }
-  /// Work that runs until open.
-  void hold() {
-    opened_ = std::make_unique<std::promise<void>>();
-    run_on_fake_stream(stream_, [opened = opened_->get_future().share()] { opened.wait(); });
-  }
-  void open() {
-    if (opened_) opened_->set_value();
-    opened_.reset();
-  }
-
- private:
-  CUstream stream_;
-  std::unique_ptr<std::promise<void>> opened_;
-};
-
-/// Can so much be had on the stream? What was had is free again.
-bool can_take(Device& device, Stream stream, std::size_t bytes) {
-  try {
-    device.deallocate(device.allocate(stream, bytes));
-    return true;
-  } catch (const OutOfMemoryError&) {
-    return false;
-  }
-}
 
 class Wrapped : public testing::Test {
  protected:
@@ -73,7 +37,7 @@ class Wrapped : public testing::Test {
 
 TEST_F(Wrapped, IsAStreamAsAnyOther) {
   Device device = Device::create("cuda:0");
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   Stream stream = lease.stream();
   const Buffer buffer = device.buffer(stream, 4096);
@@ -112,7 +76,7 @@ TEST_F(Wrapped, IsAStreamAsAnyOther) {
 // S13
 TEST_F(Wrapped, IsKnownByTheDriversNumberAndNotByItsHandle) {
   Device device = Device::create("cuda:0");
-  Owned first;
+  OwnedStream first;
   StreamLease lease = device.wrap(first.get());
   StreamLease again = device.wrap(first.get());
   EXPECT_EQ(again.stream(), lease.stream());
@@ -121,7 +85,7 @@ TEST_F(Wrapped, IsKnownByTheDriversNumberAndNotByItsHandle) {
   EXPECT_EQ(still.stream(), again.stream());
   const CUstream handle = first.get();
   first.destroy();
-  Owned second;
+  OwnedStream second;
   ASSERT_EQ(second.get(), handle);
   StreamLease other = device.wrap(second.get());
   EXPECT_NE(other.stream().id(), again.stream().id());
@@ -132,7 +96,7 @@ TEST_F(Wrapped, IsKnownByTheDriversNumberAndNotByItsHandle) {
 
 TEST_F(Wrapped, MemoryIsReusedByTheStreamsOwnOrderWithoutTheDriver) {
   Device device = Device::create("cuda:0");
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   owned.hold();
   void* const first = device.allocate(lease.stream(), 4096);
@@ -151,7 +115,7 @@ TEST_F(Wrapped, MemoryIsNotReusedElsewhereBeforeTheOwnersWorkIsDone) {
   enum class End { none, lease_ended };
   for (const End end : {End::none, End::lease_ended}) {
     Device device = small_device();
-    Owned owned;
+    OwnedStream owned;
     StreamLease lease = device.wrap(owned.get());
     void* const block = device.allocate(lease.stream(), 48 * kMiB);
     owned.hold();
@@ -167,7 +131,7 @@ TEST_F(Wrapped, MemoryIsNotReusedElsewhereBeforeTheOwnersWorkIsDone) {
 
 TEST_F(Wrapped, FreedMemoryGoesBackOnceTheStreamIsIdle) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   device.deallocate(device.allocate(lease.stream(), 48 * kMiB));
   EXPECT_TRUE(eventually([&] { return device.trim(), device.memory().committed == 0; }));
@@ -176,7 +140,7 @@ TEST_F(Wrapped, FreedMemoryGoesBackOnceTheStreamIsIdle) {
 TEST_F(Wrapped, UsesAreCoveredWithoutACommit) {
   for (const bool until_free : {false, true}) {
     Device device = small_device();
-    Owned owned;
+    OwnedStream owned;
     StreamLease lease = device.wrap(owned.get());
     StreamLease own = device.lease();
     void* const block = device.allocate(own.stream(), 48 * kMiB);
@@ -199,7 +163,7 @@ TEST_F(Wrapped, UsesAreCoveredWithoutACommit) {
 
 TEST_F(Wrapped, MemoryThatAnotherStreamUsesIsReusedAfterAWaitThatIsThereAtOnce) {
   Device device = small_device();
-  Owned owned, other;
+  OwnedStream owned, other;
   StreamLease lease = device.wrap(owned.get()), user = device.wrap(other.get());
   void* const block = device.allocate(lease.stream(), 48 * kMiB);
   other.hold();
@@ -218,7 +182,7 @@ TEST_F(Wrapped, MemoryThatAnotherStreamUsesIsReusedAfterAWaitThatIsThereAtOnce) 
 // A wait that would come too late for the owner's work is not relied on.
 TEST_F(Wrapped, NoWaitIsReliedOnThatIsNotOnTheStreamYet) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get()), user = device.lease();
   const Buffer small = device.buffer(lease.stream(), 4096);
   void* const block = device.allocate(lease.stream(), 48 * kMiB);
@@ -236,7 +200,7 @@ TEST_F(Wrapped, NoWaitIsReliedOnThatIsNotOnTheStreamYet) {
 // What was recorded comes on the stream with the commit: until then its memory is not for the owner's work.
 TEST_F(Wrapped, MemoryOfUncommittedWorkIsNotReusedBeforeThatWasDone) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   void* const block = device.allocate(lease.stream(), 48 * kMiB);
   lease.stream().fill(block, 1, 48 * kMiB);
@@ -248,7 +212,7 @@ TEST_F(Wrapped, MemoryOfUncommittedWorkIsNotReusedBeforeThatWasDone) {
 
 TEST_F(Wrapped, WaitsQueriesAndEventsSpeakOfTheOwnersWork) {
   Device device = Device::create("cuda:0");
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get()), other = device.lease();
   EXPECT_TRUE(lease.stream().query());
   std::atomic<bool> done = false, after = false;
@@ -278,7 +242,7 @@ TEST_F(Wrapped, WaitsQueriesAndEventsSpeakOfTheOwnersWork) {
 TEST_F(Wrapped, HostTasksAndAbandonedBuffersComeAfterTheOwnersWork) {
   for (const bool abandon : {false, true}) {
     Device device = small_device();
-    Owned owned;
+    OwnedStream owned;
     StreamLease lease = device.wrap(owned.get());
     void* const block = device.allocate(lease.stream(), 48 * kMiB);
     owned.hold();
@@ -302,7 +266,7 @@ TEST_F(Wrapped, HostTasksAndAbandonedBuffersComeAfterTheOwnersWork) {
 TEST_F(Wrapped, SynchronizeAndCloseWaitForTheOwnersWork) {
   for (const bool close : {false, true}) {
     Device device = Device::create("cuda:0");
-    Owned owned;
+    OwnedStream owned;
     StreamLease lease = device.wrap(owned.get());
     std::atomic<bool> done = false;
     run_on_fake_stream(owned.get(), [&] {
@@ -316,7 +280,7 @@ TEST_F(Wrapped, SynchronizeAndCloseWaitForTheOwnersWork) {
 
 TEST_F(Wrapped, ASlotThatBecomesAnotherStreamRunsAfterTheOneBefore) {
   Device device = Device::create("cuda:0", {.wrapped_streams = 1});
-  Owned first, second;
+  OwnedStream first, second;
   StreamLease lease = device.wrap(first.get());
   expect_code(ErrorCode::PoolExhausted, [&] { static_cast<void>(device.wrap(second.get())); });
   void* const block = device.allocate(lease.stream(), kMiB);
@@ -334,7 +298,7 @@ TEST_F(Wrapped, ASlotThatBecomesAnotherStreamRunsAfterTheOneBefore) {
 
 TEST_F(Wrapped, ADestroyedStreamIsToldByNameAndItsWorkStillWaitedFor) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   Stream stream = lease.stream();
   void* const block = device.allocate(stream, 48 * kMiB);
@@ -366,7 +330,7 @@ TEST_F(Wrapped, ADestroyedStreamIsToldByNameAndItsWorkStillWaitedFor) {
 
 TEST_F(Wrapped, ACapturedStreamIsToldByNameAndMemoryWaitsForItsEnd) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   Stream stream = lease.stream();
   void* const block = device.allocate(stream, 48 * kMiB);
@@ -387,7 +351,7 @@ TEST_F(Wrapped, ACapturedStreamIsToldByNameAndMemoryWaitsForItsEnd) {
 // C7: the marks of the lease's end wait for the capture's, and then for the work before it.
 TEST_F(Wrapped, ALeaseThatEndsInsideACaptureSpoilsNothingAndMemoryWaits) {
   Device device = small_device();
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   void* const block = device.allocate(lease.stream(), 48 * kMiB);
   std::promise<void> go;
@@ -420,7 +384,7 @@ TEST_F(Wrapped, TheLegacyDefaultStreamIsOneAndThePerThreadOneIsRefused) {
 
 TEST_F(Wrapped, StreamsOfOthersAreRefused) {
   Device device = Device::create("cuda:0");
-  Owned elsewhere(1);
+  OwnedStream elsewhere(1);
   expect_code(ErrorCode::InvalidArgument, [&] { static_cast<void>(device.wrap(elsewhere.get())); });
   const CUstream gone = elsewhere.get();
   elsewhere.destroy();
@@ -435,7 +399,7 @@ TEST_F(Wrapped, StreamsOfOthersAreRefused) {
 
 TEST_F(Wrapped, ALostDeviceSaysSo) {
   Device device = Device::create("cuda:0");
-  Owned owned;
+  OwnedStream owned;
   StreamLease lease = device.wrap(owned.get());
   lease.stream().fill(device.allocate(lease.stream(), 64), 1, 64);
   fail_fake_cuda(CUDA_ERROR_ILLEGAL_ADDRESS);
@@ -450,12 +414,12 @@ TEST_F(Wrapped, ALostDeviceSaysSo) {
 // The pattern in each block says whether it was given to two at once.
 TEST_F(Wrapped, ManyThreadsShareAFewOfThem) {
   Device device = Device::create("cuda:0", {.memory_limit = 256 * kMiB, .wrapped_streams = 3});
-  std::vector<std::unique_ptr<Owned>> streams;
-  for (int i = 0; i < 3; ++i) streams.push_back(std::make_unique<Owned>());
+  std::vector<std::unique_ptr<OwnedStream>> streams;
+  for (int i = 0; i < 3; ++i) streams.push_back(std::make_unique<OwnedStream>());
   std::atomic<int> wrong = 0, refused = 0;
   on_threads(8, [&](int number) {
     for (int i = 0; i < 200; ++i) {
-      Owned& owned = *streams[static_cast<std::size_t>(number + i) % 3];
+      OwnedStream& owned = *streams[static_cast<std::size_t>(number + i) % 3];
       StreamLease lease = device.wrap(owned.get());
       const std::size_t bytes = (static_cast<std::size_t>(number) + 1) << (10 + i % 12);
       std::uint8_t* block = nullptr;
