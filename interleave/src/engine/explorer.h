@@ -113,6 +113,19 @@ class Explorer {
   int pick(int count, Adding what) {
     return chooser_ == nullptr ? 0 : chooser_->choose(alternatives_.data(), count, what);
   }
+  /// The graph goes on with one of the first alternatives, which take(const Alternative&) makes the new
+  /// event's; with each of the others it goes on later.
+  template <typename Take>
+  void settle_each(int count, const Take& take) {
+    const int chosen = pick(count, Adding::read);
+    if (chooser_ == nullptr) {
+      for (int i = 1; i < count; ++i) {
+        take(alternatives_[i]);
+        push(graph);
+      }
+    }
+    take(alternatives_[chosen]);
+  }
 
   Model model_;
   Stack& stack_;

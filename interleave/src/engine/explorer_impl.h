@@ -270,14 +270,7 @@ int Explorer<W>::add_read(int thread, const Frontier<W>& from, const Read& read)
     event.choice = alternative.choice;
     settle(graph, e, source, source < 0 ? read.initial : graph[source].value, from, &read);
   };
-  const int chosen = pick(count, Adding::read);
-  if (chooser_ == nullptr) {
-    for (int i = 1; i < count; ++i) {
-      take(alternatives_[i]);
-      push(graph);
-    }
-  }
-  take(alternatives_[chosen]);
+  settle_each(count, take);
   if (event.unplaced) finish(e, read);
   return e;
 }
@@ -319,14 +312,7 @@ int Explorer<W>::add_try_lock(int thread, const Frontier<W>& from, const Read& r
     settle_try(graph, e, alternative.place < 0 ? kNone : location.order[alternative.place],
                alternative.success, from);
   };
-  const int chosen = pick(count, Adding::read);
-  if (chooser_ == nullptr) {
-    for (int i = 1; i < count; ++i) {
-      take(alternatives_[i]);
-      push(graph);
-    }
-  }
-  take(alternatives_[chosen]);
+  settle_each(count, take);
   if (event.unplaced) finish(e, read);
   return e;
 }
