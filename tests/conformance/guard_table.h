@@ -32,6 +32,7 @@ inline constexpr std::size_t kBytes = 4096;
 /// Everything that methods can be called on, made while the device was open, with two guards in force.
 struct Subject {
   explicit Subject(Device from) : device(std::move(from)) {
+    stream.fill(block, 0, kBytes);  // the copies and reductions of the rows read it
     event.record(stream);
     commands.commit();
     commands.wait(kLimit);

@@ -192,15 +192,17 @@ class Run {
     failures_[peer] += fmt::format("; failed in {}: {}", info_of(mode).name, why);
   }
 
+  PeerNote note(const std::string& name, const std::string& version) const {
+    const auto failed = failures_.find(name);
+    return {name, version + (failed == failures_.end() ? std::string() : failed->second)};
+  }
+
   std::vector<PeerNote> notes() const {
     std::vector<PeerNote> all{
         {"glibc", ::gnu_get_libc_version()},
         {"mimalloc", mimalloc_ ? "its shared library" : "absent: libmimalloc is not installed"}};
-    for (const millrace_peer* const peer : catalog_.peers) {
-      const auto failed = failures_.find(peer->name);
-      all.push_back(
-          {peer->name, peer->version + (failed == failures_.end() ? std::string() : failed->second)});
-    }
+    if (failures_.contains("millrace")) all.push_back(note("millrace", "this build"));
+    for (const millrace_peer* const peer : catalog_.peers) all.push_back(note(peer->name, peer->version));
     all.insert(all.end(), catalog_.absent.begin(), catalog_.absent.end());
     return all;
   }
@@ -209,7 +211,7 @@ class Run {
   std::unique_ptr<MimallocBlocks> mimalloc_;
   DeviceName name_;
   PeerCatalog catalog_;
-  std::map<std::string, std::string> failures_;  // by peer
+  std::map<std::string, std::string> failures_;  // by allocator
   StatusLine status_;
 };
 
