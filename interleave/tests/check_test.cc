@@ -120,7 +120,7 @@ TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
 TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
   const Result result = check([] {
     atomic<int> x{0};
-    for (int i = 0; i < 300; ++i) x.store(i, std::memory_order_relaxed);
+    for (int i = 0; i < 600; ++i) x.store(i, std::memory_order_relaxed);
   });
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_EQ(result.executions, 0U);
@@ -128,9 +128,11 @@ TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
   EXPECT_FALSE(result.proved());
 }
 
-TEST(Check, MoreThan64And128EventsAreFine) {
-  for (const int stores : {100, 200}) {
-    const Result result = check([stores] {
+TEST(Check, MoreThan64And128And256EventsAreFine) {
+  Options options;
+  options.max_events = 512;
+  for (const int stores : {100, 200, 300, 450}) {
+    const Result result = check(options, [stores] {
       atomic<int> x{0};
       parallel(
           [&] {
@@ -140,6 +142,31 @@ TEST(Check, MoreThan64And128EventsAreFine) {
     });
     EXPECT_TRUE(result.proved()) << summary(result);
     EXPECT_EQ(result.executions, static_cast<std::uint64_t>(stores) + 1);
+  }
+}
+
+// What comes before is kept from one execution to the next, however long it is.
+TEST(Check, ALongPrefixChangesNothing) {
+  Options options;
+  options.max_events = 512;
+  for (const int before : {0, 50, 110, 230, 450}) {
+    const Result result = check(options, [before] {
+      atomic<int> x{0};
+      mutex lock;
+      int count = 0;
+      for (int i = 1; i <= before; ++i) x.store(i, memory_order_relaxed);
+      const auto add_twice = [&] {
+        for (int i = 0; i < 2; ++i) {
+          const std::lock_guard<mutex> guard(lock);
+          ++count;
+        }
+      };
+      parallel(add_twice, add_twice);
+      INTERLEAVE_EXPECT(count == 4);
+      INTERLEAVE_EXPECT(x.load(memory_order_relaxed) == before);
+    });
+    EXPECT_TRUE(result.proved()) << before << ": " << result.report;
+    EXPECT_EQ(result.executions, 6U) << before;
   }
 }
 
@@ -300,6 +327,23 @@ TEST(Check, StaticObjectsStartAnewInEachRun) {
   EXPECT_TRUE(result.proved()) << result.report;
   EXPECT_EQ(result.executions, 2U);
   EXPECT_EQ(counter.load(), 5);
+}
+
+// A longer run begins again in a larger engine, which knows nothing of the first one's objects.
+TEST(Check, StaticObjectsAreFineInLongRuns) {
+  static atomic<int> second{0};
+  static mutex lock;
+  const Result result = check([] {
+    atomic<int> first{0};
+    for (int i = 0; i < 20; ++i) {
+      const std::lock_guard<mutex> guard(lock);
+      first.store(i);
+      second.store(-i);
+    }
+    INTERLEAVE_EXPECT(first.load() == 19 && second.load() == -19);
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_EQ(result.executions, 1U);
 }
 
 TEST(Check, NamesAndSummary) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 namespace interleave {
 
@@ -114,6 +115,10 @@ struct Bits {
   }
 };
 
+/// An element, in as little room as holds it.
+template <int W>
+using Number = std::conditional_t<W <= 4, std::uint8_t, std::uint16_t>;
+
 /// Renumbers sets after some numbers were dropped: element i of what is kept becomes rank(i).
 ///
 /// Thread safety: a value.
@@ -127,7 +132,7 @@ class Renumbering {
     int to = same_;
     for (int from = kept.next(same_, size); from < size;) {
       const int end = dropped.next(from, size);
-      for (int e = from; e < end; ++e) numbers_[e] = static_cast<std::uint8_t>(to + e - from);
+      for (int e = from; e < end; ++e) numbers_[e] = static_cast<Number<W>>(to + e - from);
       spans_[count_++] = {Bits<W>::below(to + end - from) - Bits<W>::below(to), from - to};
       to += end - from;
       from = kept.next(end, size);
@@ -158,7 +163,7 @@ class Renumbering {
   Span spans_[32 * W + 1];
   int count_ = 0;
   int same_;
-  std::uint8_t numbers_[64 * W];  // of those that are kept
+  Number<W> numbers_[64 * W];  // of those that are kept
 };
 
 }  // namespace interleave

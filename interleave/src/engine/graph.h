@@ -25,7 +25,7 @@ class Graph {
     Mask writes;  // those in modification order
     std::uint16_t count = 0;
     std::uint16_t active = 0;  // 1 + where it is in the list of those in use
-    std::uint8_t order[kEvents];
+    Number<W> order[kEvents];
   };
 
   Event<W>& operator[](int e) noexcept { return events_[e]; }
@@ -88,7 +88,7 @@ class Graph {
     event.unplaced = event.blocked = event.repeats = false;
     note_strong(order);
     forks_ = forks_ || kind == Kind::fork;
-    schedule_[steps_++] = static_cast<std::uint8_t>(e);
+    schedule_[steps_++] = static_cast<Number<W>>(e);
     return e;
   }
 
@@ -106,7 +106,7 @@ class Graph {
       entry.order[i] = entry.order[i - 1];
       events_[entry.order[i]].place = static_cast<std::uint16_t>(i);
     }
-    entry.order[place] = static_cast<std::uint8_t>(write);
+    entry.order[place] = static_cast<Number<W>>(write);
     events_[write].place = static_cast<std::uint16_t>(place);
     ++entry.count;
     entry.writes.set(write);
@@ -283,7 +283,7 @@ class Graph {
   int active_count_ = 0;
   bool strong_ = false;
   bool forks_ = false;
-  std::uint8_t schedule_[kEvents];
+  Number<W> schedule_[kEvents];
   std::uint16_t active_[kLocations];
   Event<W> events_[kEvents];
   Location locations_[kLocations] = {};
@@ -330,9 +330,9 @@ void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
   }
   for (int i = 0; i < from.steps_; ++i) {
     const int e = from.schedule_[i];
-    if (e != last_step && kept.has(e)) schedule_[steps_++] = static_cast<std::uint8_t>(renumber(e));
+    if (e != last_step && kept.has(e)) schedule_[steps_++] = static_cast<Number<W>>(renumber(e));
   }
-  schedule_[steps_++] = static_cast<std::uint8_t>(renumber(last_step));
+  schedule_[steps_++] = static_cast<Number<W>>(renumber(last_step));
   for (int a = 0; a < from.active_count_; ++a) {
     const Location& old = from.locations_[from.active_[a]];
     const Mask reads = old.reads & kept;
@@ -346,7 +346,7 @@ void Graph<W>::copy_kept(const Graph& from, const Mask& kept, int last_step) {
       if (!kept.has(old.order[i])) continue;
       const int e = renumber(old.order[i]);
       events_[e].place = entry.count;
-      entry.order[entry.count++] = static_cast<std::uint8_t>(e);
+      entry.order[entry.count++] = static_cast<Number<W>>(e);
     }
   }
 }
@@ -364,9 +364,11 @@ struct SavedGraph {
 
 template <int W>
 std::size_t Graph<W>::bytes() const noexcept {
-  std::size_t sum = sizeof(detail::SavedGraph) + sizeof(Event<W>) * static_cast<std::size_t>(size_) + steps_;
+  std::size_t sum = sizeof(detail::SavedGraph) + sizeof(Event<W>) * static_cast<std::size_t>(size_) +
+                    sizeof(Number<W>) * static_cast<std::size_t>(steps_);
   for (int i = 0; i < active_count_; ++i) {
-    sum += sizeof(detail::SavedLocation) + 2 * sizeof(Mask) + locations_[active_[i]].count;
+    sum +=
+        sizeof(detail::SavedLocation) + 2 * sizeof(Mask) + sizeof(Number<W>) * locations_[active_[i]].count;
   }
   return (sum + 7) / 8 * 8;
 }
@@ -385,14 +387,14 @@ void Graph<W>::save(std::byte* to) const noexcept {
                                 bytes()};
   put(&head, sizeof(head));
   put(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
-  put(schedule_, static_cast<std::size_t>(steps_));
+  put(schedule_, sizeof(Number<W>) * static_cast<std::size_t>(steps_));
   for (int i = 0; i < active_count_; ++i) {
     const Location& entry = locations_[active_[i]];
     const detail::SavedLocation saved{active_[i], entry.count};
     put(&saved, sizeof(saved));
     put(&entry.reads, sizeof(Mask));
     put(&entry.writes, sizeof(Mask));
-    put(entry.order, entry.count);
+    put(entry.order, sizeof(Number<W>) * entry.count);
   }
 }
 
@@ -417,7 +419,7 @@ void Graph<W>::load(const std::byte* from) noexcept {
   forks_ = head.forks;
   steps_ = head.steps;
   get(events_, sizeof(Event<W>) * static_cast<std::size_t>(size_));
-  get(schedule_, static_cast<std::size_t>(steps_));
+  get(schedule_, sizeof(Number<W>) * static_cast<std::size_t>(steps_));
   for (int i = 0; i < head.locations; ++i) {
     detail::SavedLocation saved;
     get(&saved, sizeof(saved));
@@ -426,7 +428,7 @@ void Graph<W>::load(const std::byte* from) noexcept {
     entry.count = saved.count;
     get(&entry.reads, sizeof(Mask));
     get(&entry.writes, sizeof(Mask));
-    get(entry.order, saved.count);
+    get(entry.order, sizeof(Number<W>) * saved.count);
   }
 }
 

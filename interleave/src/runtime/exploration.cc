@@ -6,6 +6,7 @@
 #include "runtime/heap.h"
 #include "runtime/interposed.h"
 #include "runtime/machine.h"
+#include "runtime/thread_state.h"
 
 namespace interleave {
 namespace {
@@ -15,7 +16,9 @@ void refuse_contradictions(const Options& options) {
     throw std::invalid_argument(std::string("interleave::Options: ") + what);
   };
   if (options.max_threads < 1 || options.max_threads > 32) refuse("max_threads is 1 to 32");
-  if (options.max_events < 1 || options.max_events > 256) refuse("max_events is 1 to 256");
+  if (options.max_events < 1 || options.max_events > unsigned{kMostEvents}) {
+    refuse("max_events is 1 to 512");
+  }
   if (options.workers < 1 || options.workers > 64) refuse("workers is 1 to 64");
   if (options.samples != 0 && options.max_preemptions >= 0)
     refuse("samples and max_preemptions are two ways of choosing runs");
@@ -39,8 +42,9 @@ Result explore(const Options& options, const std::function<void()>& body, Observ
                              : environment != nullptr ? environment
                                                       : "";
   if (!explore_with<1>(options, body, observer, replay, result, race) &&
-      !explore_with<2>(options, body, observer, replay, result, race)) {
-    explore_with<4>(options, body, observer, replay, result, race);
+      !explore_with<2>(options, body, observer, replay, result, race) &&
+      !explore_with<4>(options, body, observer, replay, result, race)) {
+    explore_with<8>(options, body, observer, replay, result, race);
   }
   if (plain_race != nullptr) *plain_race = race;
   return result;

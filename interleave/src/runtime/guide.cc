@@ -27,7 +27,7 @@ class Reader {
       if (!script.steps.empty()) need('.');
       const Step step = this->step();
       int count = 1;
-      if (take('*')) count = number(256);
+      if (take('*')) count = number(kMostEvents);
       script.steps.insert(script.steps.end(), static_cast<std::size_t>(count), step);
     }
     if (take('!')) script.last = number(kMaxThreads - 1);
@@ -60,7 +60,7 @@ class Reader {
     step.thread = number(kMaxThreads - 1);
     if (!take(':')) return step;
     step.given = true;
-    if (!take('i')) step.other = number(255);
+    if (!take('i')) step.other = number(kMostEvents - 1);
     if (take('/')) step.choice = number(64);
     step.success = take('s');
     return step;

@@ -8,6 +8,11 @@
 
 namespace interleave {
 
+namespace detail {
+/// Of all checks and engines: what objects say of themselves must not fit a later run.
+inline std::uint32_t runs = 0;
+}  // namespace detail
+
 template <int W>
 Runner<W>::Runner(const Options& options, const std::function<void()>& body, Stack& stack)
     : explorer(options.model, stack), options_(options), body_(body) {
@@ -19,8 +24,7 @@ Runner<W>::~Runner() = default;
 
 template <int W>
 Ending Runner<W>::run() {
-  static std::uint32_t runs = 0;  // of all checks: what objects say of themselves must not fit a later one
-  run_ = ++runs;
+  run_ = ++detail::runs;
   run_as(0);
   std::fill(closures_used_, closures_used_ + thread_count_, 0);
   plan_replay();
