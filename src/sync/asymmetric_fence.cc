@@ -15,10 +15,10 @@ namespace {
 
 constexpr int kTries = 1000;
 
-bool membarrier(int command) noexcept {
+bool membarrier(int command, [[maybe_unused]] Where where = {}) noexcept {
 #if defined(MILLRACE_CHECKED)
   // The other side's half is in compiler_fence.
-  if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED) interleave::atomic_thread_fence(std::memory_order_seq_cst);
+  if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED) base::compiler_fence(where);
   return true;
 #else
   return syscall(SYS_membarrier, command, 0, 0) == 0;
@@ -33,10 +33,11 @@ void prepare_asymmetric_fences() noexcept {
   if (asymmetric) detail::fences_are_asymmetric.store(true, std::memory_order_relaxed);
 }
 
-void heavy_fence() noexcept {
-  if (!detail::fences_are_asymmetric.load(std::memory_order_relaxed)) return;  // relaxed: as in announce
+void heavy_fence(Where where) noexcept {
+  if (!detail::fences_are_asymmetric.load(std::memory_order_relaxed, where))
+    return;  // relaxed: as in announce
   for (int tries = 0; tries < kTries; ++tries) {
-    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, where)) return;
     if (errno != ENOMEM) break;  // of the kernel's own memory, for a moment
     sched_yield();
   }

@@ -13,6 +13,7 @@ inline constexpr std::size_t kCacheLine = 64;
 /// How far apart two threads can write without slowing each other down: processors fetch lines in pairs.
 inline constexpr std::size_t kInterference = 2 * kCacheLine;
 
+using base::Where;
 using std::memory_order_acq_rel;
 using std::memory_order_acquire;
 using std::memory_order_relaxed;
@@ -31,21 +32,35 @@ class atomic {
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
 
-  T load(std::memory_order order) const noexcept { return value_.load(order); }
-  void store(T value, std::memory_order order) noexcept { value_.store(value, order); }
-  T exchange(T value, std::memory_order order) noexcept { return value_.exchange(value, order); }
-  bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
-                             std::memory_order failure) noexcept {
-    return value_.compare_exchange_weak(expected, desired, success, failure);
+  T load(std::memory_order order, Where where = Where::current()) const noexcept {
+    return value_.load(order MILLRACE_AND(where));
   }
-  bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
-                               std::memory_order failure) noexcept {
-    return value_.compare_exchange_strong(expected, desired, success, failure);
+  void store(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    value_.store(value, order MILLRACE_AND(where));
   }
-  T fetch_add(T value, std::memory_order order) noexcept { return value_.fetch_add(value, order); }
-  T fetch_sub(T value, std::memory_order order) noexcept { return value_.fetch_sub(value, order); }
-  T fetch_or(T value, std::memory_order order) noexcept { return value_.fetch_or(value, order); }
-  T fetch_and(T value, std::memory_order order) noexcept { return value_.fetch_and(value, order); }
+  T exchange(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    return value_.exchange(value, order MILLRACE_AND(where));
+  }
+  bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                             Where where = Where::current()) noexcept {
+    return value_.compare_exchange_weak(expected, desired, success, failure MILLRACE_AND(where));
+  }
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
+                               Where where = Where::current()) noexcept {
+    return value_.compare_exchange_strong(expected, desired, success, failure MILLRACE_AND(where));
+  }
+  T fetch_add(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    return value_.fetch_add(value, order MILLRACE_AND(where));
+  }
+  T fetch_sub(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    return value_.fetch_sub(value, order MILLRACE_AND(where));
+  }
+  T fetch_or(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    return value_.fetch_or(value, order MILLRACE_AND(where));
+  }
+  T fetch_and(T value, std::memory_order order, Where where = Where::current()) noexcept {
+    return value_.fetch_and(value, order MILLRACE_AND(where));
+  }
 
  private:
   base::atomic<T> value_;
@@ -56,24 +71,24 @@ inline constexpr bool kIsLaidOut = sizeof(atomic<std::uint64_t>) == sizeof(std::
 
 /// Keeps the compiler from moving memory accesses across. Threads are ordered by something else: see
 /// asymmetric_fence.h.
-inline void compiler_fence() noexcept {
-  base::compiler_fence();
+inline void compiler_fence(Where where = Where::current()) noexcept {
+  base::compiler_fence(where);
 }
 
 /// Adds to a counter that only the calling thread writes: no locked instruction.
 /// release: pairs with the acquire of whoever sums the counters.
 template <typename T>
-void add_single_writer(atomic<T>& counter, T amount) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_release);
+void add_single_writer(atomic<T>& counter, T amount, Where where = Where::current()) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed, where) + amount, std::memory_order_release, where);
 }
 
 /// Raises a shared maximum.
 template <typename T>
-void raise_to(atomic<T>& maximum, T value) noexcept {
+void raise_to(atomic<T>& maximum, T value, Where where = Where::current()) noexcept {
   // relaxed: a maximum is a statistic and publishes nothing else.
-  T seen = maximum.load(std::memory_order_relaxed);
-  while (seen < value &&
-         !maximum.compare_exchange_weak(seen, value, std::memory_order_relaxed, std::memory_order_relaxed)) {
+  T seen = maximum.load(std::memory_order_relaxed, where);
+  while (seen < value && !maximum.compare_exchange_weak(seen, value, std::memory_order_relaxed,
+                                                        std::memory_order_relaxed, where)) {
   }
 }
 

@@ -18,19 +18,25 @@ namespace millrace::sync::base {
 
 #if defined(MILLRACE_CHECKED)
 
+/// The line of a call, which reports show. Passed on, alone or behind other arguments; there is none
+/// in production.
+using interleave::Where;
+#define MILLRACE_ONLY(where) where
+#define MILLRACE_AND(where) , where
+
 using interleave::atomic, interleave::clock, interleave::condition_variable, interleave::mutex,
     interleave::thread;
 
 /// Where threads are ordered by something that the system does to all of them, the cheap side has the fence
 /// that it makes them pass.
-inline void compiler_fence() noexcept {
-  interleave::atomic_thread_fence(std::memory_order_seq_cst);
+inline void compiler_fence(Where where) noexcept {
+  interleave::atomic_thread_fence(std::memory_order_seq_cst, where);
 }
-inline void yield() noexcept {
-  interleave::yield();
+inline void yield(Where where) noexcept {
+  interleave::yield(where);
 }
-inline void sleep_for(std::chrono::nanoseconds time) {
-  interleave::this_thread::sleep_for(time);
+inline void sleep_for(std::chrono::nanoseconds time, Where where) {
+  interleave::this_thread::sleep_for(time, where);
 }
 inline thread::id this_thread_id() noexcept {
   return interleave::this_thread_id();
@@ -42,16 +48,22 @@ inline std::uint64_t this_thread_number() noexcept {
 
 #else
 
+struct Where {
+  static constexpr Where current() noexcept { return {}; }
+};
+#define MILLRACE_ONLY(where)
+#define MILLRACE_AND(where)
+
 using std::atomic, std::condition_variable, std::mutex, std::thread;
 using clock = std::chrono::steady_clock;
 
-inline void compiler_fence() noexcept {
+inline void compiler_fence(Where) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
-inline void yield() noexcept {
+inline void yield(Where) noexcept {
   std::this_thread::yield();
 }
-inline void sleep_for(std::chrono::nanoseconds time) {
+inline void sleep_for(std::chrono::nanoseconds time, Where) {
   std::this_thread::sleep_for(time);
 }
 inline thread::id this_thread_id() noexcept {
