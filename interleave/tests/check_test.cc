@@ -120,7 +120,7 @@ TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
 TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
   const Result result = check([] {
     atomic<int> x{0};
-    for (int i = 0; i < 600; ++i) x.store(i, std::memory_order_relaxed);
+    for (int i = 0; i < 1100; ++i) x.store(i, std::memory_order_relaxed);
   });
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_EQ(result.executions, 0U);
@@ -128,10 +128,10 @@ TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
   EXPECT_FALSE(result.proved());
 }
 
-TEST(Check, MoreThan64And128And256EventsAreFine) {
+TEST(Check, RunsOfUpTo1024EventsAreFine) {
   Options options;
-  options.max_events = 512;
-  for (const int stores : {100, 200, 300, 450}) {
+  options.max_events = 1024;
+  for (const int stores : {100, 200, 300, 900}) {
     const Result result = check(options, [stores] {
       atomic<int> x{0};
       parallel(
@@ -148,8 +148,8 @@ TEST(Check, MoreThan64And128And256EventsAreFine) {
 // What comes before is kept from one execution to the next, however long it is.
 TEST(Check, ALongPrefixChangesNothing) {
   Options options;
-  options.max_events = 512;
-  for (const int before : {0, 50, 110, 230, 450}) {
+  options.max_events = 1024;
+  for (const int before : {0, 50, 110, 230, 450, 900}) {
     const Result result = check(options, [before] {
       atomic<int> x{0};
       mutex lock;

@@ -11,7 +11,6 @@
 namespace millrace {
 namespace {
 
-constexpr int kSkips = 100;
 constexpr int kCallbackRounds = 64;
 
 }  // namespace
@@ -96,14 +95,14 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
   const auto& callback = core_.options().on_out_of_memory;
   const bool may_wait = !core_.on_device_thread();
   const sync::Deadline deadline = sync::deadline_after(core_.options().out_of_memory_wait);
-  for (int callbacks = 0, skips = 0;;) {
+  for (int callbacks = 0, waits = 0;;) {
     Reclaimed reclaimed;
     {
       const sync::Gate::Pass pass = core_.enter(call);
       reclaimed = reclaim(context, arena_of(slot), request);
       if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
     }
-    if (reclaimed.skipped_a_cache && skips++ < kSkips) {
+    if (reclaimed.skipped_a_cache && waits++ < geometry_.cache_waits) {
       sync::sleep_for(Context::kOperation);
       continue;
     }

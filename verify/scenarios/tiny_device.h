@@ -17,7 +17,7 @@ namespace millrace::verify {
 /// Opening and closing a device are some 300 operations.
 inline interleave::Options with_device() {
   interleave::Options options;
-  options.max_events = 512;
+  options.max_events = 1024;
   return options;
 }
 

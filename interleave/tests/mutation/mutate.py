@@ -70,7 +70,7 @@ class Checker:
         if self.source.exists():
             shutil.rmtree(self.source)
         shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns("build", "__pycache__"))
-        for words in (2, 4):
+        for words in (2, 4, 8, 16):
             (self.source / f"src/runtime/engine_{64 * words}.cc").write_text(NO_ENGINE.format(words=words))
         self.limits = {}
 
