@@ -288,6 +288,7 @@ bool Arena::release_all() {
 std::optional<TimelinePoint> Arena::next_to_finish() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
+  merge_bins();  // what is in them becomes whole granules, too, once the stream's work is done
   for (const Block* block = pending_; block != nullptr; block = block->next) {
     for (const BlockUse& use : block->uses) {
       if (!host_.reached(use.point) && is_submitted(use.point)) return use.point;

@@ -41,7 +41,7 @@ class TinyDevice {
     DeviceOptions device_options;
     device_options.streams = options.streams;
     device_options.exhaustion = options.exhaustion;
-    device_options.exact_peaks = false;
+    device_options.out_of_memory_wait = std::chrono::milliseconds::max();  // else it ends at any time
     core_ = sync::make_ref<Core>("tiny", device_options,
                                  std::make_unique<TinyBackend>(options.granules, options.runs));
     StreamPool::Options pool;
