@@ -1,6 +1,6 @@
 """Random programs with mutexes through the checker and through the oracle: the same sets of graphs, the same deadlocks?
 
-    locks_differential.py PROGRAM [--programs N] [--seed S] [--jobs J] [--only I] [--limit G]
+    locks_differential.py PROGRAM [--programs N] [--seed S] [--jobs J] [--only I] [--limit G] [--model M]
 
 PROGRAM is interleave_locks, of tests/locks/. Seeds, what is too large, and what is printed are as in differential.py.
 The checker stops at a deadlock, so that of a program that has one only that is compared.
@@ -39,13 +39,13 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
-def engine(program: str, lines: list, timeout: Union[float, None] = None) -> list:
-    return differential.ask([str(program)], lines, timeout)
+def engine(program: str, lines: list, model: str = "rc11", timeout: Union[float, None] = None) -> list:
+    return differential.ask([str(program), "--model", model], lines, timeout)
 
 
-def expect(threads: list, limit: int) -> Expected:
-    dead = locks.deadlocks(threads, limit=limit)
-    return Expected(threads, None if dead else locks.executions(threads, limit=limit))
+def expect(threads: list, limit: int, model: str = "rc11") -> Expected:
+    dead = locks.deadlocks(threads, model, limit)
+    return Expected(threads, None if dead else locks.executions(threads, model, limit))
 
 
 def difference(expected: Expected, outcome: differential.Outcome) -> Union[str, None]:
@@ -55,31 +55,31 @@ def difference(expected: Expected, outcome: differential.Outcome) -> Union[str, 
     return None if outcome.answer == "deadlock" else f"answered  {outcome.answer}, not deadlock"
 
 
-def differs(program: str, threads: list, limit: int) -> Union[str, None]:
+def differs(program: str, threads: list, limit: int, model: str = "rc11") -> Union[str, None]:
     try:
-        expected = expect(threads, limit)
+        expected = expect(threads, limit, model)
     except search.TooMany:
         return None
-    return difference(expected, engine(program, [locks.text(threads)])[0])
+    return difference(expected, engine(program, [locks.text(threads)], model)[0])
 
 
-def draw(seed: int, number: int, limit: int):
+def draw(seed: int, number: int, limit: int, model: str = "rc11"):
     """Program `number` of the seed, and how many drawn before it were too large."""
     generator = Generator(f"{seed}:{number}")
     replaced = 0
     while True:
         try:
-            return expect(generator.program(), limit), replaced
+            return expect(generator.program(), limit, model), replaced
         except search.TooMany:
             replaced += 1
 
 
 def batch(arguments: tuple) -> Tally:
-    program, seed, numbers, limit = arguments
-    drawn = [draw(seed, number, limit) for number in numbers]
+    program, seed, numbers, limit, model = arguments
+    drawn = [draw(seed, number, limit, model) for number in numbers]
     lines = [locks.text(expected.threads) for expected, _ in drawn]
     tally = Tally()
-    for (expected, replaced), outcome in zip(drawn, engine(program, lines)):
+    for (expected, replaced), outcome in zip(drawn, engine(program, lines, model)):
         graphs = len(expected.graphs or ())
         tally += Tally(1, graphs, graphs >= 100, expected.graphs is None, replaced)
         complaint = difference(expected, outcome)
@@ -88,23 +88,24 @@ def batch(arguments: tuple) -> Tally:
     return tally
 
 
-def report(program: str, threads: list, complaint: str, limit: int):
-    print(f"differs: {locks.text(threads)}")
-    small = shrink.shrink(threads, lambda smaller: differs(program, smaller, limit) is not None, variants, tidy)
+def report(program: str, threads: list, complaint: str, limit: int, model: str):
+    print(f"differs under {model}: {locks.text(threads)}")
+    small = shrink.shrink(threads, lambda smaller: differs(program, smaller, limit, model) is not None, variants, tidy)
     print(f"shrunk: {locks.text(small)}")
-    print(differs(program, small, limit) or complaint, flush=True)
+    print(differs(program, small, limit, model) or complaint, flush=True)
 
 
-def compare(program: str, programs: int, seed: int, jobs: int, limit: int, only: Union[int, None] = None) -> Tally:
+def compare(program: str, programs: int, seed: int, jobs: int, limit: int, only: Union[int, None] = None,
+            model: str = "rc11") -> Tally:
     """Prints what differs, the smallest ten of it shrunk, and the last line."""
     numbers = range(programs) if only is None else [only]
-    work = [(program, seed, numbers[i:i + BATCH], limit) for i in range(0, len(numbers), BATCH)]
+    work = [(program, seed, numbers[i:i + BATCH], limit, model) for i in range(0, len(numbers), BATCH)]
     begin, tally = time.monotonic(), Tally()
     with multiprocessing.Pool(jobs) as pool:
         for part in pool.imap_unordered(batch, work):
             tally += part
     for threads, complaint in sorted(tally.differences, key=lambda found: len(locks.text(found[0])))[:10]:
-        report(program, threads, complaint, limit)
+        report(program, threads, complaint, limit, model)
     print(f"seed {seed}: {tally.programs} programs with mutexes, {tally.graphs} graphs, {tally.large} programs of 100 graphs "
           f"or more, {tally.deadlocks} with a deadlock, {tally.replaced} too large and replaced; "
           f"{len(tally.differences)} differ; {time.monotonic() - begin:.0f} s")
@@ -119,10 +120,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", type=int, default=None)
     parser.add_argument("--limit", type=int, default=400)
+    parser.add_argument("--model", choices=("rc11", "sc"), default="rc11")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else int.from_bytes(os.urandom(4), "little")
     print(f"seed {seed}", flush=True)
-    tally = compare(arguments.program, arguments.programs, seed, arguments.jobs, arguments.limit, arguments.only)
+    tally = compare(arguments.program, arguments.programs, seed, arguments.jobs, arguments.limit, arguments.only,
+                    arguments.model)
     return 1 if tally.differences else 0
 
 

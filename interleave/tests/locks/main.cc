@@ -103,12 +103,12 @@ int main(int count, char** arguments) {
   interleave::Options options;
   options.duplicates = true;
   options.shrink = false;
-  if (count == 2 && std::string(arguments[1]) == "--sc") {
-    options.model = interleave::Model::sc;
-  } else if (count != 1) {
-    std::cerr << "usage: interleave_locks [--sc], with programs on standard input\n";
+  const std::string model = count == 3 && std::string(arguments[1]) == "--model" ? arguments[2] : "";
+  if (count != 1 && model != "rc11" && model != "sc") {
+    std::cerr << "usage: interleave_locks [--model rc11|sc], with programs on standard input\n";
     return 2;
   }
+  if (model == "sc") options.model = interleave::Model::sc;
   bool well_formed = true;
   std::string line;
   for (int number = 1; std::getline(std::cin, line); ++number) {
