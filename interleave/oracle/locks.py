@@ -2,13 +2,13 @@
 
     lock m; x=1.rlx; unlock m || try m{R x.acq; unlock m}
 
-is the notation of litmus programs (notation.py) without fences, plain accesses and conditionals, but with mutexes. What
-a try_lock does when it succeeds is its body, which unlocks.
+is the notation of litmus programs (notation.py), of which it has loads, stores and additions, with mutexes. What a
+thread does when its try_lock succeeds is the body, which unlocks.
 
 A mutex is a location that is 0 while it is free. A lock is an acquire read-modify-write that makes 1 of 0 and waits for
 it, an unlock a release store of 0, a try_lock a compare-exchange whose failure is relaxed: it fails iff what it reads
-is 1. The axioms make of this what docs/model.md says of mutexes. They say more only where fences are: to those, accesses
-of a mutex are none.
+is 1. The axioms make of this what docs/model.md says of mutexes. With fences they would say more than C++, to which a
+mutex is no atomic object; so there are none.
 
 In a graph's line (README.md) the writes of a mutex are the locks and the try_locks that succeeded; those read from the
 one before, and a try_lock that failed from the one that it met. An unlock is an event, but no write.

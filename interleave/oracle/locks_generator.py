@@ -13,8 +13,10 @@ from notation import ORDERS, RLX, Add, Load, Store
 
 ORDERINGS = (("rlx",), ("rlx", "acq", "rel", "ar"), ("acq", "rel", "ar"), ("sc",), ("rlx", "acq", "rel", "ar", "sc"))
 KINDS = ("lock", "try", "store", "load", "add")
-WEIGHTS = ((2, 2, 0, 0, 0), (0, 1, 0, 0, 0), (1, 3, 1, 1, 0), (2, 2, 1, 2, 0), (2, 1, 2, 2, 1), (3, 0, 2, 2, 0), (3, 1, 0, 0, 0),
-           (0, 3, 1, 1, 1))
+WEIGHTS = (  # of the kinds
+    (2, 2, 0, 0, 0), (3, 1, 0, 0, 0), (0, 1, 0, 0, 0), (1, 3, 1, 1, 0), (2, 2, 1, 2, 0), (2, 1, 2, 2, 1), (3, 0, 2, 2, 0),
+    (0, 3, 1, 1, 1),
+)
 
 
 class Generator:

@@ -15,7 +15,7 @@ namespace {
 
 struct Objects {
   mutex mutexes[kMaxObjects];
-  atomic<std::int64_t> locations[kMaxObjects] = {0, 0, 0, 0};
+  atomic<std::int64_t> locations[kMaxObjects];
 };
 
 void run(const std::vector<Operation>& operations, Objects& objects) {

@@ -4,8 +4,9 @@
 
 Builds in a copy of the sources under FOLDER, with the engine for short runs only: it is the same code as the others.
 A mutant is caught by the first of: 300 random programs against the oracle, 300 with mutexes, the litmus table, the
-programs that pass, the programs that fail; a test that takes five times what it took before counts as failed. The last line says how many of how many were caught; the exit status is 1 if one was not
-and is not argued harmless, was caught though it is, or does not compile.
+programs that pass, the programs that fail; a test that takes five times what it took before counts as failed. The
+last line says how many of how many were caught; the exit status is 1 if one was not and is not argued harmless, was
+caught though it is, or does not compile.
 """
 
 import argparse
@@ -64,7 +65,7 @@ class Expected:
 
 
 class ExpectedOfLocks:
-    """The same of programs with mutexes."""
+    """The same of random programs with mutexes."""
 
     def __init__(self):
         self.drawn = [locks_differential.draw(SEED, number, 200)[0] for number in range(PROGRAMS)]
@@ -117,10 +118,10 @@ class Checker:
 
     def first_failure(self, expected: Expected, of_locks: ExpectedOfLocks):
         """The test that fails, the quickest first; "build" if it does not compile; None if all pass."""
-        program = self.build / "bin/interleave"
+        program, locks_program = self.build / "bin/interleave", self.build / "bin/interleave_locks"
         tests = [
             ("the oracle", "interleave_program", lambda limit: expected.met(program, limit)),
-            ("the locks", "interleave_locks", lambda limit: of_locks.met(self.build / "bin/interleave_locks", limit)),
+            ("the locks", "interleave_locks", lambda limit: of_locks.met(locks_program, limit)),
             ("the litmus table", "interleave_program", self.command(sys.executable, self.source / "tests/test_litmus.py")),
             ("correct", "interleave_correct", self.command(self.build / "bin/interleave_correct", "--gtest_fail_fast", LONG_RUNS)),
             ("wrong", "interleave_wrong", self.command(self.build / "bin/interleave_wrong", "--gtest_fail_fast")),
