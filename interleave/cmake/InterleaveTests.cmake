@@ -4,6 +4,7 @@
 #   tests/correct/*.cc            -> interleave_correct: programs that pass, with their counts
 #   tests/wrong/*.cc              -> interleave_wrong: programs that fail, with the kind and the line
 #   tests/instrumented/*.cc       -> interleave_instrumented_tests: the same for un-wrapped plain accesses
+#   tests/locks/                  -> interleave_locks: programs with mutexes from standard input, for the oracle
 #   tests/test_*.py, oracle/test_*.py -> one test each; exit 77 skips
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -38,11 +39,15 @@ if(MILLRACE_SANITIZE OR CMAKE_CXX_FLAGS MATCHES "-fsanitize")
 endif()
 interleave_gtest(interleave_instrumented_tests interleave_instrumented ${sources})
 
+add_executable(interleave_locks ${PROJECT_SOURCE_DIR}/tests/locks/main.cc)
+target_include_directories(interleave_locks PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(interleave_locks PRIVATE interleave interleave_compile)
+
 file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/test_*.py ${PROJECT_SOURCE_DIR}/oracle/test_*.py)
 foreach(script ${scripts})
   cmake_path(GET script STEM name)
   string(REGEX REPLACE "^test_" "" name ${name})
   add_test(NAME interleave.${name} COMMAND ${INTERLEAVE_PYTHON} ${script})
   set_tests_properties(interleave.${name} PROPERTIES LABELS interleave TIMEOUT 900 SKIP_RETURN_CODE 77
-    ENVIRONMENT "INTERLEAVE_PROGRAM=$<TARGET_FILE:interleave_program>;INTERLEAVE_SOURCE_DIR=${PROJECT_SOURCE_DIR};INTERLEAVE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+    ENVIRONMENT "INTERLEAVE_PROGRAM=$<TARGET_FILE:interleave_program>;INTERLEAVE_LOCKS=$<TARGET_FILE:interleave_locks>;INTERLEAVE_SOURCE_DIR=${PROJECT_SOURCE_DIR};INTERLEAVE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
 endforeach()

@@ -41,10 +41,8 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
-def engine(program: str, lines: list, model: str, timeout: Union[float, None] = None) -> list:
-    """What the checker answers to each program, an error if it meets a graph twice; raises RuntimeError when it does
-    not answer them all."""
-    command = [str(program), "litmus", "--graphs", "--check", "--model", model, "-"]
+def ask(command: list, lines: list, timeout: Union[float, None] = None) -> list:
+    """What the command answers to each program; raises RuntimeError when it does not answer them all."""
     done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
                           timeout=timeout)
     outcomes, graphs = [], []
@@ -58,6 +56,11 @@ def engine(program: str, lines: list, model: str, timeout: Union[float, None] = 
         raise RuntimeError(f"{' '.join(command)} answered {len(outcomes)} of {len(lines)} programs and ended with "
                            f"{done.returncode}: {done.stderr[-2000:]}")
     return outcomes
+
+
+def engine(program: str, lines: list, model: str, timeout: Union[float, None] = None) -> list:
+    """What the checker answers to each litmus program, an error if it meets a graph twice."""
+    return ask([str(program), "litmus", "--graphs", "--check", "--model", model, "-"], lines, timeout)
 
 
 def difference(expected: list, race: bool, outcome: Outcome) -> Union[str, None]:

@@ -50,14 +50,14 @@ def variants(operations: tuple) -> Iterator[list]:
             yield before + [operation._replace(order=RLX)] + after
 
 
-def shrink(threads: list, holds: Callable[[list], bool]) -> list:
-    """A smallest program, in the sense that no single step of `variants` or of leaving out a thread keeps it true."""
+def shrink(threads: list, holds: Callable[[list], bool], steps: Callable = variants, tidy: Callable = renumber) -> list:
+    """A smallest program, in the sense that no single step of `steps` or of leaving out a thread keeps it true."""
     current = threads
     while True:
         smaller = [current[:at] + current[at + 1:] for at in range(len(current)) if len(current) > 1]
         for at, operations in enumerate(current):
-            smaller += [current[:at] + [variant] + current[at + 1:] for variant in variants(operations)]
-        for candidate in map(renumber, smaller):
+            smaller += [current[:at] + [variant] + current[at + 1:] for variant in steps(operations)]
+        for candidate in map(tidy, smaller):
             if candidate and candidate != current and holds(candidate):
                 current = candidate
                 break

@@ -18,8 +18,9 @@ import mutants
 HEAD = """# What holds the checker up, and the test that falls with it
 
 Each line is a rule of the checker and the mutant that takes it away: then what the second column says is so.
-`tests/mutation/mutate.py` applies each in turn and sees a test fail: random programs against the oracle, the litmus
-table, `tests/correct` or `tests/wrong`. For those in the last section none can fail, and why is said there.
+`tests/mutation/mutate.py` applies each in turn and sees a test fail: random programs against the oracle, without and
+with mutexes, the litmus table, `tests/correct` or `tests/wrong`. For those in the last section none can fail, and why is
+said there.
 
 Made from `tests/mutation/mutants.py` by `INTERLEAVE_UPDATE=1 tests/test_mutants.py`.
 """

@@ -3,10 +3,10 @@
     mutate.py [--only NAME ...] [--jobs N] [--work FOLDER] [--list]
 
 Builds in a copy of the sources under FOLDER, with the engine for short runs only: it is the same code as the others.
-A mutant is caught by the first of: 300 random programs against the
-oracle, the litmus table, the programs that pass, the programs that fail; a test that takes five times what it took
-before counts as failed. The last line says how many of how many were caught; the exit status is 1 if one was not
-and is not argued harmless, was caught though it is, or does not compile.
+A mutant is caught by the first of: 300 random programs against the oracle, 300 with mutexes, the litmus table, the
+programs that pass, the programs that fail; a test that takes five times what it took before counts as failed. The
+last line says how many of how many were caught; the exit status is 1 if one was not and is not argued harmless, was
+caught though it is, or does not compile.
 """
 
 import argparse
@@ -24,6 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "oracle"))
 
 import differential
+import locks
+import locks_differential
 import notation
 import search
 
@@ -60,6 +62,18 @@ class Expected:
                 if differential.difference(graphs, race, answer):
                     return False
         return True
+
+
+class ExpectedOfLocks:
+    """The same of random programs with mutexes."""
+
+    def __init__(self):
+        self.drawn = [locks_differential.draw(SEED, number, 200)[0] for number in range(PROGRAMS)]
+        self.lines = [locks.text(expected.threads) for expected in self.drawn]
+
+    def met(self, program: pathlib.Path, timeout: float) -> bool:
+        answers = locks_differential.engine(program, self.lines, "rc11", timeout)
+        return not any(map(locks_differential.difference, self.drawn, answers))
 
 
 class Checker:
@@ -102,11 +116,12 @@ class Checker:
         return lambda limit: subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, timeout=limit,
                                             stderr=subprocess.DEVNULL, check=False).returncode == 0
 
-    def first_failure(self, expected: Expected):
+    def first_failure(self, expected: Expected, of_locks: ExpectedOfLocks):
         """The test that fails, the quickest first; "build" if it does not compile; None if all pass."""
-        program = self.build / "bin/interleave"
+        program, locks_program = self.build / "bin/interleave", self.build / "bin/interleave_locks"
         tests = [
             ("the oracle", "interleave_program", lambda limit: expected.met(program, limit)),
+            ("the locks", "interleave_locks", lambda limit: of_locks.met(locks_program, limit)),
             ("the litmus table", "interleave_program", self.command(sys.executable, self.source / "tests/test_litmus.py")),
             ("correct", "interleave_correct", self.command(self.build / "bin/interleave_correct", "--gtest_fail_fast", LONG_RUNS)),
             ("wrong", "interleave_wrong", self.command(self.build / "bin/interleave_wrong", "--gtest_fail_fast")),
@@ -148,15 +163,15 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     checker = Checker(work, arguments.jobs)
     checker.configure()
-    expected = Expected()
-    failure = checker.first_failure(expected)
+    expected, of_locks = Expected(), ExpectedOfLocks()
+    failure = checker.first_failure(expected, of_locks)
     if failure is not None:
         print(f"the checker as it is fails: {failure}")
         return 1
     wrong, caught = 0, 0
     for mutant in chosen:
         text = apply(checker.source, mutant)
-        failure = checker.first_failure(expected)
+        failure = checker.first_failure(expected, of_locks)
         (checker.source / "src" / mutant.file).write_text(text)
         if failure == "build":
             verdict = "DOES NOT COMPILE"
