@@ -170,6 +170,38 @@ TEST(Check, ALongPrefixChangesNothing) {
   }
 }
 
+// Store buffering has 3 executions under sequential consistency, whatever the body does before and after, and
+// 4 where one side is weaker.
+TEST(Check, SequentialConsistencyWithABeforeAndAnAfter) {
+  for (const memory_order order : {memory_order_seq_cst, memory_order_acq_rel}) {
+    const Result result = check([order] {
+      atomic<int> x{7}, y{7};
+      int read[2] = {};
+      x.store(0);
+      y.store(0);
+      INTERLEAVE_EXPECT(x.load() == 0);
+      interleave::atomic_thread_fence(memory_order_seq_cst);
+      parallel(
+          [&] {
+            x.store(1, memory_order_relaxed);
+            interleave::atomic_thread_fence(memory_order_seq_cst);
+            read[0] = y.load(memory_order_relaxed);
+          },
+          [&] {
+            y.store(1, memory_order_relaxed);
+            interleave::atomic_thread_fence(order);
+            read[1] = x.load(memory_order_relaxed);
+          });
+      interleave::atomic_thread_fence(memory_order_seq_cst);
+      INTERLEAVE_EXPECT(x.load() == 1 && y.load() == 1);
+      x.store(2);
+      if (order == memory_order_seq_cst) INTERLEAVE_EXPECT(read[0] + read[1] > 0);
+    });
+    EXPECT_TRUE(result.proved()) << result.report;
+    EXPECT_EQ(result.executions, order == memory_order_seq_cst ? 3U : 4U);
+  }
+}
+
 TEST(Check, SixteenThreads) {
   const Result result = check([] {
     atomic<int> x{0};

@@ -23,7 +23,8 @@ struct Geometry {
   std::size_t spare_bytes = 64 * kMiB;  ///< what a space for large blocks may have beyond what was ever taken
   std::size_t peak_quantum = 8 * kMiB;  ///< what a thread may leave unpublished of its live bytes
   int address_bits = 47;
-  int cache_waits = 100;  ///< how often one who is out of memory waits for a thread to be through with its cache
+  int cache_waits =
+      100;  ///< how often one who is out of memory waits for a thread to be through with its cache
 };
 
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) noexcept {

@@ -27,7 +27,7 @@ using std::memory_order_seq_cst;
 template <typename T>
 class atomic {
  public:
-  constexpr atomic(Where where = Where::current()) noexcept : value_(T{} MILLRACE_AND(where)) {}
+  constexpr atomic(Where where = Where::current()) noexcept : value_(T {} MILLRACE_AND(where)) {}
   constexpr explicit atomic(T value, Where where = Where::current()) noexcept
       : value_(value MILLRACE_AND(where)) {}
   atomic(const atomic&) = delete;

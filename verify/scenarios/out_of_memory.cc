@@ -13,6 +13,21 @@ TinyOptions at_limit(std::size_t granules) {
   return options;
 }
 
+/// Who finds nothing waits for the other thread to be through with what it does, and then tries again or not.
+/// So what it says of the memory does not add to what there is to explore.
+struct Patience {
+  interleave::atomic<bool> other_is_through{false};
+
+  TinyOptions at_limit(std::size_t granules, bool tries_again) {
+    TinyOptions options = verify::at_limit(granules);
+    options.on_out_of_memory = [this, tries_again](std::size_t) {
+      interleave::await(other_is_through, [](bool through) { return through; });
+      return tries_again;
+    };
+    return options;
+  }
+};
+
 /// Null where there is none to be had.
 void* try_granule(TinyDevice& device, TinyContext& context, int slot) {
   try {
@@ -23,11 +38,17 @@ void* try_granule(TinyDevice& device, TinyContext& context, int slot) {
 }
 
 const Register two_take_the_last("out_of_memory.two_take_the_last", "M2 O1 M1", [] {
-  TinyDevice device(at_limit(1));
+  Patience patience;
+  TinyDevice device(patience.at_limit(1, false));
   TinyContext mine(device, 1), other(device, 2);
+  const auto take = [&](TinyContext& context, int slot) {
+    void* const taken = try_granule(device, context, slot);
+    patience.other_is_through.store(true);
+    return taken;
+  };
   void* theirs = nullptr;
-  thread taker([&] { theirs = try_granule(device, other, 2); });
-  void* const ours = try_granule(device, mine, 1);
+  thread taker([&] { theirs = take(other, 2); });
+  void* const ours = take(mine, 1);
   taker.join();
   INTERLEAVE_EXPECT((ours == nullptr) != (theirs == nullptr));
   INTERLEAVE_EXPECT(device.backend().committed() == kGranule);
@@ -45,31 +66,35 @@ const Register cached_elsewhere("out_of_memory.cached_by_another", "O1 X4 T1 M2"
 }, with_device());
 
 const Register freed_meanwhile("out_of_memory.freed_meanwhile", "O1 X4 T1 M1 M2", [] {
-  TinyDevice device(at_limit(1));
+  Patience patience;
+  TinyDevice device(patience.at_limit(1, true));
   TinyContext mine(device, 1), other(device, 2);
   void* const block = device.memory().allocate(other.get(), 2, kUnit, kUnit);
-  thread owner([&] { device.memory().deallocate(other.get(), block, OnMisuse::raise); });
-  void* const granule = try_granule(device, mine, 1);
+  thread owner([&] {
+    device.memory().deallocate(other.get(), block, OnMisuse::raise);
+    patience.other_is_through.store(true);
+  });
+  INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
   owner.join();
-  if (granule == nullptr) INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
   device.memory().check_accounting();
 }, with_device());
 
-// What two threads have free is enough for both. Who is refused met the other one at work, and finds it after.
+// What two threads have free is enough for both, though each may meet the other one at work.
 const Register two_at_once("out_of_memory.two_at_once", "O1 X4 T1 M1 M2", [] {
-  TinyDevice device(at_limit(2));
+  Patience patience;
+  TinyDevice device(patience.at_limit(2, true));
   TinyContext mine(device, 1), other(device, 2);
   device.memory().deallocate(mine.get(), device.memory().allocate(mine.get(), 1, kUnit, kUnit),
                              OnMisuse::raise);
   device.memory().deallocate(other.get(), device.memory().allocate(other.get(), 2, kUnit, kUnit),
                              OnMisuse::raise);
-  void* theirs = nullptr;
-  thread taker([&] { theirs = try_granule(device, other, 2); });
-  void* ours = try_granule(device, mine, 1);
+  const auto take = [&](TinyContext& context, int slot) {
+    INTERLEAVE_EXPECT(try_granule(device, context, slot) != nullptr);
+    patience.other_is_through.store(true);
+  };
+  thread taker([&] { take(other, 2); });
+  take(mine, 1);
   taker.join();
-  if (ours == nullptr) ours = try_granule(device, mine, 1);
-  if (theirs == nullptr) theirs = try_granule(device, other, 2);
-  INTERLEAVE_EXPECT(ours != nullptr && theirs != nullptr);
   INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
 }, with_device());
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -27,6 +28,7 @@ struct TinyOptions {
   ExhaustionPolicy exhaustion = ExhaustionPolicy::fail;
   int max_uncompleted = 64;
   TinyBackend::Runs runs = TinyBackend::Runs::on_its_thread;
+  std::function<bool(std::size_t)> on_out_of_memory{};
 };
 
 namespace detail {
@@ -42,6 +44,7 @@ class TinyDevice {
     device_options.streams = options.streams;
     device_options.exhaustion = options.exhaustion;
     device_options.out_of_memory_wait = std::chrono::milliseconds::max();  // else it ends at any time
+    device_options.on_out_of_memory = options.on_out_of_memory;
     core_ = sync::make_ref<Core>("tiny", device_options,
                                  std::make_unique<TinyBackend>(options.granules, options.runs));
     StreamPool::Options pool;

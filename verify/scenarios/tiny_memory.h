@@ -31,7 +31,7 @@ inline Geometry tiny_geometry() {
   geometry.spare_bytes = kGranule;
   geometry.peak_quantum = 0;
   geometry.address_bits = 20;
-  geometry.cache_waits = 1;
+  geometry.cache_waits = 0;
   return geometry;
 }
 

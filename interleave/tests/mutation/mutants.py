@@ -68,7 +68,7 @@ AXIOMS = [
            "scb without modification order and reads-before"),
     Mutant("psc-same-location", CONSISTENCY, "scb |= after_[e] & (here.reads | here.writes);", "(void)here;",
            "scb without happens-before at one location"),
-    Mutant("psc-detour", CONSISTENCY, "elsewhere(e).each([&](int b) { after_[b].each([&](int c) { scb |= elsewhere(c); }); });",
+    Mutant("psc-detour", CONSISTENCY, "elsewhere_[e].each([&](int b) { scb |= detours_[b]; });",
            "(void)elsewhere;", "scb without program order; happens-before; program order"),
     Mutant("psc-detour-same-location", CONSISTENCY, "return later_[e] - (here.reads | here.writes);", "(void)here;\n    return later_[e];",
            "the same with accesses of one location"),
