@@ -157,9 +157,7 @@ class Runner final : public Machine, private Knowledge {
   void catch_up(ThreadState<W>& thread) noexcept;
   bool knows(Moment moment) override {
     const ThreadState<W>& thread = threads_[moment.thread];
-    int e = thread.latest;  // back to the first after the moment
-    for (int i = thread.count; i > moment.count + 1; --i) e = graph()[e].before;
-    return thread.count > moment.count && front().hb.has(e);
+    return thread.count > moment.count && front().hb.has(thread.events[moment.count]);
   }
 
   // Scheduling (runner_impl.h).

@@ -88,6 +88,7 @@ struct ThreadState {
   bool behind = false;
   std::int16_t latest = kNone;  // event; of a thread that has none, the one that made it
   std::uint16_t count = 0;      // events
+  Number<W> events[64 * W];     // those, in order
   std::uint32_t joins = 0;      // threads joined since
   Where where;                  // its latest operation
   const char* doing = "";
@@ -109,7 +110,7 @@ struct ThreadState {
     latest = static_cast<std::int16_t>(e);
     behind = true;
     joins = 0;
-    ++count;
+    events[count++] = static_cast<Number<W>>(e);
   }
 
   /// As after construction; what counts say is not there is left as it is.
