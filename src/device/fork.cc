@@ -1,12 +1,11 @@
 #include "device/fork.h"
 
-#include <pthread.h>
-
 #include <millrace/error.h>
 
 #include "device/thread_contexts.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
+#include "sync/thread.h"
 
 namespace millrace {
 namespace {
@@ -24,14 +23,14 @@ void enter_child() noexcept {
 }  // namespace
 
 void watch_for_fork() {
-  static sync::Mutex once;
-  static bool watching = false;
+  static constinit sync::Mutex once;
+  static constinit sync::atomic<bool> watching{false};  // under that mutex, so relaxed
   sync::LockGuard lock(once);
-  if (watching) return;
-  if (pthread_atfork(nullptr, nullptr, &enter_child) != 0) {
+  if (watching.load(std::memory_order_relaxed)) return;
+  if (!sync::call_in_forked_child(&enter_child)) {
     throw Error(ErrorCode::OutOfMemory, "the system has no memory to register a fork handler");
   }
-  watching = true;
+  watching.store(true, std::memory_order_relaxed);
 }
 
 bool forked() noexcept {

@@ -7,6 +7,8 @@
 #if defined(MILLRACE_CHECKED)
 #include <interleave/interleave.h>
 #else
+#include <pthread.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -41,6 +43,10 @@ inline void sleep_for(std::chrono::nanoseconds time, Where where) {
 inline thread::id this_thread_id() noexcept {
   return interleave::this_thread_id();
 }
+inline bool call_in_forked_child(void (*function)()) {
+  interleave::at_fork(nullptr, nullptr, function);
+  return true;
+}
 /// A number that no other thread of the run has, from 1.
 inline std::uint64_t this_thread_number() noexcept {
   return std::uint64_t{interleave::detail::thread_self()} + 1;
@@ -68,6 +74,9 @@ inline void sleep_for(std::chrono::nanoseconds time, Where) {
 }
 inline thread::id this_thread_id() noexcept {
   return std::this_thread::get_id();
+}
+inline bool call_in_forked_child(void (*function)()) noexcept {
+  return pthread_atfork(nullptr, nullptr, function) == 0;
 }
 /// A number that no other thread of the process ever has, from 1.
 inline std::uint64_t this_thread_number() noexcept {

@@ -23,6 +23,11 @@ inline void sleep_for(std::chrono::nanoseconds time, base::Where where = base::W
   base::sleep_for(time, where);
 }
 
+/// The function is called in each forked child, on its one thread. False when there is no memory to note it.
+inline bool call_in_forked_child(void (*function)()) noexcept {
+  return base::call_in_forked_child(function);
+}
+
 inline unsigned hardware_threads() noexcept {
   const unsigned count = base::thread::hardware_concurrency();
   return count == 0 ? 1 : count;

@@ -50,6 +50,7 @@ class TinyDevice {
     StreamPool::Options pool;
     pool.streams = options.streams;
     pool.exhaustion = options.exhaustion;
+    pool.exhaustion_timeout = std::chrono::milliseconds::max();
     pool.max_uncompleted = options.max_uncompleted;
     core_->install(LayerId::streams, std::make_unique<StreamPool>(*core_, pool));
     core_->install(LayerId::events,

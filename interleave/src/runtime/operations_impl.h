@@ -34,7 +34,13 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
   }
   if (cell.state == detail::kInUse) {
     const auto& location = graph().at(cell.location);
-    const Mask unknown = ((location.reads | location.writes) & done_) - front().hb;
+    Mask unknown = ((location.reads | location.writes) & done_) - front().hb;
+    if (forked_ != 0) {
+      const Mask all = unknown;
+      all.each([&](int e) {
+        if (is_gone(graph()[e].thread)) unknown.clear(e);
+      });
+    }
     if (unknown.any()) {
       int user = 0;
       unknown.each([&](int e) { user = e; });

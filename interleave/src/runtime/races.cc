@@ -51,7 +51,10 @@ const PlainAccess* Races::access(const PlainAccess& access, Knowledge& knowledge
     const bool mine = earlier.moment.thread == access.moment.thread;
     const bool overlap = (earlier.bytes & access.bytes) != 0;
     const bool past = mine || knowledge.knows(earlier.moment);
-    if (overlap && !past && (earlier.write || access.write)) return &earlier;
+    // What a thread that is gone has only read anybody may write, and what it was writing, too.
+    const bool conflict = knowledge.is_gone(earlier.moment.thread) ? earlier.write && !access.write
+                                                                   : earlier.write || access.write;
+    if (overlap && !past && conflict) return &earlier;
     // Whoever races with the earlier access races with this one, too: the earlier one can go.
     const bool covered = past && (earlier.bytes & ~access.bytes) == 0 && (access.write || !earlier.write);
     if (!covered) granule.kept[kept++] = earlier;
@@ -69,7 +72,8 @@ const PlainAccess* Races::forget(std::uintptr_t address, std::size_t bytes, std:
   const auto check = [&](Granule& granule) -> const PlainAccess* {
     for (int i = 0; i < granule.count; ++i) {
       const Moment moment = granule.kept[i].moment;
-      if (moment.thread != thread && !knowledge.knows(moment)) return &granule.kept[i];
+      if (moment.thread != thread && !knowledge.is_gone(moment.thread) && !knowledge.knows(moment))
+        return &granule.kept[i];
     }
     granule.count = 0;
     return nullptr;

@@ -20,6 +20,8 @@ class Knowledge {
  public:
   virtual ~Knowledge() = default;
   virtual bool knows(Moment moment) = 0;
+  /// Left behind by a fork: it did what it did, perhaps half of it, and does nothing more.
+  virtual bool is_gone(unsigned thread) const noexcept = 0;
 };
 
 struct PlainAccess {

@@ -160,6 +160,8 @@ class Runner final : public Machine, private Knowledge {
     return thread.count > moment.count && front().hb.has(thread.events[moment.count]);
   }
 
+  bool is_gone(unsigned thread) const noexcept override { return (forked_ >> thread & 1) != 0; }
+
   // Scheduling (runner_impl.h).
   static void entry();
   void thread_main();

@@ -90,5 +90,28 @@ TEST(Correct, PlainExceptionsInTwoThreads) {
   });
 }
 
+struct Shared {
+  atomic<int> flag{0};
+  int value = 0;
+};
+
+// Nobody in the child of a fork goes on with what another thread of the parent was using.
+TEST(Correct, PlainDataThatTheChildEnds) {
+  expect_proved([] {
+    auto shared = std::make_unique<Shared>();
+    thread other([&] {
+      shared->flag.store(1);
+      shared->value = shared->value + 1;
+    });
+    if (fork() == 0) {
+      shared->value = 2;
+      shared.reset();
+      other.detach();
+    } else {
+      other.join();
+    }
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test

@@ -92,5 +92,20 @@ TEST(Wrong, PlainUseAfterFree) {
   });
 }
 
+// The child of a fork may find it half written.
+TEST(Wrong, PlainDataThatTheChildReads) {
+  expect_wrong(Verdict::race, [] {
+    int value = 0;
+    thread other([&] { value = 1; });  // <-- PlainDataThatTheChildReads
+    if (fork() == 0) {
+      const int seen = value;  // <-- PlainDataThatTheChildReads
+      INTERLEAVE_EXPECT(seen < 2);
+      other.detach();
+    } else {
+      other.join();
+    }
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test
