@@ -79,6 +79,12 @@ const Register freed_meanwhile("out_of_memory.freed_meanwhile", "O1 X4 T1 M1 M2"
   device.memory().check_accounting();
 }, with_device());
 
+interleave::Options few_preemptions() {
+  interleave::Options options = with_device();
+  options.max_preemptions = 1;  // all of it is hours
+  return options;
+}
+
 // What two threads have free is enough for both, though each may meet the other one at work.
 const Register two_at_once("out_of_memory.two_at_once", "O1 X4 T1 M1 M2", [] {
   Patience patience;
@@ -96,7 +102,7 @@ const Register two_at_once("out_of_memory.two_at_once", "O1 X4 T1 M1 M2", [] {
   take(mine, 1);
   taker.join();
   INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
-}, with_device());
+}, few_preemptions());
 
 // What other streams' work still uses is waited for: it is committed, so it ends.
 const Register used_elsewhere("out_of_memory.used_until_completed", "A1 O1 M2", [] {
