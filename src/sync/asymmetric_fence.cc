@@ -33,7 +33,7 @@ void prepare_asymmetric_fences() noexcept {
   if (asymmetric) detail::fences_are_asymmetric.store(true, std::memory_order_relaxed);
 }
 
-void heavy_fence(Where where) noexcept {
+void heavy_fence([[maybe_unused]] Where where) noexcept {
   if (!detail::fences_are_asymmetric.load(std::memory_order_relaxed, where))
     return;  // relaxed: as in announce
   for (int tries = 0; tries < kTries; ++tries) {

@@ -24,12 +24,12 @@ void prepare_asymmetric_fences() noexcept;
 ///
 /// Thread safety: any thread.
 template <typename T>
-void announce(atomic<T>& word, T value, Where where = Where::current()) noexcept {
+void announce(atomic<T>& word, T value, [[maybe_unused]] Where where = Where::current()) noexcept {
   // relaxed: written before anything is announced.
   if (detail::fences_are_asymmetric.load(std::memory_order_relaxed, where)) [[likely]] {
     // relaxed: heavy_fence orders it (F1), as long as the compiler leaves it in its place.
     word.store(value, std::memory_order_relaxed, where);
-    compiler_fence(where);
+    sync::compiler_fence(where);
   } else {
     // seq_cst: F1 is store buffering; in one order of all four accesses both loads can't come first.
     static_cast<void>(word.exchange(value, std::memory_order_seq_cst, where));
@@ -40,6 +40,6 @@ void announce(atomic<T>& word, T value, Where where = Where::current()) noexcept
 /// microseconds, more with more running threads. Nothing to do where announce pays for the order.
 ///
 /// Thread safety: any thread.
-void heavy_fence(Where where = Where::current()) noexcept;
+void heavy_fence([[maybe_unused]] Where where = Where::current()) noexcept;
 
 }  // namespace millrace::sync

@@ -33,33 +33,33 @@ class atomic {
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
 
-  T load(std::memory_order order, Where where = Where::current()) const noexcept {
+  T load(std::memory_order order, [[maybe_unused]] Where where = Where::current()) const noexcept {
     return value_.load(order MILLRACE_AND(where));
   }
-  void store(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  void store(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     value_.store(value, order MILLRACE_AND(where));
   }
-  T exchange(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  T exchange(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.exchange(value, order MILLRACE_AND(where));
   }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure,
-                             Where where = Where::current()) noexcept {
+                             [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.compare_exchange_weak(expected, desired, success, failure MILLRACE_AND(where));
   }
   bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure,
-                               Where where = Where::current()) noexcept {
+                               [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.compare_exchange_strong(expected, desired, success, failure MILLRACE_AND(where));
   }
-  T fetch_add(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  T fetch_add(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.fetch_add(value, order MILLRACE_AND(where));
   }
-  T fetch_sub(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  T fetch_sub(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.fetch_sub(value, order MILLRACE_AND(where));
   }
-  T fetch_or(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  T fetch_or(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.fetch_or(value, order MILLRACE_AND(where));
   }
-  T fetch_and(T value, std::memory_order order, Where where = Where::current()) noexcept {
+  T fetch_and(T value, std::memory_order order, [[maybe_unused]] Where where = Where::current()) noexcept {
     return value_.fetch_and(value, order MILLRACE_AND(where));
   }
 
@@ -72,20 +72,21 @@ inline constexpr bool kIsLaidOut = sizeof(atomic<std::uint64_t>) == sizeof(std::
 
 /// Keeps the compiler from moving memory accesses across. Threads are ordered by something else: see
 /// asymmetric_fence.h.
-inline void compiler_fence(Where where = Where::current()) noexcept {
+inline void compiler_fence([[maybe_unused]] Where where = Where::current()) noexcept {
   base::compiler_fence(where);
 }
 
 /// Adds to a counter that only the calling thread writes: no locked instruction.
 /// release: pairs with the acquire of whoever sums the counters.
 template <typename T>
-void add_single_writer(atomic<T>& counter, T amount, Where where = Where::current()) noexcept {
+void add_single_writer(atomic<T>& counter, T amount,
+                       [[maybe_unused]] Where where = Where::current()) noexcept {
   counter.store(counter.load(std::memory_order_relaxed, where) + amount, std::memory_order_release, where);
 }
 
 /// Raises a shared maximum.
 template <typename T>
-void raise_to(atomic<T>& maximum, T value, Where where = Where::current()) noexcept {
+void raise_to(atomic<T>& maximum, T value, [[maybe_unused]] Where where = Where::current()) noexcept {
   // relaxed: a maximum is a statistic and publishes nothing else.
   T seen = maximum.load(std::memory_order_relaxed, where);
   while (seen < value && !maximum.compare_exchange_weak(seen, value, std::memory_order_relaxed,

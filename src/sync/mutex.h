@@ -19,9 +19,11 @@ class CAPABILITY("mutex") Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void lock(Where where = Where::current()) ACQUIRE() { mutex_.lock(MILLRACE_ONLY(where)); }
-  void unlock(Where where = Where::current()) RELEASE() { mutex_.unlock(MILLRACE_ONLY(where)); }
-  [[nodiscard]] bool try_lock(Where where = Where::current()) TRY_ACQUIRE(true) {
+  void lock([[maybe_unused]] Where where = Where::current()) ACQUIRE() { mutex_.lock(MILLRACE_ONLY(where)); }
+  void unlock([[maybe_unused]] Where where = Where::current()) RELEASE() {
+    mutex_.unlock(MILLRACE_ONLY(where));
+  }
+  [[nodiscard]] bool try_lock([[maybe_unused]] Where where = Where::current()) TRY_ACQUIRE(true) {
     return mutex_.try_lock(MILLRACE_ONLY(where));
   }
 
@@ -33,7 +35,7 @@ class CAPABILITY("mutex") Mutex {
 /// Holds a mutex for a scope.
 class SCOPED_CAPABILITY LockGuard {
  public:
-  explicit LockGuard(Mutex& mutex, Where where = Where::current()) ACQUIRE(mutex)
+  explicit LockGuard(Mutex& mutex, [[maybe_unused]] Where where = Where::current()) ACQUIRE(mutex)
       : mutex_(mutex), where_(where) {
     mutex_.lock(where_);
   }
@@ -49,7 +51,7 @@ class SCOPED_CAPABILITY LockGuard {
 /// Holds a mutex for a scope, less the time it is unlocked in between (to call user code, say).
 class SCOPED_CAPABILITY UniqueLock {
  public:
-  explicit UniqueLock(Mutex& mutex, Where where = Where::current()) ACQUIRE(mutex)
+  explicit UniqueLock(Mutex& mutex, [[maybe_unused]] Where where = Where::current()) ACQUIRE(mutex)
       : mutex_(mutex), where_(where) {
     mutex_.lock(where_);
   }
@@ -59,11 +61,11 @@ class SCOPED_CAPABILITY UniqueLock {
   UniqueLock(const UniqueLock&) = delete;
   UniqueLock& operator=(const UniqueLock&) = delete;
 
-  void lock(Where where = Where::current()) ACQUIRE() {
+  void lock([[maybe_unused]] Where where = Where::current()) ACQUIRE() {
     mutex_.lock(where);
     held_ = true;
   }
-  void unlock(Where where = Where::current()) RELEASE() {
+  void unlock([[maybe_unused]] Where where = Where::current()) RELEASE() {
     held_ = false;
     mutex_.unlock(where);
   }
@@ -80,20 +82,25 @@ class SCOPED_CAPABILITY UniqueLock {
 /// Thread safety: all members from any thread.
 class ConditionVariable {
  public:
-  void wait(UniqueLock& lock, Where where = Where::current()) {
+  void wait(UniqueLock& lock, [[maybe_unused]] Where where = Where::current()) {
     std::unique_lock<base::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
     condition_.wait(native MILLRACE_AND(where));
     native.release();
   }
   /// False when the deadline has passed.
-  bool wait_until(UniqueLock& lock, Clock::time_point deadline, Where where = Where::current()) {
+  bool wait_until(UniqueLock& lock, Clock::time_point deadline,
+                  [[maybe_unused]] Where where = Where::current()) {
     std::unique_lock<base::mutex> native(lock.mutex_.mutex_, std::adopt_lock);
     const std::cv_status status = condition_.wait_until(native, deadline MILLRACE_AND(where));
     native.release();
     return status == std::cv_status::no_timeout;
   }
-  void notify_one(Where where = Where::current()) noexcept { condition_.notify_one(MILLRACE_ONLY(where)); }
-  void notify_all(Where where = Where::current()) noexcept { condition_.notify_all(MILLRACE_ONLY(where)); }
+  void notify_one([[maybe_unused]] Where where = Where::current()) noexcept {
+    condition_.notify_one(MILLRACE_ONLY(where));
+  }
+  void notify_all([[maybe_unused]] Where where = Where::current()) noexcept {
+    condition_.notify_all(MILLRACE_ONLY(where));
+  }
 
  private:
   base::condition_variable condition_;

@@ -15,11 +15,12 @@ inline std::uint64_t this_thread_id() noexcept {
 }
 
 /// Lets another thread run; for loops that wait for a short critical section elsewhere.
-inline void yield(base::Where where = base::Where::current()) noexcept {
+inline void yield([[maybe_unused]] base::Where where = base::Where::current()) noexcept {
   base::yield(where);
 }
 
-inline void sleep_for(std::chrono::nanoseconds time, base::Where where = base::Where::current()) {
+inline void sleep_for(std::chrono::nanoseconds time,
+                      [[maybe_unused]] base::Where where = base::Where::current()) {
   base::sleep_for(time, where);
 }
 
