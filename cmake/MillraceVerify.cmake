@@ -14,6 +14,9 @@ target_compile_definitions(verify_scenarios PRIVATE MILLRACE_CHECKED millrace=mi
 target_include_directories(verify_scenarios PRIVATE ${PROJECT_SOURCE_DIR}/verify/scenarios ${PROJECT_SOURCE_DIR}/src
                                                     ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(verify_scenarios PRIVATE -O2 -g1)  # reports find the lines of accesses in the line tables
-target_link_libraries(verify_scenarios PRIVATE interleave::instrumented)
-add_test(NAME verify.scenarios COMMAND verify_scenarios)
+target_link_libraries(verify_scenarios PRIVATE interleave::instrumented nlohmann_json::nlohmann_json)
+if(TARGET millrace_sources)
+  add_dependencies(verify_scenarios millrace_sources)
+endif()
+add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2)
 set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300)

@@ -85,14 +85,16 @@ const Register trim_remote("arena.trim_against_remote_free", "A2 M1", [] {
   tiny.expect_all_free();
 });
 
-// A use that is recorded while the block is freed and handed out anew belongs to neither (ABA with generations).
+// A use that is recorded while the block is freed and handed out anew belongs to neither (ABA with
+// generations).
 const Register use_against_free("arena.use_against_free_and_reuse", "A1 M6", [] {
   OneArena tiny;
   Block& block = TinyMemory::live(tiny.arena, TinyMemory::small(4));
   const std::uint64_t generation = TinyMemory::generation(block);
   bool recorded = false;
   thread user([&] {
-    recorded = tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false});
+    recorded =
+        tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false});
   });
   const bool freed = tiny.arena.free_used(block, generation, true, nullptr);
   INTERLEAVE_EXPECT(freed);
@@ -116,7 +118,8 @@ const Register two_frees("arena.two_frees_of_a_used_block", "M6", [] {
   OneArena tiny;
   Block& block = TinyMemory::live(tiny.arena, TinyMemory::small(4));
   const std::uint64_t generation = TinyMemory::generation(block);
-  INTERLEAVE_EXPECT(tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false}));
+  INTERLEAVE_EXPECT(
+      tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false}));
   bool freed = false;
   thread other([&] { freed = tiny.arena.free_used(block, generation, true, nullptr); });
   const bool mine = tiny.arena.free_used(block, generation, true, nullptr);
