@@ -80,8 +80,8 @@ void PageMap::remove_granules(std::uintptr_t base, std::size_t bytes) noexcept {
 void PageMap::set_block(Block& block) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(block.data());
   Granule* granule = find_granule(address);
-  // relaxed: published by the stores below, and by those that make the block live.
-  block.extent.store(block.size, std::memory_order_relaxed);
+  // release: pairs with the acquire in find_containing, which then sees that the word has changed (M6).
+  block.extent.store(block.size, std::memory_order_release);
   // release: pairs with the acquires in find and find_containing.
   granule->entry((address & granule_mask_) >> granule->unit_shift).store(&block, std::memory_order_release);
   const std::uintptr_t step = granule_mask_ + 1;
@@ -97,8 +97,9 @@ Block* PageMap::find_containing(std::uintptr_t address) const noexcept {
     // acquire: pairs with the release that made it live; the range of a live block does not change.
     const std::uint64_t word = block->word.load(std::memory_order_acquire);
     if (BlockWord::state(word) != BlockState::live) return false;
-    // acquire: so that the word is read again after both. A descriptor that was recycled between the
-    // loads has another generation (M6); one that was not had this range all along.
+    // acquire: so that the word is read again after both, and pairs with the releases in set_block and in
+    // Space: whoever reads what a recycled descriptor is now reads another generation, too (M6). One that was
+    // not recycled had this range all along.
     const std::uintptr_t start = block->address.load(std::memory_order_acquire);
     const std::size_t extent = block->extent.load(std::memory_order_acquire);
     if (block->word.load(std::memory_order_relaxed) != word) return false;

@@ -91,7 +91,8 @@ void Space::give(Block& block) noexcept {
 
 Block& Space::split(Block& block, std::size_t bytes) noexcept {
   Block& rest = pool_.take();
-  rest.address.store(block.address.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  // release: pairs with the acquire in PageMap::find_containing.
+  rest.address.store(block.address.load(std::memory_order_relaxed) + bytes, std::memory_order_release);
   rest.size = block.size - bytes;
   rest.free_value = block.free_value;
   rest.large = large_;
@@ -317,7 +318,8 @@ Status Space::add_heap(std::size_t least, std::size_t wanted) {
   if (!reserved.ok()) return reserved;
   heap->base = static_cast<std::byte*>(base);
   Block& hole = pool_.take();
-  hole.address.store(reinterpret_cast<std::uintptr_t>(base), std::memory_order_relaxed);
+  hole.address.store(reinterpret_cast<std::uintptr_t>(base),
+                     std::memory_order_release);  // release: as in split
   hole.size = heap->bytes;
   hole.large = large_;
   hole.free_value = 0;
