@@ -27,8 +27,9 @@ using std::memory_order_seq_cst;
 template <typename T>
 class atomic {
  public:
-  constexpr atomic(Where where = Where::current()) noexcept : value_(T {} MILLRACE_AND(where)) {}
-  constexpr explicit atomic(T value, Where where = Where::current()) noexcept
+  constexpr atomic([[maybe_unused]] Where where = Where::current()) noexcept
+      : value_(T() MILLRACE_AND(where)) {}
+  constexpr explicit atomic(T value, [[maybe_unused]] Where where = Where::current()) noexcept
       : value_(value MILLRACE_AND(where)) {}
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
