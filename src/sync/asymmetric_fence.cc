@@ -18,7 +18,7 @@ constexpr int kTries = 1000;
 bool membarrier(int command, [[maybe_unused]] Where where = {}) noexcept {
 #if defined(MILLRACE_CHECKED)
   // The other side's half is in compiler_fence.
-  if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED) base::compiler_fence(where);
+  if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED) base::fence_others(where);
   return true;
 #else
   return syscall(SYS_membarrier, command, 0, 0) == 0;

@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #if defined(MILLRACE_CHECKED)
+#include <iterator>
+
 #include <interleave/interleave.h>
 #else
 #include <pthread.h>
@@ -29,10 +31,22 @@ using interleave::Where;
 using interleave::atomic, interleave::clock, interleave::condition_variable, interleave::mutex,
     interleave::thread;
 
-/// Where threads are ordered by something that the system does to all of them, the cheap side has the fence
-/// that it makes them pass.
+namespace detail {
+// Of threads 0 to 3 of a run; later ones share them, and then count as ordered among themselves, too.
+inline constinit interleave::atomic<unsigned> points[4]{};
+}  // namespace detail
+
+/// Where threads are ordered by a fence that the system makes all of them pass at some point (membarrier),
+/// each has such points here, and fence_others comes before or after each of them. Without fence_others they
+/// order nothing, as in production: a sequentially consistent fence would.
 inline void compiler_fence(Where where) noexcept {
-  interleave::atomic_thread_fence(std::memory_order_seq_cst, where);
+  detail::points[interleave::detail::thread_self() % std::size(detail::points)].fetch_add(
+      1, std::memory_order_acq_rel, where);
+}
+inline void fence_others(Where where) noexcept {
+  for (interleave::atomic<unsigned>& point : detail::points) {
+    point.fetch_add(1, std::memory_order_acq_rel, where);
+  }
 }
 inline void yield(Where where) noexcept {
   interleave::yield(where);
