@@ -1,0 +1,67 @@
+// A biased lock: claims against claims and against its end, with membarrier and without.
+#include "scenario.h"
+#include "sync/biased_lock.h"
+
+namespace millrace::verify {
+namespace {
+
+using interleave::thread;
+
+void claim_and_work(sync::BiasedLock& lock, int& state) {
+  if (!lock.try_claim()) return;
+  ++state;
+  lock.unclaim();
+}
+
+const Register two_claim_without("biased_lock.two_claim_without_membarrier", "F1 X1 X2", [] {
+  sync::BiasedLock lock;
+  int state = 0;
+  thread one([&] { claim_and_work(lock, state); });
+  thread two([&] { claim_and_work(lock, state); });
+  if (lock.lock()) {
+    ++state;
+    lock.unlock();
+  }
+  one.join();
+  two.join();
+});
+
+void claim_against_retire(bool asymmetric) {
+  if (asymmetric) sync::prepare_asymmetric_fences();
+  sync::BiasedLock lock;
+  int state = 0;
+  thread other([&] { claim_and_work(lock, state); });
+  INTERLEAVE_EXPECT(lock.retire());
+  ++state;  // it is ours for good
+  other.join();
+}
+
+const Register claim_retire("biased_lock.claim_against_retire", "X1 X2 X3",
+                            [] { claim_against_retire(true); });
+const Register claim_retire_without("biased_lock.claim_against_retire_without_membarrier", "X1 X2 X3",
+                                    [] { claim_against_retire(false); });
+const Register claim_retire_by_owner("biased_lock.claim_against_retire_by_owner", "X1 X2 X3", [] {
+  sync::prepare_asymmetric_fences();
+  sync::BiasedLock lock;
+  int state = 0;
+  thread other([&] { claim_and_work(lock, state); });
+  INTERLEAVE_EXPECT(lock.retire_by_owner());
+  ++state;
+  other.join();
+});
+
+const Register owner_retire_without("biased_lock.owner_against_retire_without_membarrier", "F1 X1 X2 X3", [] {
+  sync::BiasedLock lock;
+  int state = 0;
+  thread owner([&] {
+    if (!lock.lock()) return;
+    ++state;
+    lock.unlock();
+  });
+  INTERLEAVE_EXPECT(lock.retire());
+  ++state;
+  owner.join();
+});
+
+}  // namespace
+}  // namespace millrace::verify
