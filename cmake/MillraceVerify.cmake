@@ -20,3 +20,13 @@ if(TARGET millrace_sources)
 endif()
 add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2)
 set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300)
+
+# A third of the mutants, or with MILLRACE_TEST_FULL in the environment all.
+add_test(NAME verify.mutants
+  COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/mutants/mutate.py --build ${PROJECT_BINARY_DIR} --third)
+add_test(NAME verify.mutants_page COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/mutants/test_mutants.py)
+set_tests_properties(verify.mutants verify.mutants_page PROPERTIES
+  LABELS verify TIMEOUT 1200 ENVIRONMENT "MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR};PYTHONDONTWRITEBYTECODE=1")
+# It compiles on every processor.
+cmake_host_system_information(RESULT millrace_processors QUERY NUMBER_OF_LOGICAL_CORES)
+set_tests_properties(verify.mutants PROPERTIES PROCESSORS ${millrace_processors})
