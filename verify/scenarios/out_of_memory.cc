@@ -37,47 +37,56 @@ void* try_granule(TinyDevice& device, TinyContext& context, int slot) {
   }
 }
 
-const Register two_take_the_last("out_of_memory.two_take_the_last", "M2 O1 M1", [] {
-  Patience patience;
-  TinyDevice device(patience.at_limit(1, false));
-  TinyContext mine(device, 1), other(device, 2);
-  const auto take = [&](TinyContext& context, int slot) {
-    void* const taken = try_granule(device, context, slot);
-    patience.other_is_through.store(true);
-    return taken;
-  };
-  void* theirs = nullptr;
-  thread taker([&] { theirs = take(other, 2); });
-  void* const ours = take(mine, 1);
-  taker.join();
-  INTERLEAVE_EXPECT((ours == nullptr) != (theirs == nullptr));
-  INTERLEAVE_EXPECT(device.backend().committed() == kGranule);
-  device.memory().check_accounting();
-}, with_device());
+const Register two_take_the_last(
+    "out_of_memory.two_take_the_last", "M2 O1 M1",
+    [] {
+      Patience patience;
+      TinyDevice device(patience.at_limit(1, false));
+      TinyContext mine(device, 1), other(device, 2);
+      const auto take = [&](TinyContext& context, int slot) {
+        void* const taken = try_granule(device, context, slot);
+        patience.other_is_through.store(true);
+        return taken;
+      };
+      void* theirs = nullptr;
+      thread taker([&] { theirs = take(other, 2); });
+      void* const ours = take(mine, 1);
+      taker.join();
+      INTERLEAVE_EXPECT((ours == nullptr) != (theirs == nullptr));
+      INTERLEAVE_EXPECT(device.backend().committed() == kGranule);
+      device.memory().check_accounting();
+    },
+    with_device());
 
 // What another thread's cache holds is enough, whatever that thread does meanwhile.
-const Register cached_elsewhere("out_of_memory.cached_by_another", "O1 X4 T1 M2", [] {
-  TinyDevice device(at_limit(1));
-  TinyContext mine(device, 1), other(device, 2);
-  void* const block = device.memory().allocate(other.get(), 2, kUnit, kUnit);
-  thread owner([&] { device.memory().deallocate(other.get(), block, OnMisuse::raise); });
-  owner.join();
-  INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
-}, with_device());
+const Register cached_elsewhere(
+    "out_of_memory.cached_by_another", "O1 X4 T1 M2",
+    [] {
+      TinyDevice device(at_limit(1));
+      TinyContext mine(device, 1), other(device, 2);
+      void* const block = device.memory().allocate(other.get(), 2, kUnit, kUnit);
+      thread owner([&] { device.memory().deallocate(other.get(), block, OnMisuse::raise); });
+      owner.join();
+      INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
+    },
+    with_device());
 
-const Register freed_meanwhile("out_of_memory.freed_meanwhile", "O1 X4 T1 M1 M2", [] {
-  Patience patience;
-  TinyDevice device(patience.at_limit(1, true));
-  TinyContext mine(device, 1), other(device, 2);
-  void* const block = device.memory().allocate(other.get(), 2, kUnit, kUnit);
-  thread owner([&] {
-    device.memory().deallocate(other.get(), block, OnMisuse::raise);
-    patience.other_is_through.store(true);
-  });
-  INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
-  owner.join();
-  device.memory().check_accounting();
-}, with_device());
+const Register freed_meanwhile(
+    "out_of_memory.freed_meanwhile", "O1 X4 T1 M1 M2",
+    [] {
+      Patience patience;
+      TinyDevice device(patience.at_limit(1, true));
+      TinyContext mine(device, 1), other(device, 2);
+      void* const block = device.memory().allocate(other.get(), 2, kUnit, kUnit);
+      thread owner([&] {
+        device.memory().deallocate(other.get(), block, OnMisuse::raise);
+        patience.other_is_through.store(true);
+      });
+      INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
+      owner.join();
+      device.memory().check_accounting();
+    },
+    with_device());
 
 interleave::Options few_preemptions() {
   interleave::Options options = with_device();
@@ -86,41 +95,48 @@ interleave::Options few_preemptions() {
 }
 
 // What two threads have free is enough for both, though each may meet the other one at work.
-const Register two_at_once("out_of_memory.two_at_once", "O1 X4 T1 M1 M2", [] {
-  Patience patience;
-  TinyDevice device(patience.at_limit(2, true));
-  TinyContext mine(device, 1), other(device, 2);
-  device.memory().deallocate(mine.get(), device.memory().allocate(mine.get(), 1, kUnit, kUnit),
-                             OnMisuse::raise);
-  device.memory().deallocate(other.get(), device.memory().allocate(other.get(), 2, kUnit, kUnit),
-                             OnMisuse::raise);
-  const auto take = [&](TinyContext& context, int slot) {
-    INTERLEAVE_EXPECT(try_granule(device, context, slot) != nullptr);
-    patience.other_is_through.store(true);
-  };
-  thread taker([&] { take(other, 2); });
-  take(mine, 1);
-  taker.join();
-  INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
-}, few_preemptions());
+const Register two_at_once(
+    "out_of_memory.two_at_once", "O1 X4 T1 M1 M2",
+    [] {
+      Patience patience;
+      TinyDevice device(patience.at_limit(2, true));
+      TinyContext mine(device, 1), other(device, 2);
+      device.memory().deallocate(mine.get(), device.memory().allocate(mine.get(), 1, kUnit, kUnit),
+                                 OnMisuse::raise);
+      device.memory().deallocate(other.get(), device.memory().allocate(other.get(), 2, kUnit, kUnit),
+                                 OnMisuse::raise);
+      const auto take = [&](TinyContext& context, int slot) {
+        INTERLEAVE_EXPECT(try_granule(device, context, slot) != nullptr);
+        patience.other_is_through.store(true);
+      };
+      thread taker([&] { take(other, 2); });
+      take(mine, 1);
+      taker.join();
+      INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
+    },
+    few_preemptions());
 
 // What other streams' work still uses is waited for: it is committed, so it ends.
-const Register used_elsewhere("out_of_memory.used_until_completed", "A1 O1 M2", [] {
-  TinyOptions options = at_limit(1);
-  options.runs = TinyBackend::Runs::by_hand;
-  TinyDevice device(options);
-  TinyContext mine(device);
-  void* const block = device.memory().allocate(mine.get(), 1, kUnit, kUnit);
-  const StreamId used_on = device.streams().lease(mine.get(), "lease");
-  device.streams().record(used_on, {.work = TaskWork{[] {}}, .name = "task", .uses = {}, .place = {}}, "run");
-  device.memory().record_use(block, used_on.slot, false, "record_use");
-  device.streams().commit(used_on, "commit");
-  device.memory().deallocate(mine.get(), block, OnMisuse::raise);
-  thread runs([&] { device.backend().run_next(); });
-  INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
-  runs.join();
-  device.streams().end_lease(&mine.get(), used_on.slot);
-}, with_device());
+const Register used_elsewhere(
+    "out_of_memory.used_until_completed", "A1 O1 M2",
+    [] {
+      TinyOptions options = at_limit(1);
+      options.runs = TinyBackend::Runs::by_hand;
+      TinyDevice device(options);
+      TinyContext mine(device);
+      void* const block = device.memory().allocate(mine.get(), 1, kUnit, kUnit);
+      const StreamId used_on = device.streams().lease(mine.get(), "lease");
+      device.streams().record(used_on, {.work = TaskWork{[] {}}, .name = "task", .uses = {}, .place = {}},
+                              "run");
+      device.memory().record_use(block, used_on.slot, false, "record_use");
+      device.streams().commit(used_on, "commit");
+      device.memory().deallocate(mine.get(), block, OnMisuse::raise);
+      thread runs([&] { device.backend().run_next(); });
+      INTERLEAVE_EXPECT(try_granule(device, mine, 1) != nullptr);
+      runs.join();
+      device.streams().end_lease(&mine.get(), used_on.slot);
+    },
+    with_device());
 
 }  // namespace
 }  // namespace millrace::verify

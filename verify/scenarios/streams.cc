@@ -30,220 +30,264 @@ std::string rule_of(F&& call) {
   }
 }
 
-const Register two_lease("lease.two_take_the_last", "S6", [] {
-  TinyDevice device(with_streams(2));
-  TinyContext mine(device, 1), other(device, 2);
-  const auto try_lease = [&](TinyContext& context) {
-    try {
-      return device.streams().lease(context.get(), "lease").slot;
-    } catch (const Error& error) {
-      INTERLEAVE_EXPECT(error.code() == ErrorCode::PoolExhausted);
-      return -1;
-    }
-  };
-  int theirs = 0;
-  thread taker([&] { theirs = try_lease(other); });
-  const int ours = try_lease(mine);
-  taker.join();
-  INTERLEAVE_EXPECT(ours + theirs == 0 && (ours == 1 || theirs == 1));
-  device.streams().end_lease(nullptr, 1);
-}, with_device());
+const Register two_lease(
+    "lease.two_take_the_last", "S6",
+    [] {
+      TinyDevice device(with_streams(2));
+      TinyContext mine(device, 1), other(device, 2);
+      const auto try_lease = [&](TinyContext& context) {
+        try {
+          return device.streams().lease(context.get(), "lease").slot;
+        } catch (const Error& error) {
+          INTERLEAVE_EXPECT(error.code() == ErrorCode::PoolExhausted);
+          return -1;
+        }
+      };
+      int theirs = 0;
+      thread taker([&] { theirs = try_lease(other); });
+      const int ours = try_lease(mine);
+      taker.join();
+      INTERLEAVE_EXPECT(ours + theirs == 0 && (ours == 1 || theirs == 1));
+      device.streams().end_lease(nullptr, 1);
+    },
+    with_device());
 
-const Register waits_for_end("lease.waits_for_the_end_of_another", "S6", [] {
-  TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
-  TinyContext mine(device, 1), other(device, 2);
-  const StreamId held = device.streams().lease(other.get(), "lease");
-  thread holder([&] { device.streams().end_lease(nullptr, held.slot); });
-  const StreamId taken = device.streams().lease(mine.get(), "lease");
-  INTERLEAVE_EXPECT(taken.slot == held.slot && taken.generation != held.generation);
-  holder.join();
-  device.streams().end_lease(&mine.get(), taken.slot);
-}, with_device());
+const Register waits_for_end(
+    "lease.waits_for_the_end_of_another", "S6",
+    [] {
+      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId held = device.streams().lease(other.get(), "lease");
+      thread holder([&] { device.streams().end_lease(nullptr, held.slot); });
+      const StreamId taken = device.streams().lease(mine.get(), "lease");
+      INTERLEAVE_EXPECT(taken.slot == held.slot && taken.generation != held.generation);
+      holder.join();
+      device.streams().end_lease(&mine.get(), taken.slot);
+    },
+    with_device());
 
-const Register waits_for_exit("lease.waits_for_the_exit_of_another", "S6 S10 X3", [] {
-  TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
-  TinyContext mine(device, 1), other(device, 2);
-  const StreamId held = StreamPool::current(other.get(), "current");
-  thread holder([&] { other.end(); });
-  const StreamId taken = device.streams().lease(mine.get(), "lease");
-  INTERLEAVE_EXPECT(taken.slot == held.slot && taken.generation != held.generation);
-  holder.join();
-  device.streams().end_lease(&mine.get(), taken.slot);
-}, with_device());
+const Register waits_for_exit(
+    "lease.waits_for_the_exit_of_another", "S6 S10 X3",
+    [] {
+      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId held = StreamPool::current(other.get(), "current");
+      thread holder([&] { other.end(); });
+      const StreamId taken = device.streams().lease(mine.get(), "lease");
+      INTERLEAVE_EXPECT(taken.slot == held.slot && taken.generation != held.generation);
+      holder.join();
+      device.streams().end_lease(&mine.get(), taken.slot);
+    },
+    with_device());
 
-const Register waits_against_close("lease.waits_against_close", "S6 D1", [] {
-  TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
-  TinyContext mine(device, 1), other(device, 2);
-  const StreamId held = device.streams().lease(other.get(), "lease");
-  thread waiter([&] {
-    const std::string rule = rule_of([&] { static_cast<void>(device.streams().lease(mine.get(), "lease")); });
-    INTERLEAVE_EXPECT(rule == to_string(ErrorCode::Closed));
-  });
-  device.close();
-  waiter.join();
-  device.streams().end_lease(nullptr, held.slot);
-}, with_device());
+const Register waits_against_close(
+    "lease.waits_against_close", "S6 D1",
+    [] {
+      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId held = device.streams().lease(other.get(), "lease");
+      thread waiter([&] {
+        const std::string rule =
+            rule_of([&] { static_cast<void>(device.streams().lease(mine.get(), "lease")); });
+        INTERLEAVE_EXPECT(rule == to_string(ErrorCode::Closed));
+      });
+      device.close();
+      waiter.join();
+      device.streams().end_lease(nullptr, held.slot);
+    },
+    with_device());
 
 // A handle that outlives its lease records nothing, or what it records is given up with the lease.
-const Register stale("lease.stale_handle", "S8", [] {
-  TinyDevice device(with_streams(2));
-  TinyContext mine(device, 1);
-  const StreamId held = device.streams().lease(mine.get(), "lease");
-  bool ran = false;
-  thread user([&] {
-    const std::string rule =
-        rule_of([&] { device.streams().record(held, task([&] { ran = true; }), "run"); });
-    INTERLEAVE_EXPECT(rule.empty() || rule == "stale-stream");
-  });
-  device.streams().end_lease(nullptr, held.slot);
-  const StreamId next = device.streams().lease(mine.get(), "lease");
-  INTERLEAVE_EXPECT(next.generation == held.generation + 1);
-  device.streams().commit(next, "commit");
-  user.join();
-  device.streams().commit(next, "commit");
-  device.streams().end_lease(nullptr, next.slot);
-  device.close();
-  INTERLEAVE_EXPECT(!ran);
-}, with_device());
+const Register stale(
+    "lease.stale_handle", "S8",
+    [] {
+      TinyDevice device(with_streams(2));
+      TinyContext mine(device, 1);
+      const StreamId held = device.streams().lease(mine.get(), "lease");
+      bool ran = false;
+      thread user([&] {
+        const std::string rule =
+            rule_of([&] { device.streams().record(held, task([&] { ran = true; }), "run"); });
+        INTERLEAVE_EXPECT(rule.empty() || rule == "stale-stream");
+      });
+      device.streams().end_lease(nullptr, held.slot);
+      const StreamId next = device.streams().lease(mine.get(), "lease");
+      INTERLEAVE_EXPECT(next.generation == held.generation + 1);
+      device.streams().commit(next, "commit");
+      user.join();
+      device.streams().commit(next, "commit");
+      device.streams().end_lease(nullptr, next.slot);
+      device.close();
+      INTERLEAVE_EXPECT(!ran);
+    },
+    with_device());
 
 // Two threads record in one stream and commit: each operation runs once, in one order of the two.
-const Register two_record("stream.two_record_and_commit", "S1 S2 S3 S7 B2 Q2", [] {
-  TinyOptions options = with_streams(2);
-  options.runs = TinyBackend::Runs::by_hand;
-  TinyDevice device(options);
-  std::vector<int> ran;
-  const StreamId stream = device.streams().default_stream();
-  const auto use = [&](int number) {
-    device.streams().record(stream, task([&ran, number] { ran.push_back(number); }), "run");
-    device.streams().commit(stream, "commit");
-  };
-  thread other([&] { use(2); });
-  use(1);
-  other.join();
-  while (device.backend().run_next()) {
-  }
-  INTERLEAVE_EXPECT(ran.size() == 2 && ran[0] != ran[1]);
-}, with_device());
+const Register two_record(
+    "stream.two_record_and_commit", "S1 S2 S3 S7 B2 Q2",
+    [] {
+      TinyOptions options = with_streams(2);
+      options.runs = TinyBackend::Runs::by_hand;
+      TinyDevice device(options);
+      std::vector<int> ran;
+      const StreamId stream = device.streams().default_stream();
+      const auto use = [&](int number) {
+        device.streams().record(stream, task([&ran, number] { ran.push_back(number); }), "run");
+        device.streams().commit(stream, "commit");
+      };
+      thread other([&] { use(2); });
+      use(1);
+      other.join();
+      while (device.backend().run_next()) {
+      }
+      INTERLEAVE_EXPECT(ran.size() == 2 && ran[0] != ran[1]);
+    },
+    with_device());
 
 // The host goes on when the work is done, and sees what it did.
-const Register waits("stream.host_waits", "S2 B3 S4", [] {
-  TinyDevice device(with_streams(2));
-  const StreamId stream = device.streams().default_stream();
-  int done = 0;
-  device.streams().record(stream, task([&] { ++done; }), "run");
-  device.streams().wait(stream, std::nullopt, "wait");
-  INTERLEAVE_EXPECT(done == 1);
-}, with_device());
+const Register waits(
+    "stream.host_waits", "S2 B3 S4",
+    [] {
+      TinyDevice device(with_streams(2));
+      const StreamId stream = device.streams().default_stream();
+      int done = 0;
+      device.streams().record(stream, task([&] { ++done; }), "run");
+      device.streams().wait(stream, std::nullopt, "wait");
+      INTERLEAVE_EXPECT(done == 1);
+    },
+    with_device());
 
 // A wait for work that was not submitted: whoever submits it tells, or who waits finds it submitted.
-const Register held_wait("stream.waits_for_work_to_come", "S9 S7", [] {
-  TinyOptions options = with_streams(3);
-  options.runs = TinyBackend::Runs::by_hand;
-  TinyDevice device(options);
-  TinyContext mine(device, 1);
-  const StreamId first = device.streams().default_stream();
-  const StreamId second = device.streams().lease(mine.get(), "lease");
-  int order = 0;
-  device.streams().record(first, task([&] { INTERLEAVE_EXPECT(order++ == 0); }), "run");
-  thread committer([&] { device.streams().commit(first, "commit"); });
-  device.streams().wait_for(second, {first.slot, 1}, "wait_event");
-  device.streams().record(second, task([&] { INTERLEAVE_EXPECT(order++ == 1); }), "run");
-  device.streams().commit(second, "commit");
-  committer.join();
-  while (device.backend().run_next()) {
-  }
-  INTERLEAVE_EXPECT(order == 2);
-  device.streams().end_lease(nullptr, second.slot);
-}, with_device());
+const Register held_wait(
+    "stream.waits_for_work_to_come", "S9 S7",
+    [] {
+      TinyOptions options = with_streams(3);
+      options.runs = TinyBackend::Runs::by_hand;
+      TinyDevice device(options);
+      TinyContext mine(device, 1);
+      const StreamId first = device.streams().default_stream();
+      const StreamId second = device.streams().lease(mine.get(), "lease");
+      int order = 0;
+      device.streams().record(first, task([&] { INTERLEAVE_EXPECT(order++ == 0); }), "run");
+      thread committer([&] { device.streams().commit(first, "commit"); });
+      device.streams().wait_for(second, {first.slot, 1}, "wait_event");
+      device.streams().record(second, task([&] { INTERLEAVE_EXPECT(order++ == 1); }), "run");
+      device.streams().commit(second, "commit");
+      committer.join();
+      while (device.backend().run_next()) {
+      }
+      INTERLEAVE_EXPECT(order == 2);
+      device.streams().end_lease(nullptr, second.slot);
+    },
+    with_device());
 
 // What waits for work that nobody ever commits ends when that is given up.
-const Register abandoned("stream.waits_for_abandoned_work", "S5 S7 S9", [] {
-  TinyOptions options = with_streams(3);
-  options.runs = TinyBackend::Runs::by_hand;
-  TinyDevice device(options);
-  TinyContext mine(device, 1), other(device, 2);
-  const StreamId first = device.streams().lease(other.get(), "lease");
-  const StreamId second = device.streams().lease(mine.get(), "lease");
-  bool ran = false;
-  device.streams().record(first, task([&] { ran = true; }), "run");
-  thread leaver([&] { device.streams().end_lease(nullptr, first.slot); });
-  device.streams().wait_for(second, {first.slot, 1}, "wait_event");
-  device.streams().record(second, task([&] { ran = true; }), "run");
-  const sync::Ref<BufferState> buffer = device.streams().commit(second, "commit");
-  leaver.join();
-  while (device.backend().run_next()) {
-  }
-  INTERLEAVE_EXPECT(!ran);
-  INTERLEAVE_EXPECT(buffer->status() == BufferStatus::failed);
-  device.streams().end_lease(nullptr, second.slot);
-}, with_device());
+const Register abandoned(
+    "stream.waits_for_abandoned_work", "S5 S7 S9",
+    [] {
+      TinyOptions options = with_streams(3);
+      options.runs = TinyBackend::Runs::by_hand;
+      TinyDevice device(options);
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId first = device.streams().lease(other.get(), "lease");
+      const StreamId second = device.streams().lease(mine.get(), "lease");
+      bool ran = false;
+      device.streams().record(first, task([&] { ran = true; }), "run");
+      thread leaver([&] { device.streams().end_lease(nullptr, first.slot); });
+      device.streams().wait_for(second, {first.slot, 1}, "wait_event");
+      device.streams().record(second, task([&] { ran = true; }), "run");
+      const sync::Ref<BufferState> buffer = device.streams().commit(second, "commit");
+      leaver.join();
+      while (device.backend().run_next()) {
+      }
+      INTERLEAVE_EXPECT(!ran);
+      INTERLEAVE_EXPECT(buffer->status() == BufferStatus::failed);
+      device.streams().end_lease(nullptr, second.slot);
+    },
+    with_device());
 
 // One buffer may be uncompleted: the second commit waits for the first to be done.
-const Register back_pressure("stream.back_pressure", "S1 S7", [] {
-  TinyOptions options = with_streams(2);
-  options.max_uncompleted = 1;
-  TinyDevice device(options);
-  const StreamId stream = device.streams().default_stream();
-  int done = 0;
-  for (int i = 0; i < 2; ++i) {
-    device.streams().record(stream, task([&, i] { INTERLEAVE_EXPECT(done++ == i); }), "run");
-    device.streams().commit(stream, "commit");
-  }
-  device.streams().wait(stream, std::nullopt, "wait");
-  INTERLEAVE_EXPECT(done == 2);
-}, with_device());
+const Register back_pressure(
+    "stream.back_pressure", "S1 S7",
+    [] {
+      TinyOptions options = with_streams(2);
+      options.max_uncompleted = 1;
+      TinyDevice device(options);
+      const StreamId stream = device.streams().default_stream();
+      int done = 0;
+      for (int i = 0; i < 2; ++i) {
+        device.streams().record(stream, task([&, i] { INTERLEAVE_EXPECT(done++ == i); }), "run");
+        device.streams().commit(stream, "commit");
+      }
+      device.streams().wait(stream, std::nullopt, "wait");
+      INTERLEAVE_EXPECT(done == 2);
+    },
+    with_device());
 
-const Register completion("close.completion_against_close", "D1 S5 Q2", [] {
-  TinyDevice device(with_streams(2));
-  const StreamId stream = device.streams().default_stream();
-  int done = 0;
-  device.streams().record(stream, task([&] { ++done; }), "run");
-  device.streams().commit(stream, "commit");
-  device.close();  // what was committed runs
-  INTERLEAVE_EXPECT(done == 1);
-  INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == 1);
-}, with_device());
+const Register completion(
+    "close.completion_against_close", "D1 S5 Q2",
+    [] {
+      TinyDevice device(with_streams(2));
+      const StreamId stream = device.streams().default_stream();
+      int done = 0;
+      device.streams().record(stream, task([&] { ++done; }), "run");
+      device.streams().commit(stream, "commit");
+      device.close();  // what was committed runs
+      INTERLEAVE_EXPECT(done == 1);
+      INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == 1);
+    },
+    with_device());
 
-const Register commit_against_close("close.commit_against_close", "D1 S5 B1", [] {
-  TinyDevice device(with_streams(2));
-  const StreamId stream = device.streams().default_stream();
-  int done = 0;
-  device.streams().record(stream, task([&] { ++done; }), "run");
-  const sync::Ref<BufferState> buffer = device.streams().current_buffer(stream, "command_buffer");
-  bool committed = false;
-  thread user([&] {
-    const std::string rule = rule_of([&] { device.streams().commit(*buffer, "commit"); });
-    INTERLEAVE_EXPECT(rule.empty() || rule == to_string(ErrorCode::Closed));
-    committed = rule.empty();
-  });
-  device.close();
-  user.join();
-  INTERLEAVE_EXPECT(done == (committed ? 1 : 0));
-  INTERLEAVE_EXPECT(buffer->status() == (committed ? BufferStatus::completed : BufferStatus::closed));
-}, with_device());
+const Register commit_against_close(
+    "close.commit_against_close", "D1 S5 B1",
+    [] {
+      TinyDevice device(with_streams(2));
+      const StreamId stream = device.streams().default_stream();
+      int done = 0;
+      device.streams().record(stream, task([&] { ++done; }), "run");
+      const sync::Ref<BufferState> buffer = device.streams().current_buffer(stream, "command_buffer");
+      bool committed = false;
+      thread user([&] {
+        const std::string rule = rule_of([&] { device.streams().commit(*buffer, "commit"); });
+        INTERLEAVE_EXPECT(rule.empty() || rule == to_string(ErrorCode::Closed));
+        committed = rule.empty();
+      });
+      device.close();
+      user.join();
+      INTERLEAVE_EXPECT(done == (committed ? 1 : 0));
+      INTERLEAVE_EXPECT(buffer->status() == (committed ? BufferStatus::completed : BufferStatus::closed));
+    },
+    with_device());
 
-const Register two_close("close.two_close", "D1", [] {
-  TinyDevice device(with_streams(2));
-  TinyContext mine(device, 1);
-  thread other([&] {
-    device.close();
-    INTERLEAVE_EXPECT(!device.core().is_open());
-  });
-  device.close();
-  INTERLEAVE_EXPECT(!device.core().is_open());
-  other.join();
-}, with_device());
+const Register two_close(
+    "close.two_close", "D1",
+    [] {
+      TinyDevice device(with_streams(2));
+      TinyContext mine(device, 1);
+      thread other([&] {
+        device.close();
+        INTERLEAVE_EXPECT(!device.core().is_open());
+      });
+      device.close();
+      INTERLEAVE_EXPECT(!device.core().is_open());
+      other.join();
+    },
+    with_device());
 
-const Register last_handle("close.last_handle", "D1 R1", [] {
-  TinyDevice device(with_streams(2));
-  static_cast<void>(sync::Ref<Core>::share(&device.core()).release());  // the first handle's; device keeps its own
-  device.core().add_handle();
-  thread other([&] { device.core().drop_handle(); });
-  device.core().drop_handle();
-  other.join();
-  INTERLEAVE_EXPECT(!device.core().is_open());
-  INTERLEAVE_EXPECT(!device.core().try_add_handle());
-}, with_device());
+const Register last_handle(
+    "close.last_handle", "D1 R1",
+    [] {
+      TinyDevice device(with_streams(2));
+      static_cast<void>(
+          sync::Ref<Core>::share(&device.core()).release());  // the first handle's; device keeps its own
+      device.core().add_handle();
+      thread other([&] { device.core().drop_handle(); });
+      device.core().drop_handle();
+      other.join();
+      INTERLEAVE_EXPECT(!device.core().is_open());
+      INTERLEAVE_EXPECT(!device.core().try_add_handle());
+    },
+    with_device());
 
 }  // namespace
 }  // namespace millrace::verify

@@ -1,5 +1,5 @@
-// A device that runs what was submitted to it, one submission after the other: on a thread of its own, or where
-// a scenario says so.
+// A device that runs what was submitted to it, one submission after the other: on a thread of its own, or
+// where a scenario says so.
 #pragma once
 
 #include <cstdint>

@@ -53,13 +53,13 @@ class TinyDevice {
     pool.exhaustion_timeout = std::chrono::milliseconds::max();
     pool.max_uncompleted = options.max_uncompleted;
     core_->install(LayerId::streams, std::make_unique<StreamPool>(*core_, pool));
-    core_->install(LayerId::events,
-                   std::make_unique<EventPool>(*core_, EventPool::Options{.chunk_slots = 2, .max_chunks = 1}));
+    core_->install(LayerId::events, std::make_unique<EventPool>(
+                                        *core_, EventPool::Options{.chunk_slots = 2, .max_chunks = 1}));
     const Geometry geometry = tiny_geometry();
     const auto map = std::make_shared<PageMap>(geometry);
     const std::size_t limit = options.granules * kGranule;
-    for (const auto& [layer, kind] : {std::pair(LayerId::memory, MemoryKind::device),
-                                      std::pair(LayerId::pinned, MemoryKind::pinned)}) {
+    for (const auto& [layer, kind] :
+         {std::pair(LayerId::memory, MemoryKind::device), std::pair(LayerId::pinned, MemoryKind::pinned)}) {
       core_->install(layer, std::make_unique<Allocator>(
                                 *core_, Allocator::Kind{kind, core_->backend(), geometry, limit}, map));
     }

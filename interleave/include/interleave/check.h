@@ -121,6 +121,9 @@ void expect(bool condition, const char* what = "expectation", Where where = Wher
 void assume(bool condition, Where where = Where::current());
 /// A choice of the test's own: explores all of 0 to count - 1.
 unsigned choose(unsigned count, Where where = Where::current());
+/// From here on each operator new of the calling thread may throw std::bad_alloc and each malloc return null,
+/// until so many have: each of them is explored. 0: none, as at the beginning of a thread.
+void fail_allocations(unsigned most, Where where = Where::current());
 
 const char* name(Verdict verdict) noexcept;
 const char* name(Coverage coverage) noexcept;

@@ -9,6 +9,10 @@ namespace interleave {
 template <int W>
 void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* by) {
   if (options_.allocation_failures && choose(2, place_of(by)) == 1) return nullptr;
+  if (self().may_fail != 0 && choose(2, place_of(by)) == 1) {
+    --self().may_fail;
+    return nullptr;
+  }
   if (options_.address_reuse && alignment <= 16) {
     const int freed = std::min(memory_.reusable(bytes), 8);
     if (freed > 0) {
@@ -18,6 +22,12 @@ void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* 
     }
   }
   return memory_.allocate(current_, bytes, alignment, traced(place_of(by)));
+}
+
+template <int W>
+void Runner<W>::fail_allocations(unsigned most, Where where) {
+  at(where, "fail_allocations");
+  self().may_fail = most;
 }
 
 template <int W>

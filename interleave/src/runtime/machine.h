@@ -85,6 +85,7 @@ class Machine {
   virtual void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) = 0;
 
   virtual unsigned choose(unsigned count, Where where) = 0;
+  virtual void fail_allocations(unsigned most, Where where) = 0;
   [[noreturn]] virtual void abandon(Where where) = 0;
   [[noreturn]] virtual void fail(Verdict verdict, const std::string& message, Where where, Where other) = 0;
 };

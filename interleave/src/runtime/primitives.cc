@@ -64,6 +64,9 @@ void assume(bool condition, Where where) {
   if (!condition) machine("assume", where).abandon(where);
 }
 
+void fail_allocations(unsigned most, Where where) {
+  if (running_machine != nullptr) running_machine->fail_allocations(most, where);
+}
 unsigned choose(unsigned count, Where where) {
   return running_machine == nullptr ? 0 : running_machine->choose(count, where);
 }

@@ -142,6 +142,7 @@ class Runner final : public Machine, private Knowledge {
   int process_fork(Where where) override;
   void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) override;
   unsigned choose(unsigned count, Where where) override;
+  void fail_allocations(unsigned most, Where where) override;
   [[noreturn]] void abandon(Where where) override;
   [[noreturn]] void fail(Verdict verdict, const std::string& message, Where where, Where other) override;
 

@@ -90,6 +90,7 @@ struct ThreadState {
   std::uint16_t count = 0;      // events
   Number<W> events[64 * W];     // those, in order
   std::uint32_t joins = 0;      // threads joined since
+  unsigned may_fail = 0;        // so many allocations
   Where where;                  // its latest operation
   const char* doing = "";
   void (*run)(void*) = nullptr;
@@ -122,6 +123,7 @@ struct ThreadState {
     latest = kNone;
     count = 0;
     joins = 0;
+    may_fail = 0;
     where = Where();
     doing = "";
     time = 0;

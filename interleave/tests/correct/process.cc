@@ -49,6 +49,20 @@ TEST(Correct, ForkWithHandlersLeavesTheLockUsable) {
   });
 }
 
+// One of three fails, or none, and another thread's do not.
+TEST(Correct, FailAllocations) {
+  expect_executions(4, [] {
+    fail_allocations(1);
+    try {
+      for (int i = 0; i < 3; ++i) delete new atomic<int>(i);
+    } catch (const std::bad_alloc&) {
+      delete new atomic<int>(1);
+    }
+    fail_allocations(0);
+    thread([] { delete new atomic<int>(1); }).join();
+  });
+}
+
 TEST(Correct, ScenariosThatAssumeAreCounted) {
   const Result result = check([] { assume(choose(4) % 2 == 0); });
   EXPECT_TRUE(result.proved()) << result.report;
