@@ -90,7 +90,7 @@ const Register freed_meanwhile(
 
 interleave::Options few_preemptions() {
   interleave::Options options = with_device();
-  options.max_preemptions = 1;  // all of it is hours
+  options.max_preemptions = 1;
   return options;
 }
 
