@@ -26,9 +26,12 @@ list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)
   find_package(CLI11 REQUIRED)
   find_package(spdlog REQUIRED)
-  add_library(millrace_tool STATIC ${millrace_tool_sources})
+  find_package(OpenSSL REQUIRED)
+  include(MillraceSourceDigest)
+  add_library(millrace_tool STATIC ${millrace_tool_sources} ${millrace_built_from})
   target_link_libraries(millrace_tool
-    PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS} PRIVATE millrace_compile_strict)
+    PUBLIC millrace_tool_formats CLI11::CLI11 spdlog::spdlog ${CMAKE_DL_LIBS}
+    PRIVATE OpenSSL::Crypto millrace_compile_strict)
 
   if(MILLRACE_HAS_CUDA)
     target_link_libraries(millrace_tool PRIVATE CUDA::cudart_static)
@@ -66,6 +69,7 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
 
   if(EXISTS ${millrace_tool_folder}/main.cc)
     add_executable(millrace_program ${millrace_tool_folder}/main.cc)
+    millrace_after_source_digest(millrace_tool_formats millrace_tool millrace_program)
     set_target_properties(millrace_program PROPERTIES OUTPUT_NAME millrace)
     target_link_libraries(millrace_program PRIVATE millrace_tool millrace_compile_strict)
     target_compile_options(millrace_program PRIVATE $<$<CONFIG:Release>:-O1>)

@@ -33,5 +33,6 @@ Command replay_command(CLI::App& parent);
 Command record_command(CLI::App& parent);
 Command sample_command(CLI::App& parent);
 Command tour_command(CLI::App& parent);
+Command verify_command(CLI::App& parent);
 
 }  // namespace millrace::tool

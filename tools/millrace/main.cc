@@ -70,7 +70,8 @@ int run_program(int argc, char** argv) {
                                       replay_command(app),
                                       record_command(app),
                                       sample_command(app),
-                                      tour_command(app)};
+                                      tour_command(app),
+                                      verify_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
