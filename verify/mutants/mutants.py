@@ -419,6 +419,11 @@ REACHED = "timeline.what_is_reached"
 
 STREAMS = [
     mutant("handler-after-commit", "H1 B2", STATE_CC, """  BufferState& buffer = recording(generation, call);
+  add_to(kind == HandlerKind::scheduled ? buffer.scheduled_""", """  check_usable(generation, call);
+  BufferState& buffer = current_ || !last_committed_ ? recording(generation, call) : *last_committed_;
+  add_to(kind == HandlerKind::scheduled ? buffer.scheduled_""", ADDED, RACE + WRONG + ("leak",),
+           "a handler is added to the buffer that was just committed (verify/story.py)"),
+    mutant("handler-between-two-locks", "H1 B2", STATE_CC, """  BufferState& buffer = recording(generation, call);
   add_to(kind == HandlerKind::scheduled ? buffer.scheduled_ : buffer.completed_, buffer, std::move(handler));""",
            """  const sync::Ref<BufferState> buffer = sync::Ref<BufferState>::share(&recording(generation, call));
   mutex_.unlock();
