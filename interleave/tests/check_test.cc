@@ -1,5 +1,8 @@
 // check's options: what is explored, what is left out, and that the verdict says so.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
@@ -74,6 +77,51 @@ TEST(Check, WorkersFindWhatIsWrong) {
   Options options;
   options.workers = 2;
   EXPECT_EQ(check(options, rare_failure).verdict, Verdict::assertion);
+}
+
+/// Hours of executions.
+void endless() {
+  atomic<int> x{0};
+  const auto add = [&] { x.fetch_add(1, memory_order_relaxed); };
+  parallel(add, add, add, add, add, add, add, add, add, add, add, add);
+}
+
+TEST(Check, AWorkerThatDiesEndsTheCheckAndIsSaid) {
+  Options options;
+  options.workers = 3;
+  const pid_t first = getpid();
+  const Result result = check(options, [&] {
+    endless();
+    if (getpid() != first) raise(SIGKILL);
+  });
+  EXPECT_EQ(result.verdict, Verdict::limit) << summary(result);
+  EXPECT_NE(result.message.find("was ended by signal 9"), std::string::npos) << result.message;
+  EXPECT_FALSE(result.proved());
+}
+
+// Nobody but the first process and its workers has the pipe's other end: it is closed when all are gone.
+TEST(Check, WorkersEndWithTheFirstProcess) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t checking = fork();
+  if (checking == 0) {
+    close(ends[0]);
+    Options options;
+    options.workers = 3;
+    check(options, [&] {
+      static const bool said = write(ends[1], "r", 1) == 1;
+      (void)said;
+      endless();
+    });
+    _exit(0);
+  }
+  close(ends[1]);
+  char said[8];
+  for (int workers = 0; workers < 3; ++workers) ASSERT_EQ(read(ends[0], said, 1), 1);
+  kill(checking, SIGKILL);
+  waitpid(checking, nullptr, 0);
+  EXPECT_EQ(read(ends[0], said, sizeof(said)), 0);
+  close(ends[0]);
 }
 
 TEST(Check, LimitOfExecutionsIsSaid) {

@@ -145,8 +145,8 @@ class Exploration {
       report(parse_script(workers.failure()), result);
     } else if (!well) {
       result.verdict = Verdict::limit;
-      result.message =
-          "a worker process ended before its work: a crash of the test? Options::workers = 1 shows it";
+      result.message = workers.lost() + " before its work was done: by the test? Options::workers = 1 shows it";
+      result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
     }
     return true;
   }
@@ -174,6 +174,7 @@ class Exploration {
           workers.fail(to_string(failing_script()));
           break;
       }
+      if (runs % 4096 == 0) workers.look_after();
       if (runner_->explorer.out_of_memory() || out_of_time(runs)) {
         counts.cut_off = true;
         workers.stop();
