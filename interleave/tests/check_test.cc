@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -145,6 +147,67 @@ TEST(Check, LimitOfTimeIsSaid) {
   });
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_LT(result.seconds, 5);
+}
+
+// The calls that a run can be lost in.
+[[gnu::noinline]] void turn_for_ever() {
+  for (volatile int i = 0;;) i = 1 - i;
+}
+void lock_twice() {
+  std::mutex lock;
+  lock.lock();
+  lock.lock();
+}
+
+TEST(Check, ARunThatDoesNotComeBackIsGivenUp) {
+  for (void (*const lost)() : {&turn_for_ever, &lock_twice}) {
+    for (const unsigned workers : {1U, 2U}) {
+      Options options;
+      options.max_run_seconds = 0.3;
+      options.workers = workers;
+      const Result result = check(options, [lost] {
+        atomic<int> x{0};
+        const auto add = [&] {
+          if (x.fetch_add(1, memory_order_relaxed) == 1) lost();
+        };
+        parallel(add, add);
+      });
+      EXPECT_EQ(result.verdict, Verdict::limit) << summary(result);
+      EXPECT_NE(result.message.find("did nothing that interleave knows of for 0.3 s"), std::string::npos)
+          << result.message;
+      EXPECT_LT(result.seconds, 60);
+      EXPECT_FALSE(result.replay.empty()) << result.report;
+#if !defined(__SANITIZE_ADDRESS__)
+      EXPECT_NE(std::string(result.where.file).find("check_test.cc"), std::string::npos) << result.report;
+#endif
+    }
+  }
+}
+
+TEST(Check, SamplesThatDoNotComeBackAreGivenUp) {
+  Options options;
+  options.max_run_seconds = 0.3;
+  options.samples = 10;
+  EXPECT_EQ(check(options, &turn_for_ever).verdict, Verdict::limit);
+  options.samples = 0;
+  options.max_preemptions = 1;
+  EXPECT_EQ(check(options, &turn_for_ever).verdict, Verdict::limit);
+}
+
+// Slow, but not lost: each operation is a sign of life.
+TEST(Check, ASlowRunIsNotGivenUp) {
+  Options options;
+  options.max_run_seconds = 0.5;
+  const Result result = check(options, [] {
+    atomic<int> x{0};
+    for (int i = 0; i < 8; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(100)) {
+      }
+      x.store(i);
+    }
+  });
+  EXPECT_TRUE(result.proved()) << summary(result);
 }
 
 TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {

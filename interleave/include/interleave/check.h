@@ -25,7 +25,7 @@ enum class Verdict : std::uint8_t {
   crash,             // an invalid memory access, a division by zero, abort
   misuse,            // an operation that its contract forbids: unlocking a mutex of another thread, say
   nondeterministic,  // the test did not do the same when it was run the same way again
-  limit,             // the test needs more than the checker has: threads, memory for one run
+  limit,             // the test needs more than the checker has: threads, memory, time for one run
 };
 
 /// How much of what the model allows was explored.
@@ -55,7 +55,9 @@ struct Options {
                               // and said to be bounded
 
   std::uint64_t max_executions = 0;                   // 0: no limit
-  double max_seconds = 0;                             // 0: no limit
+  double max_seconds = 0;                             // 0: no limit; looked at between runs
+  double max_run_seconds = 10;  // without an operation of interleave's, for which a run is given up: it is in
+                                // a loop, or in a lock of the standard library's; 0: no limit
   std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take
 
   unsigned workers = 1;  // processes that share the work

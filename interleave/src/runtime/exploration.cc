@@ -20,6 +20,9 @@ void refuse_contradictions(const Options& options) {
     refuse("max_events is 1 to 1024");
   }
   if (options.workers < 1 || options.workers > 64) refuse("workers is 1 to 64");
+  if (!(options.max_seconds >= 0) || !(options.max_run_seconds >= 0)) {
+    refuse("max_seconds and max_run_seconds are not negative");
+  }
   if (options.samples != 0 && options.max_preemptions >= 0)
     refuse("samples and max_preemptions are two ways of choosing runs");
   if (options.model == Model::sc && (options.samples != 0 || options.max_preemptions >= 0)) {

@@ -84,6 +84,11 @@ class Machine {
   virtual int process_fork(Where where) = 0;
   virtual void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) = 0;
 
+  /// Changes with each event and each run. From a signal handler, whatever the thread is doing.
+  virtual std::uint64_t progress() const noexcept = 0;
+  /// Ends the run that is not going on. From a signal handler.
+  [[noreturn]] virtual void hang() = 0;
+
   virtual unsigned choose(unsigned count, Where where) = 0;
   virtual void fail_allocations(unsigned most, Where where) = 0;
   [[noreturn]] virtual void abandon(Where where) = 0;

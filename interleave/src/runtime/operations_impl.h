@@ -265,7 +265,7 @@ void Runner<W>::spins(std::uint64_t hash) {
 template <int W>
 void Runner<W>::wait_spinning() {
   if (next_[current_] != kNone) return;
-  if (steering_ == nullptr) stay_stuck();
+  if (steering_ == nullptr || self().spin.now.count == 0) stay_stuck();
   if (!steering_->waits(current_)) return;
   // Runs that are chosen one by one go on when something has changed.
   const Spin& spin = self().spin;
@@ -289,6 +289,13 @@ void Runner<W>::thread_yield(Where where) {
   } else {
     spin.last.count = 0;
   }
+  const bool idle = loads == 0 && spin.last.line == where.line && spin.idle_at == self().time;
+  spin.idle = idle ? spin.idle + 1 : 0;
+  if (spin.idle == Spin::kIdle) {
+    spin.now.count = 0;
+    wait_spinning();
+  }
+  spin.idle_at = self().time;
   spin.last.line = where.line;
   spin.yielded = self().count;
 }

@@ -33,6 +33,7 @@ struct Failure {
   Where where;
   Where other;
   int thread = 0;
+  bool hung = false;      // the run did not come back: it is not to be run again
   bool plain = false;     // the failure is at a plain access of the thread, after its last event
   int other_thread = -1;  // of a race
   int other_event = kNone;
@@ -141,6 +142,8 @@ class Runner final : public Machine, private Knowledge {
   void clock_reached(std::int64_t when) override;
   int process_fork(Where where) override;
   void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) override;
+  std::uint64_t progress() const noexcept override;
+  [[noreturn]] void hang() override;
   unsigned choose(unsigned count, Where where) override;
   void fail_allocations(unsigned most, Where where) override;
   [[noreturn]] void abandon(Where where) override;

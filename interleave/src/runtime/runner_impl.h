@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cstdio>
 #include <exception>
 
 #include "runtime/runner.h"
@@ -121,6 +122,26 @@ void Runner<W>::fail(Verdict verdict, const std::string& message, Where where, W
   failure_.other = other;
   failure_.thread = current_;
   end(Ending::failed);
+}
+
+template <int W>
+std::uint64_t Runner<W>::progress() const noexcept {
+  std::uint64_t events = 0;
+  for (int t = 0; t < thread_count_; ++t) events += threads_[t].count;
+  return std::uint64_t{run_} << 32 | events;
+}
+
+template <int W>
+void Runner<W>::hang() {
+  const Inside inside;
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%g", options_.max_run_seconds);
+  failure_.hung = true;
+  fail(Verdict::limit,
+       "thread " + std::to_string(current_) + " did nothing that interleave knows of for " + seconds +
+           " s (Options::max_run_seconds): it is in a loop without interleave's operations, or waits for "
+           "something that is not interleave's",
+       remember_caller(), {});
 }
 
 template <int W>
