@@ -1,4 +1,5 @@
 // check's options: what is explored, what is left out, and that the verdict says so.
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include <functional>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "interleave/interleave.h"
@@ -124,6 +126,82 @@ TEST(Check, WorkersEndWithTheFirstProcess) {
   waitpid(checking, nullptr, 0);
   EXPECT_EQ(read(ends[0], said, sizeof(said)), 0);
   close(ends[0]);
+}
+
+// GoogleTest keeps what failed; later runs and checks are not to see it.
+TEST(Check, AssertionsOfGoogleTestFailTheRun) {
+  const auto racy = [](auto&& look) {
+    return [look] {
+      atomic<int> x{0};
+      thread other([&] { x.store(1, memory_order_relaxed); });
+      look(x.load(memory_order_relaxed));
+      other.join();
+    };
+  };
+  const auto expects = racy([](int seen) {
+    SCOPED_TRACE("in the body");
+    EXPECT_GE(seen, 0);
+    EXPECT_EQ(seen, 0) << "seen by the body";
+  });
+  const auto asserts = racy([](int seen) { ASSERT_TRUE(seen == 0); });
+  for (const std::function<void()>& body : {std::function<void()>(expects), std::function<void()>(asserts)}) {
+    for (const unsigned workers : {1U, 2U}) {
+      Options options;
+      options.workers = workers;
+      Result result;
+      testing::TestPartResultArray told;
+      {
+        const testing::ScopedFakeTestPartResultReporter reporter(
+            testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &told);
+        result = check(options, body);
+      }
+      EXPECT_EQ(told.size(), 1) << "GoogleTest is told once";
+      EXPECT_EQ(result.verdict, Verdict::assertion) << summary(result);
+      EXPECT_NE(std::string(result.where.file).find("check_test.cc"), std::string::npos) << result.report;
+      EXPECT_FALSE(result.replay.empty());
+    }
+  }
+  const Result result = [&] {
+    testing::TestPartResultArray told;
+    const testing::ScopedFakeTestPartResultReporter reporter(
+        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &told);
+    return check(expects);
+  }();
+  EXPECT_EQ(result.message.rfind("assertion failed: Expected equality of these values: seen Which is: 1 0", 0), 0U)
+      << result.message;
+  EXPECT_NE(result.message.find("seen by the body"), std::string::npos) << result.message;
+}
+
+TEST(Check, AssertionsOfGoogleTestThatHoldChangeNothing) {
+  const Result result = check([] {
+    SCOPED_TRACE("in the body");
+    SCOPED_TRACE("twice");
+    SUCCEED();
+    atomic<int> x{0};
+    const auto add = [&] { EXPECT_LT(x.fetch_add(1, memory_order_relaxed), 3); };
+    parallel(add, add, add);
+    EXPECT_EQ(x.load(), 3);
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_EQ(result.executions, 6U);
+}
+
+// A buffer of the first run's, freed in the second, where nothing is.
+TEST(Check, AGlobalThatKeepsMemoryOfARunIsFound) {
+  static char* kept = nullptr;
+  Options options;
+  options.leaks = false;
+  const Result result = check(options, [] {
+    (void)choose(3);
+    if (kept == nullptr) {
+      delete[] new char[4096];
+      kept = new char[64];
+    } else {
+      delete[] std::exchange(kept, nullptr);
+    }
+  });
+  EXPECT_EQ(result.verdict, Verdict::nondeterministic) << summary(result);
+  EXPECT_NE(result.message.find("memory that an earlier run allocated"), std::string::npos) << result.message;
 }
 
 TEST(Check, LimitOfExecutionsIsSaid) {

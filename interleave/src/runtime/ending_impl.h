@@ -17,6 +17,12 @@ Ending Runner<W>::failed(Verdict verdict, std::string message, int thread) {
 
 template <int W>
 Ending Runner<W>::judge() {
+  if (freed_earlier_) {
+    return failed(Verdict::nondeterministic,
+                  "memory that an earlier run allocated is freed: something that outlives runs keeps it, a global of the "
+                  "test's or of a library's",
+                  0);
+  }
   for (int t = 0; t < thread_count_; ++t) {
     const State state = threads_[t].state;
     if (state != State::finished && state != State::unused && (forked_ >> t & 1) == 0) return judge_stuck();

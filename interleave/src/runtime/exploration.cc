@@ -38,6 +38,7 @@ Result explore(const Options& options, const std::function<void()>& body, Observ
   if (running_machine != nullptr) throw std::invalid_argument("interleave::check inside of a run");
   install_heap();
   const Interposed interposed;
+  assertions_told = false;
   Result result;
   bool race = false;
   const char* environment = std::getenv("INTERLEAVE_REPLAY");

@@ -126,7 +126,10 @@ class Exploration {
     runner_->explorer.graph.clear();
     runner_->explorer.push_graph();
     const bool first = workers.start() == 0;
-    if (!first) stack_.clear();
+    if (!first) {
+      stack_.clear();
+      assertions_told = true;  // the first process tells, when it runs again what has failed here
+    }
     watchdog_.emplace(options_.max_run_seconds);
     runner_->trace(options_.load_buffering_lint);
     explore(workers);

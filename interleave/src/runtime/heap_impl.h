@@ -48,6 +48,12 @@ template <int W>
 void Runner<W>::release(void* address, const void* by) {
   Memory::Block* block = memory_.starting_at(address);
   const Where where = traced(place_of(by));
+  if (block == nullptr && memory_.of_earlier_run(address)) {
+    // Whoever frees it may hold a lock that no run knows of, so that leaving here would spoil later runs.
+    freed_earlier_ = true;
+    failure_.where = where;
+    return;
+  }
   if (block == nullptr || !block->live) {
     const Inside inside;
     fail(Verdict::double_free,

@@ -98,6 +98,9 @@ class Machine {
 /// The machine whose thread is running; null outside of runs and in the checker's own code.
 extern Machine* running_machine;
 
+/// Whether the test framework knows that an assertion has failed in this check.
+extern bool assertions_told;
+
 /// The checker's own code inside a run: what it allocates is not the test's.
 ///
 /// Thread safety: one thread.

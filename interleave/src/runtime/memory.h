@@ -50,6 +50,8 @@ class Memory {
   /// The block whose data begins at the address.
   Block* starting_at(const void* address) const noexcept;
 
+  /// Whether this run has not given the memory, but an earlier one of the same check may have.
+  bool of_earlier_run(const void* address) const noexcept;
   /// Whether it is memory of some run, over or not.
   static bool of_any_run(const void* address) noexcept;
   /// The bytes of the block that begins there.
@@ -74,6 +76,7 @@ class Memory {
   std::uintptr_t begin_;
   Tag* tags_ = nullptr;
   std::size_t used_[kArenas];
+  std::size_t most_used_[kArenas] = {};  // by any run
   bool allocated_ = false;  // something, in this run
   std::size_t live_ = 0;
   Block* freed_[kReusable] = {};

@@ -7,6 +7,7 @@
 namespace interleave {
 
 Machine* running_machine = nullptr;
+bool assertions_told = false;
 
 namespace {
 

@@ -278,6 +278,7 @@ class Runner final : public Machine, private Knowledge {
   bool tracing_ = false;
   bool observed_ = false;  // tracing or steered
   Where thrown_;           // the latest exception
+  bool freed_earlier_ = false;  // memory of an earlier run
   bool atomic_waits_ = false;
   bool plain_events_ = false;
   bool plain_race_ = false;

@@ -31,7 +31,7 @@ Ending Runner<W>::run() {
   plan_replay();
   done_ = Mask();
   forked_ = 0;
-  plain_events_ = plain_race_ = atomic_waits_ = false;
+  plain_events_ = plain_race_ = atomic_waits_ = freed_earlier_ = false;
   failure_ = Failure();
   if (tracing_ && !options_.load_buffering_lint) forget_remembered();
   explorer.start_run();
