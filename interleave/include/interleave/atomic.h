@@ -157,17 +157,17 @@ class atomic {
     return value;
   }
   T operator++() requires requires(atomic a) { a.fetch_add(1); }
-  { return static_cast<T>(fetch_add(1) + 1); }
+  { return *this += 1; }
   T operator++(int) requires requires(atomic a) { a.fetch_add(1); }
   { return fetch_add(1); }
   T operator--() requires requires(atomic a) { a.fetch_sub(1); }
-  { return static_cast<T>(fetch_sub(1) - 1); }
+  { return *this -= 1; }
   T operator--(int) requires requires(atomic a) { a.fetch_sub(1); }
   { return fetch_sub(1); }
   T operator+=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_add(d); }
-  { return static_cast<T>(fetch_add(value) + value); }
+  { return added(fetch_add(value), detail::Rmw::add, detail::Rmw::add_float, detail::Rmw::add_double, value); }
   T operator-=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_sub(d); }
-  { return static_cast<T>(fetch_sub(value) - value); }
+  { return added(fetch_sub(value), detail::Rmw::subtract, detail::Rmw::sub_float, detail::Rmw::sub_double, value); }
   T operator&=(T value) requires requires(atomic a) { a.fetch_and(T{}); }
   { return static_cast<T>(fetch_and(value) & value); }
   T operator|=(T value) requires requires(atomic a) { a.fetch_or(T{}); }
@@ -192,6 +192,12 @@ class atomic {
     } else {
       return detail::to_bits(value);
     }
+  }
+  /// What the addition to old has stored; signed numbers wrap.
+  static T added(T old, detail::Rmw integral, detail::Rmw single, detail::Rmw twice,
+                 difference_type value) noexcept {
+    const detail::Modify how{floating(integral, single, twice), sizeof(T), step(value)};
+    return detail::from_bits<T>(detail::modify_value(how, detail::to_bits(old)));
   }
   T modify(detail::Rmw what, std::uint64_t operand, memory_order order, Where where) {
     const detail::Modify how{what, sizeof(T), operand};
