@@ -194,7 +194,8 @@ TEST(Check, AGlobalThatKeepsMemoryOfARunIsFound) {
   const Result result = check(options, [] {
     (void)choose(3);
     if (kept == nullptr) {
-      delete[] new char[4096];
+      char* volatile before = new char[4096];
+      delete[] before;
       kept = new char[64];
     } else {
       delete[] std::exchange(kept, nullptr);

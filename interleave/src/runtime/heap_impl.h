@@ -1,6 +1,8 @@
 // What a run's threads allocate and free.
 #pragma once
 
+#include <cstdint>
+
 #include "runtime/runner.h"
 #include "runtime/symbols.h"
 
@@ -21,7 +23,17 @@ void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* 
         return memory_.reuse(bytes, static_cast<int>(chosen) - 1, current_, traced(place_of(by)));
     }
   }
-  return memory_.allocate(current_, bytes, alignment, traced(place_of(by)));
+  const Where where = traced(place_of(by));
+  void* address = memory_.allocate(current_, bytes, alignment, where);
+  // Nothing real has failed, and a test that goes on without the memory proves what it does not do.
+  if (address == nullptr && bytes <= std::size_t{PTRDIFF_MAX}) {
+    const Inside inside;
+    fail(Verdict::limit,
+         "thread " + std::to_string(current_) + " allocates " + std::to_string(bytes) +
+             " bytes: a thread has 64 MiB in one run, or 32 MiB at once, and what it frees is not used again",
+         where, {});
+  }
+  return address;
 }
 
 template <int W>

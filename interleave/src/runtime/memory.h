@@ -31,7 +31,7 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
 
   void start_run() noexcept;
-  /// Null when the thread's arena is used up. alignment is a power of two.
+  /// Null when the thread's arena is used up, or would be to the half by this. alignment is a power of two.
   void* allocate(int thread, std::size_t bytes, std::size_t alignment, Where where) noexcept;
   /// A freed block of this size, the index-th one, is allocated again.
   void* reuse(std::size_t bytes, int index, int thread, Where where) noexcept;
