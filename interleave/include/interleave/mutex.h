@@ -13,7 +13,8 @@
 namespace interleave {
 
 /// Every order in which threads can lock it is explored. Locking it twice by one thread is a deadlock,
-/// unlocking it by another one a misuse, destroying it while it is held or waited for a race.
+/// unlocking it by another one or destroying it locked a misuse, destroying it while another thread may be using
+/// it a use after free.
 ///
 /// Thread safety: all members from any thread.
 class mutex {

@@ -1,4 +1,6 @@
 // The standard's locks, not quite used.
+#include <memory>
+
 #include "support/wrong.h"
 
 namespace interleave::test {
@@ -123,6 +125,22 @@ TEST(Wrong, UnlockedTwice) {
     lock.lock();
     lock.unlock();
     lock.unlock();  // <-- UnlockedTwice
+  });
+}
+
+TEST(Wrong, DestroyedLocked) {
+  expect_wrong(Verdict::misuse, [] {
+    auto lock = std::make_unique<mutex>();
+    lock->lock();
+    lock.reset();  // <-- DestroyedLocked
+  });
+}
+
+TEST(Wrong, DestroyedLockedByAThreadThatIsGone) {
+  expect_wrong(Verdict::misuse, [] {
+    auto lock = std::make_unique<mutex>();
+    parallel([&] { lock->lock(); });
+    lock.reset();  // <-- DestroyedLockedByAThreadThatIsGone
   });
 }
 
