@@ -50,9 +50,9 @@ class Machine {
   virtual bool condition_wait(const Cell& cell, const Cell& mutex, bool timed, Where where) = 0;
   virtual void condition_notify(const Cell& cell, bool all, Where where) = 0;
   virtual void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where) = 0;
-  virtual bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where) = 0;
-  virtual void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count,
-                                 Where where) = 0;
+  virtual bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) = 0;
+  virtual void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count,
+                                 std::ptrdiff_t most, Where where) = 0;
   virtual bool once_begin(const Cell& cell, Where where) = 0;
   virtual void once_end(const Cell& cell, bool done, Where where) = 0;
 

@@ -119,8 +119,9 @@ class Runner final : public Machine, private Knowledge {
   bool condition_wait(const Cell& cell, const Cell& mutex, bool timed, Where where) override;
   void condition_notify(const Cell& cell, bool all, Where where) override;
   void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where) override;
-  bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where) override;
-  void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count, Where where) override;
+  bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) override;
+  void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count, std::ptrdiff_t most,
+                         Where where) override;
   bool once_begin(const Cell& cell, Where where) override;
   void once_end(const Cell& cell, bool done, Where where) override;
   std::uint64_t plain_load(const Cell& cell, Where where) override;

@@ -144,5 +144,36 @@ TEST(Wrong, DestroyedLockedByAThreadThatIsGone) {
   });
 }
 
+TEST(Wrong, PostedTwice) {
+  expect_wrong(Verdict::misuse, [] {
+    binary_semaphore semaphore(0);
+    const auto post = [&] { semaphore.release(); };  // <-- PostedTwice
+    parallel(post, post);
+    semaphore.acquire();
+  });
+}
+
+TEST(Wrong, SemaphoreReleasesLessThanNone) {
+  expect_wrong(Verdict::misuse, [] {
+    counting_semaphore<8> semaphore(4);
+    semaphore.release(-1);  // <-- SemaphoreReleasesLessThanNone
+  });
+}
+
+TEST(Wrong, SemaphoreOfLessThanNone) {
+  expect_wrong(Verdict::misuse, [] {
+    std::ptrdiff_t none = -1;
+    counting_semaphore<> semaphore(none);  // <-- SemaphoreOfLessThanNone
+    semaphore.acquire();
+  });
+}
+
+TEST(Wrong, BinarySemaphoreOfFive) {
+  expect_wrong(Verdict::misuse, [] {
+    binary_semaphore semaphore(5);  // <-- BinarySemaphoreOfFive
+    semaphore.acquire();
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test
