@@ -15,6 +15,7 @@
 #include "runtime/fork_impl.h"
 #include "runtime/guide.h"
 #include "runtime/heap_impl.h"
+#include "runtime/interposed.h"
 #include "runtime/operations_impl.h"
 #include "runtime/runner_impl.h"
 #include "runtime/sampling.h"
@@ -128,6 +129,7 @@ class Exploration {
     const bool first = workers.start() == 0;
     if (!first) {
       stack_.clear();
+      Interposed::forked();
       assertions_told = true;  // the first process tells, when it runs again what has failed here
     }
     watchdog_.emplace(options_.max_run_seconds);
