@@ -86,15 +86,28 @@ bool in_library(std::string_view path) noexcept {
   return path.find("/include/c++/") != std::string_view::npos || in_headers(path) || in_sources(path);
 }
 
+/// Whether the file that code was loaded from is the C or C++ library's, or the compiler's.
+bool is_system_library(std::string_view path) noexcept {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  for (const std::string_view library :
+       {"libc.so", "libc-", "libpthread", "ld-linux", "libm.so", "libstdc++.so", "libc++.so", "libc++abi.so",
+        "libgcc_s.so", "libasan.so", "libubsan.so"}) {
+    if (begins(name, library)) return true;
+  }
+  return false;
+}
+
 /// An address in the file it was loaded from, as addr2line takes it.
 struct Symbol {
   std::string file;
   std::uintptr_t offset;
 };
 
+/// False for what is none of the test's.
 bool locate(const void* address, Symbol& symbol) {
   Dl_info info{};
   if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return false;
+  if (is_system_library(info.dli_fname)) return false;  // whose lines may be known, and are not the test's
   // The call before the address it returns to. Files that are not position independent keep their addresses.
   const auto number = reinterpret_cast<std::uintptr_t>(address) - 1;
   const auto base = reinterpret_cast<std::uintptr_t>(info.dli_fbase);
@@ -138,7 +151,9 @@ Where remember_caller() {
   _Unwind_Backtrace(
       [](_Unwind_Context* context, void* all) -> _Unwind_Reason_Code {
         auto& into = *static_cast<Frames*>(all);
-        const auto* address = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+        int interrupted = 0;  // there, and not called from there
+        const auto* address = reinterpret_cast<const char*>(_Unwind_GetIPInfo(context, &interrupted));
+        if (interrupted != 0) ++address;
         if (address == nullptr || into.count == Frames::kMost) return _URC_END_OF_STACK;
         into.address[into.count++] = address;
         return _URC_NO_REASON;
