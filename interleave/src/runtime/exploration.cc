@@ -41,10 +41,7 @@ Result explore(const Options& options, const std::function<void()>& body, Observ
   assertions_told = false;
   Result result;
   bool race = false;
-  const char* environment = std::getenv("INTERLEAVE_REPLAY");
-  const std::string replay = !options.replay.empty()  ? options.replay
-                             : environment != nullptr ? environment
-                                                      : "";
+  const std::string& replay = options.replay;
   if (!explore_with<1>(options, body, observer, replay, result, race) &&
       !explore_with<2>(options, body, observer, replay, result, race) &&
       !explore_with<4>(options, body, observer, replay, result, race) &&
@@ -56,7 +53,11 @@ Result explore(const Options& options, const std::function<void()>& body, Observ
 }
 
 Result check(const Options& options, const std::function<void()>& body) {
-  return explore(options, body, nullptr, nullptr);
+  const char* environment = std::getenv("INTERLEAVE_REPLAY");
+  if (environment == nullptr || !options.replay.empty()) return explore(options, body, nullptr, nullptr);
+  Options replaying = options;
+  replaying.replay = environment;
+  return explore(replaying, body, nullptr, nullptr);
 }
 
 Result check(const std::function<void()>& body) {
