@@ -568,6 +568,28 @@ TEST(Check, StaticObjectsAreFineInLongRuns) {
   EXPECT_EQ(result.executions, 1U);
 }
 
+template <typename Duration>
+bool ends_the_clock(Duration time) {
+  return clock::after(time) == clock::time_point::max();
+}
+
+TEST(Check, TimesBeyondTheClockAreItsEnd) {
+  using namespace std::chrono;
+  EXPECT_TRUE(ends_the_clock(hours::max()));
+  EXPECT_TRUE(ends_the_clock(seconds::max()));
+  EXPECT_TRUE(ends_the_clock(nanoseconds::max()));
+  EXPECT_TRUE(ends_the_clock(duration<double>(1e300)));
+  EXPECT_FALSE(ends_the_clock(hours(24 * 365 * 200)));
+  EXPECT_EQ(clock::after(hours::min()), clock::time_point());
+  EXPECT_EQ(clock::after(milliseconds(5)).time_since_epoch(), nanoseconds(5'000'000));
+  const Result result = check([] {
+    this_thread::sleep_for(hours::max());
+    INTERLEAVE_EXPECT(clock::now() == clock::time_point::max());
+    INTERLEAVE_EXPECT(ends_the_clock(nanoseconds(1)));
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+}
+
 TEST(Check, NamesAndSummary) {
   EXPECT_STREQ(name(Verdict::lost_wakeup), "lost wake-up");
   EXPECT_STREQ(name(Coverage::sampled), "sampled");
