@@ -590,6 +590,16 @@ TEST(Check, TimesBeyondTheClockAreItsEnd) {
   EXPECT_TRUE(result.proved()) << result.report;
 }
 
+TEST(Check, NothingIsProvedByNoExecution) {
+  const Result result = check([] {
+    assume(false);
+    expect(false);
+  });
+  EXPECT_TRUE(result.passed());
+  EXPECT_FALSE(result.proved());
+  EXPECT_NE(summary(result).find("nothing was checked"), std::string::npos) << summary(result);
+}
+
 TEST(Check, NamesAndSummary) {
   EXPECT_STREQ(name(Verdict::lost_wakeup), "lost wake-up");
   EXPECT_STREQ(name(Coverage::sampled), "sampled");

@@ -98,8 +98,8 @@ struct Result {
   std::vector<std::string> notes = {};  // what the lint has to say
 
   bool passed() const noexcept { return verdict == Verdict::pass; }
-  /// Passed, and nothing was left out.
-  bool proved() const noexcept { return passed() && coverage == Coverage::complete; }
+  /// Passed, nothing was left out, and there was something: an assume that never holds proves nothing.
+  bool proved() const noexcept { return passed() && coverage == Coverage::complete && executions != 0; }
 };
 
 /// Runs the body, which starts threads by interleave::thread, once for every execution that the model allows,
