@@ -66,6 +66,11 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
 
 template <int W>
 inline void Runner<W>::at(Where where, const char* doing) {
+  if (in_condition_) [[unlikely]] {
+    const Inside inside;
+    fail(Verdict::misuse,
+         std::string(doing) + " in the condition of an await, which must depend on the value alone", where, {});
+  }
   self().where = traced(where);
   self().doing = doing;
 }
@@ -411,6 +416,21 @@ void Runner<W>::fence(std::memory_order order, Where where) {
   simple_event(Kind::fence, to_order(order), 0);
 }
 
+/// Asked in the middle of other work: operations there are none. While it is observed they all come by at().
+template <int W>
+bool Runner<W>::ask(const void* condition, std::uint64_t value) {
+  const Condition& asked = *static_cast<const Condition*>(condition);
+  Runner& runner = *asked.runner;
+  struct Flag {
+    explicit Flag(bool& flag) : flag_(flag), before_(flag) { flag_ = true; }
+    ~Flag() { flag_ = before_; }
+    bool& flag_;
+    const bool before_;
+  };
+  const Flag in_condition(runner.in_condition_), observed(runner.observed_);
+  return asked.holds(asked.context, value);
+}
+
 template <int W>
 std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::Want want,
                                std::uint64_t operand, detail::Predicate predicate, const void* context,
@@ -423,8 +443,9 @@ std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::
   read.initial = initial;
   read.success = read.failure = to_order(order);
   read.argument = operand;
-  read.holds = predicate;
-  read.context = context;
+  const Condition condition{this, predicate, context};
+  read.holds = &ask;
+  read.context = &condition;
   return explorer.value_read(read_event(read), initial);
 }
 

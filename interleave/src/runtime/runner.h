@@ -215,6 +215,12 @@ class Runner final : public Machine, private Knowledge {
 
   // Operations (operations_impl.h, blocking_impl.h).
   void at(Where where, const char* doing);
+  struct Condition {
+    Runner* runner;
+    detail::Predicate holds;
+    const void* context;
+  };
+  static bool ask(const void* condition, std::uint64_t value);
   Where traced(Where where) {
     if (!tracing_ || is_remembered(where) || !is_vague(where)) [[likely]]
       return where;
@@ -279,6 +285,7 @@ class Runner final : public Machine, private Knowledge {
   bool tracing_ = false;
   bool observed_ = false;  // tracing or steered
   Where thrown_;           // the latest exception
+  bool in_condition_ = false;   // the test's code that says whether an await ends is running
   bool freed_earlier_ = false;  // memory of an earlier run
   bool atomic_waits_ = false;
   bool plain_events_ = false;

@@ -31,7 +31,8 @@ Ending Runner<W>::run() {
   plan_replay();
   done_ = Mask();
   forked_ = 0;
-  plain_events_ = plain_race_ = atomic_waits_ = freed_earlier_ = false;
+  plain_events_ = plain_race_ = atomic_waits_ = freed_earlier_ = in_condition_ = false;
+  observed_ = steering_ != nullptr || tracing_;
   failure_ = Failure();
   if (tracing_ && !options_.load_buffering_lint) forget_remembered();
   explorer.start_run();
