@@ -75,6 +75,22 @@ inline void Runner<W>::at(Where where, const char* doing) {
   self().doing = doing;
 }
 
+/// An order that the operation may have: the standard leaves others undefined.
+template <int W>
+inline void Runner<W>::need(bool fits, const char* what) {
+  if (fits) [[likely]]
+    return;
+  const Inside inside;
+  fail(Verdict::misuse, what, self().where, {});
+}
+
+namespace detail {
+constexpr const char* kLoadOrder = "the order of a load is relaxed, consume, acquire or seq_cst";
+constexpr const char* kStoreOrder = "the order of a store is relaxed, release or seq_cst";
+constexpr const char* kFailureOrder =
+    "the order of a failed compare-exchange is relaxed, consume, acquire or seq_cst";
+}  // namespace detail
+
 /// The operation's location, after checking that the object is there for this thread.
 template <int W>
 inline int Runner<W>::begin(const Cell& cell, Where where, const char* doing) {
@@ -341,6 +357,7 @@ template <int W>
                                                      std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
+  need(fits_load(order), detail::kLoadOrder);
   read.initial = initial;
   read.success = read.failure = to_order(order);
   return explorer.value_read(read_event(read), initial);
@@ -367,7 +384,9 @@ template <int W>
 template <int W>
 [[gnu::noinline]] void Runner<W>::store_anew(const Cell& cell, std::uint64_t value, std::memory_order order,
                                              Where where) {
-  store_event(begin(cell, where, "store"), value, to_order(order));
+  const int location = begin(cell, where, "store");
+  need(fits_store(order), detail::kStoreOrder);
+  store_event(location, value, to_order(order));
 }
 
 template <int W>
@@ -400,6 +419,7 @@ std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initia
                                           std::memory_order failure, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "compare-exchange"));
+  need(fits_load(failure), detail::kFailureOrder);
   read.access = Access::compare_exchange;
   read.initial = initial;
   read.success = to_order(success);
@@ -437,6 +457,7 @@ std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::
                                std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "await"));
+  need(fits_load(order), detail::kLoadOrder);
   read.access = want == detail::Want::equal       ? Access::await_equal
                 : want == detail::Want::not_equal ? Access::await_different
                                                   : Access::await_code;
@@ -454,6 +475,7 @@ void Runner<W>::atomic_wait(const Cell& cell, std::uint64_t initial, std::uint64
                             std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "wait"));
+  need(fits_load(order), detail::kLoadOrder);
   read.access = Access::atomic_wait;
   read.initial = initial;
   read.success = read.failure = to_order(order);

@@ -220,6 +220,7 @@ class Runner final : public Machine, private Knowledge {
     detail::Predicate holds;
     const void* context;
   };
+  void need(bool fits, const char* what);
   static bool ask(const void* condition, std::uint64_t value);
   Where traced(Where where) {
     if (!tracing_ || is_remembered(where) || !is_vague(where)) [[likely]]
