@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -598,6 +600,30 @@ TEST(Check, NothingIsProvedByNoExecution) {
   EXPECT_TRUE(result.passed());
   EXPECT_FALSE(result.proved());
   EXPECT_NE(summary(result).find("nothing was checked"), std::string::npos) << summary(result);
+}
+
+// The other thread's memory is none of the run's.
+TEST(Check, ASecondCheckAtATimeIsRefused) {
+  std::atomic<int> step{0};
+  std::string refusal;
+  std::thread second([&] {
+    while (step.load() != 1) std::this_thread::yield();
+    try {
+      check(store_buffering);
+    } catch (const std::logic_error& error) {
+      refusal = error.what();
+    }
+    step.store(2);
+  });
+  const Result result = check([&] {
+    if (step.load() == 0) step.store(1);
+    while (step.load() != 2) {
+    }
+  });
+  second.join();
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_NE(refusal.find("another thread of this process is in a check"), std::string::npos) << refusal;
+  EXPECT_TRUE(check(store_buffering).proved());
 }
 
 TEST(Check, NamesAndSummary) {

@@ -110,8 +110,10 @@ struct Result {
 /// stands on them do not run. Options::replay wins over INTERLEAVE_REPLAY in the environment, which wins over
 /// exploring.
 ///
-/// Throws std::invalid_argument for options that contradict each other or a replay string that is none.
-/// Thread safety: one check at a time in a process.
+/// Throws std::invalid_argument for options that contradict each other or a replay string that is none, and
+/// std::logic_error while another thread is in a check.
+/// Thread safety: one check at a time in a process; its other system threads may run, but share nothing with the
+/// body.
 Result check(const Options& options, const std::function<void()>& body);
 Result check(const std::function<void()>& body);
 

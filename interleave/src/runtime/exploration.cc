@@ -1,5 +1,6 @@
 #include "runtime/exploration.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -30,12 +31,33 @@ void refuse_contradictions(const Options& options) {
   }
 }
 
+/// Runs share the process's memory, stacks and handlers of signals.
+///
+/// Thread safety: any thread.
+class OneAtATime {
+ public:
+  OneAtATime() {
+    // acquire: what the check before has left.
+    if (busy.test_and_set(std::memory_order_acquire)) {
+      throw std::logic_error("interleave::check: another thread of this process is in a check, and there is one at a time");
+    }
+  }
+  ~OneAtATime() { busy.clear(std::memory_order_release); }  // pairs with the acquire of the next
+  OneAtATime(const OneAtATime&) = delete;
+  OneAtATime& operator=(const OneAtATime&) = delete;
+
+ private:
+  static std::atomic_flag busy;
+};
+std::atomic_flag OneAtATime::busy;
+
 }  // namespace
 
 Result explore(const Options& options, const std::function<void()>& body, Observer* observer,
                bool* plain_race) {
   refuse_contradictions(options);
   if (running_machine != nullptr) throw std::invalid_argument("interleave::check inside of a run");
+  const OneAtATime only;
   install_heap();
   const Interposed interposed;
   assertions_told = false;

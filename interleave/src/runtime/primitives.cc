@@ -6,7 +6,7 @@
 
 namespace interleave {
 
-Machine* running_machine = nullptr;
+thread_local constinit Machine* running_machine = nullptr;
 bool assertions_told = false;
 
 namespace {
