@@ -72,7 +72,7 @@ class atomic {
   using difference_type = std::conditional_t<std::is_pointer_v<T>, std::ptrdiff_t, T>;
   static constexpr bool is_always_lock_free = true;
 
-  constexpr atomic() noexcept : atomic(T{}) {}
+  constexpr atomic(Where where = Where::current()) noexcept : atomic(T{}, where) {}  // NOLINT: as std's
   constexpr atomic(T value, Where where = Where::current()) noexcept : value_(value) {  // NOLINT: as std's
     if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
@@ -215,7 +215,7 @@ class atomic {
 /// Thread safety: all members from any thread.
 class atomic_flag {
  public:
-  constexpr atomic_flag() noexcept = default;
+  constexpr atomic_flag(Where where = Where::current()) noexcept : value_(false, where) {}  // NOLINT: as std's
 
   bool test(memory_order order = memory_order_seq_cst, Where where = Where::current()) const {
     return value_.load(order, where);
@@ -233,7 +233,7 @@ class atomic_flag {
   void notify_all(Where where = Where::current()) { value_.notify_all(where); }
 
  private:
-  atomic<bool> value_{false};
+  atomic<bool> value_;
 };
 
 inline void atomic_thread_fence(memory_order order, Where where = Where::current()) {

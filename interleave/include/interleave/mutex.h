@@ -19,8 +19,8 @@ namespace interleave {
 /// Thread safety: all members from any thread.
 class mutex {
  public:
-  constexpr mutex() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr mutex(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~mutex() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});
@@ -44,8 +44,8 @@ class mutex {
 /// Thread safety: all members from any thread.
 class condition_variable {
  public:
-  constexpr condition_variable() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr condition_variable(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~condition_variable() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});
@@ -94,8 +94,8 @@ class condition_variable {
 /// Thread safety: any thread.
 class once_flag {
  public:
-  constexpr once_flag() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr once_flag(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~once_flag() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});
