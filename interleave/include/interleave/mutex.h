@@ -1,5 +1,6 @@
 // std::mutex, std::condition_variable and std::call_once. std::lock_guard, std::unique_lock and
-// std::scoped_lock work with interleave::mutex as they are.
+// std::scoped_lock work with interleave::mutex as they are; std::scoped_lock of several mutexes tries them in a loop
+// without an end, so that its tests are bounded.
 #pragma once
 
 #include <chrono>
