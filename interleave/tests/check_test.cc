@@ -218,6 +218,13 @@ TEST(Check, LimitOfExecutionsIsSaid) {
   EXPECT_NE(summary(result).find("bounded"), std::string::npos) << summary(result);
 }
 
+TEST(Check, LimitOfExecutionsIsOneOfSamplesToo) {
+  Options options;
+  options.samples = 10;
+  options.max_executions = 3;
+  EXPECT_EQ(check(options, six_increments).executions, 3U);
+}
+
 TEST(Check, LimitOfTimeIsSaid) {
   Options options;
   options.max_seconds = 0.05;
@@ -483,6 +490,9 @@ TEST(Check, ContradictoryOptionsAreRefused) {
   EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
   options = Options();
   options.workers = 0;
+  EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
+  options = Options();
+  options.max_seconds = -1;
   EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
   options = Options();
   options.max_threads = 100;

@@ -58,9 +58,10 @@ struct Options {
   double max_seconds = 0;                             // 0: no limit; looked at between runs
   double max_run_seconds = 10;  // without an operation of interleave's, for which a run is given up: it is in
                                 // a loop, or in a lock of the standard library's; 0: no limit
-  std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take
+  std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take, at least 1 MiB
 
-  unsigned workers = 1;  // processes that share the work
+  unsigned workers = 1;  // processes that share the work of exploring everything; samples, max_preemptions,
+                         // duplicates and the lint are one's
 
   bool spurious_wakeups = false;     // each wait on a condition variable may end once for no reason
   bool allocation_failures = false;  // each operator new may throw std::bad_alloc, each malloc return null
@@ -85,7 +86,7 @@ struct Result {
   Verdict verdict = Verdict::pass;
   Coverage coverage = Coverage::complete;
 
-  std::uint64_t executions = 0;  // complete ones, each different
+  std::uint64_t executions = 0;  // complete ones, each different unless sampled
   std::uint64_t blocked = 0;     // left because some wait in them would be served in another one
   std::uint64_t bounded = 0;     // cut off by a bound
   double seconds = 0;

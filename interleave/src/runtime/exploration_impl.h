@@ -247,6 +247,7 @@ class Exploration {
       const Ending ending = steered(sampler);
       expected_events = std::max(expected_events, runner_->explorer.graph.size());
       if (!counted(ending, result)) return ending != Ending::too_long;
+      if (options_.max_executions != 0 && result.executions >= options_.max_executions) break;
     }
     return true;
   }
