@@ -109,7 +109,7 @@ TEST(Check, AWorkerThatDiesEndsTheCheckAndIsSaid) {
 TEST(Check, WorkersEndWithTheFirstProcess) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  const pid_t checking = fork();
+  const pid_t checking = ::fork();
   if (checking == 0) {
     close(ends[0]);
     Options options;
@@ -169,7 +169,8 @@ TEST(Check, AssertionsOfGoogleTestFailTheRun) {
         testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &told);
     return check(expects);
   }();
-  EXPECT_EQ(result.message.rfind("assertion failed: Expected equality of these values: seen Which is: 1 0", 0), 0U)
+  EXPECT_EQ(
+      result.message.rfind("assertion failed: Expected equality of these values: seen Which is: 1 0", 0), 0U)
       << result.message;
   EXPECT_NE(result.message.find("seen by the body"), std::string::npos) << result.message;
 }

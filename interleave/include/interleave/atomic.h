@@ -72,7 +72,7 @@ class atomic {
   using difference_type = std::conditional_t<std::is_pointer_v<T>, std::ptrdiff_t, T>;
   static constexpr bool is_always_lock_free = true;
 
-  constexpr atomic(Where where = Where::current()) noexcept : atomic(T{}, where) {}  // NOLINT: as std's
+  constexpr atomic(Where where = Where::current()) noexcept : atomic(T{}, where) {}     // NOLINT: as std's
   constexpr atomic(T value, Where where = Where::current()) noexcept : value_(value) {  // NOLINT: as std's
     if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
@@ -165,9 +165,14 @@ class atomic {
   T operator--(int) requires requires(atomic a) { a.fetch_sub(1); }
   { return fetch_sub(1); }
   T operator+=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_add(d); }
-  { return added(fetch_add(value), detail::Rmw::add, detail::Rmw::add_float, detail::Rmw::add_double, value); }
+  {
+    return added(fetch_add(value), detail::Rmw::add, detail::Rmw::add_float, detail::Rmw::add_double, value);
+  }
   T operator-=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_sub(d); }
-  { return added(fetch_sub(value), detail::Rmw::subtract, detail::Rmw::sub_float, detail::Rmw::sub_double, value); }
+  {
+    return added(fetch_sub(value), detail::Rmw::subtract, detail::Rmw::sub_float, detail::Rmw::sub_double,
+                 value);
+  }
   T operator&=(T value) requires requires(atomic a) { a.fetch_and(T{}); }
   { return static_cast<T>(fetch_and(value) & value); }
   T operator|=(T value) requires requires(atomic a) { a.fetch_or(T{}); }
@@ -215,7 +220,8 @@ class atomic {
 /// Thread safety: all members from any thread.
 class atomic_flag {
  public:
-  constexpr atomic_flag(Where where = Where::current()) noexcept : value_(false, where) {}  // NOLINT: as std's
+  constexpr atomic_flag(Where where = Where::current()) noexcept
+      : value_(false, where) {}  // NOLINT: as std's
 
   bool test(memory_order order = memory_order_seq_cst, Where where = Where::current()) const {
     return value_.load(order, where);

@@ -54,8 +54,8 @@ struct Options {
   unsigned max_events = 256;  // synchronising operations of one run, at most 1024; a longer run is cut off
                               // and said to be bounded
 
-  std::uint64_t max_executions = 0;                   // 0: no limit
-  double max_seconds = 0;                             // 0: no limit; looked at between runs
+  std::uint64_t max_executions = 0;  // 0: no limit
+  double max_seconds = 0;            // 0: no limit; looked at between runs
   double max_run_seconds = 10;  // without an operation of interleave's, for which a run is given up: it is in
                                 // a loop, or in a lock of the standard library's; 0: no limit
   std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take, at least 1 MiB
@@ -113,8 +113,8 @@ struct Result {
 ///
 /// Throws std::invalid_argument for options that contradict each other or a replay string that is none, and
 /// std::logic_error while another thread is in a check.
-/// Thread safety: one check at a time in a process; its other system threads may run, but share nothing with the
-/// body.
+/// Thread safety: one check at a time in a process; its other system threads may run, but share nothing with
+/// the body.
 Result check(const Options& options, const std::function<void()>& body);
 Result check(const std::function<void()>& body);
 

@@ -1,6 +1,6 @@
 // std::mutex, std::condition_variable and std::call_once. std::lock_guard, std::unique_lock and
-// std::scoped_lock work with interleave::mutex as they are; std::scoped_lock of several mutexes tries them in a loop
-// without an end, so that its tests are bounded.
+// std::scoped_lock work with interleave::mutex as they are; std::scoped_lock of several mutexes tries them in
+// a loop without an end, so that its tests are bounded.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,8 @@
 namespace interleave {
 
 /// Every order in which threads can lock it is explored. Locking it twice by one thread is a deadlock,
-/// unlocking it by another one or destroying it locked a misuse, destroying it while another thread may be using
-/// it a use after free.
+/// unlocking it by another one or destroying it locked a misuse, destroying it while another thread may be
+/// using it a use after free.
 ///
 /// Thread safety: all members from any thread.
 class mutex {

@@ -10,8 +10,8 @@
 
 namespace interleave {
 
-/// Releasing and acquiring one are acquire-release; who gets what is released is explored in all ways. A count
-/// below zero or above LeastMax, at first or by a release, is a misuse.
+/// Releasing and acquiring one are acquire-release; who gets what is released is explored in all ways. A
+/// count below zero or above LeastMax, at first or by a release, is a misuse.
 ///
 /// Thread safety: all members from any thread.
 template <std::ptrdiff_t LeastMax = std::numeric_limits<int>::max()>

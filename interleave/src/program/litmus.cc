@@ -226,7 +226,8 @@ int litmus_command(const std::vector<std::string>& arguments) {
       std::cerr << "interleave litmus: unknown option " << arguments[i] << "\n" << kLitmusUsage;
       return 2;
     } else if (!file.empty()) {
-      std::cerr << "interleave litmus: one file, not " << file << " and " << arguments[i] << "\n" << kLitmusUsage;
+      std::cerr << "interleave litmus: one file, not " << file << " and " << arguments[i] << "\n"
+                << kLitmusUsage;
       return 2;
     } else {
       file = arguments[i];

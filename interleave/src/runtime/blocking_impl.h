@@ -128,7 +128,8 @@ void Runner<W>::semaphore_release(const Cell& cell, std::uint64_t initial, std::
                                   std::ptrdiff_t most, Where where) {
   if (count < 0) {
     const Inside inside;
-    fail(Verdict::misuse, "release of " + std::to_string(count) + " by a semaphore: less than none", where, {});
+    fail(Verdict::misuse, "release of " + std::to_string(count) + " by a semaphore: less than none", where,
+         {});
   }
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "release"));

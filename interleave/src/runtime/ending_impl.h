@@ -19,7 +19,8 @@ template <int W>
 Ending Runner<W>::judge() {
   if (freed_earlier_) {
     return failed(Verdict::nondeterministic,
-                  "memory that an earlier run allocated is freed: something that outlives runs keeps it, a global of the "
+                  "memory that an earlier run allocated is freed: something that outlives runs keeps it, a "
+                  "global of the "
                   "test's or of a library's",
                   0);
   }

@@ -39,7 +39,8 @@ class OneAtATime {
   OneAtATime() {
     // acquire: what the check before has left.
     if (busy.test_and_set(std::memory_order_acquire)) {
-      throw std::logic_error("interleave::check: another thread of this process is in a check, and there is one at a time");
+      throw std::logic_error(
+          "interleave::check: another thread of this process is in a check, and there is one at a time");
     }
   }
   ~OneAtATime() { busy.clear(std::memory_order_release); }  // pairs with the acquire of the next

@@ -153,7 +153,8 @@ class Exploration {
       report(parse_script(workers.failure()), result);
     } else if (!well) {
       result.verdict = Verdict::limit;
-      result.message = workers.lost() + " before its work was done: by the test? Options::workers = 1 shows it";
+      result.message =
+          workers.lost() + " before its work was done: by the test? Options::workers = 1 shows it";
       result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
     }
     return true;
@@ -367,7 +368,8 @@ class Exploration {
       }
       if (ending == Ending::failed) return fill(result, script);
     }
-    if (fallback_.hung) return tell_untraced(script, kNotAgain, result);  // in another process first, then here
+    if (fallback_.hung)
+      return tell_untraced(script, kNotAgain, result);  // in another process first, then here
     tell_untraced({},
                   "run the same way again, the test did something else: it depends on what the checker does "
                   "not control",

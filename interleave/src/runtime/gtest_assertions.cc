@@ -1,7 +1,8 @@
 // GoogleTest's assertions inside a run.
 //
-// What GoogleTest keeps of a failed assertion outlives the run, and it records it under a lock of its own. So the
-// calls of the test's code to its recorder come here: the linker is told so by the target interleave::interleave
+// What GoogleTest keeps of a failed assertion outlives the run, and it records it under a lock of its own. So
+// the calls of the test's code to its recorder come here: the linker is told so by the target
+// interleave::interleave
 // (--wrap), and takes this file only for programs that have such calls. Nothing of GoogleTest is included or
 // linked otherwise.
 #include <string>
@@ -50,12 +51,12 @@ std::string on_one_line(const std::string& text) {
 
 extern "C" {
 
-// testing::internal::AssertHelper::operator=(const testing::Message&) const: each failed assertion ends there.
-// NOLINTBEGIN(bugprone-reserved-identifier)
+// testing::internal::AssertHelper::operator=(const testing::Message&) const: each failed assertion ends
+// there. NOLINTBEGIN(bugprone-reserved-identifier)
 void __real__ZNK7testing8internal12AssertHelperaSERKNS_7MessageE(const AssertHelper* self,
-                                                                const Message* message);
+                                                                 const Message* message);
 void __wrap__ZNK7testing8internal12AssertHelperaSERKNS_7MessageE(const AssertHelper* self,
-                                                                const Message* message) {
+                                                                 const Message* message) {
   if (interleave::running_machine == nullptr) {
     return __real__ZNK7testing8internal12AssertHelperaSERKNS_7MessageE(self, message);
   }
@@ -73,16 +74,21 @@ void __wrap__ZNK7testing8internal12AssertHelperaSERKNS_7MessageE(const AssertHel
                {data.file, static_cast<unsigned>(data.line)}, {});
 }
 
-// testing::ScopedTrace::PushTrace(const char*, int, std::string): what SCOPED_TRACE keeps in a list of the thread's.
+// testing::ScopedTrace::PushTrace(const char*, int, std::string) and its destructor: what SCOPED_TRACE keeps
+// in a list of the thread's would be the run's, and stay there when the run is left. In a run it says
+// nothing.
 [[gnu::weak]] void
 __real__ZN7testing11ScopedTrace9PushTraceEPKciNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
     void* self, const char* file, int line, std::string* message);
 void __wrap__ZN7testing11ScopedTrace9PushTraceEPKciNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
     void* self, const char* file, int line, std::string* message) {
-  const interleave::Inside inside;
-  std::string kept = *message;  // which it takes
+  if (interleave::running_machine != nullptr) return;
   __real__ZN7testing11ScopedTrace9PushTraceEPKciNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
-      self, file, line, &kept);
+      self, file, line, message);
+}
+[[gnu::weak]] void __real__ZN7testing11ScopedTraceD1Ev(void* self);
+void __wrap__ZN7testing11ScopedTraceD1Ev(void* self) {
+  if (interleave::running_machine == nullptr) __real__ZN7testing11ScopedTraceD1Ev(self);
 }
 // NOLINTEND(bugprone-reserved-identifier)
 

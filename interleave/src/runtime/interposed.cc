@@ -48,8 +48,8 @@ alignas(16) char crash_stack[64 << 10];
 
 pid_t checking_process = 0;
 
-/// In the test's code exit would end the checks that are still to come, as if all were well. A process that the
-/// test has forked itself may end.
+/// In the test's code exit would end the checks that are still to come, as if all were well. A process that
+/// the test has forked itself may end.
 void refuse_to_exit(const char* function, const void* caller) {
   if (running_machine == nullptr || getpid() != checking_process) return;
   Machine& machine = *running_machine;

@@ -5,8 +5,8 @@
 
 namespace interleave {
 
-/// While it lives, std::terminate, the ends of the process (exit and its like) and the signals of a crash fail the
-/// run. assert, exit and throw go through the checker all the time.
+/// While it lives, std::terminate, the ends of the process (exit and its like) and the signals of a crash
+/// fail the run. assert, exit and throw go through the checker all the time.
 ///
 /// Thread safety: one at a time.
 class Interposed {

@@ -95,8 +95,8 @@ class Machine {
   [[noreturn]] virtual void fail(Verdict verdict, const std::string& message, Where where, Where other) = 0;
 };
 
-/// The machine whose thread is running; null outside of runs and in the checker's own code, and in system threads
-/// of the process that check nothing.
+/// The machine whose thread is running; null outside of runs and in the checker's own code, and in system
+/// threads of the process that check nothing.
 extern thread_local constinit Machine* running_machine;
 
 /// Whether the test framework knows that an assertion has failed in this check.

@@ -77,7 +77,7 @@ class Memory {
   Tag* tags_ = nullptr;
   std::size_t used_[kArenas];
   std::size_t most_used_[kArenas] = {};  // by any run
-  bool allocated_ = false;  // something, in this run
+  bool allocated_ = false;               // something, in this run
   std::size_t live_ = 0;
   Block* freed_[kReusable] = {};
   int freed_count_ = 0;

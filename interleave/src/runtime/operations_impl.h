@@ -57,8 +57,8 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
     if (locked && (forked_ >> graph()[owner.lock].thread & 1) == 0) {
       const Inside inside;
       fail(Verdict::misuse,
-           "a mutex is destroyed that thread " + std::to_string(graph()[owner.lock].thread) + " has locked", where,
-           wheres_[owner.lock]);
+           "a mutex is destroyed that thread " + std::to_string(graph()[owner.lock].thread) + " has locked",
+           where, wheres_[owner.lock]);
     }
   }
   cell.state = detail::kDestroyed;
@@ -69,7 +69,8 @@ inline void Runner<W>::at(Where where, const char* doing) {
   if (in_condition_) [[unlikely]] {
     const Inside inside;
     fail(Verdict::misuse,
-         std::string(doing) + " in the condition of an await, which must depend on the value alone", where, {});
+         std::string(doing) + " in the condition of an await, which must depend on the value alone", where,
+         {});
   }
   self().where = traced(where);
   self().doing = doing;
@@ -295,7 +296,8 @@ void Runner<W>::spins(std::uint64_t hash) {
 template <int W>
 void Runner<W>::wait_spinning() {
   if (next_[current_] != kNone) return;
-  if (steering_ == nullptr || self().spin.now.count == 0) stay_stuck();
+  if (steering_ == nullptr) stay_stuck();
+  if (self().spin.now.count == 0) stay_stuck();  // it waits for nothing that can change
   if (!steering_->waits(current_)) return;
   // Runs that are chosen one by one go on when something has changed.
   const Spin& spin = self().spin;

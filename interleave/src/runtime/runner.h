@@ -284,8 +284,8 @@ class Runner final : public Machine, private Knowledge {
   Ending ending_ = Ending::complete;
   Failure failure_;
   bool tracing_ = false;
-  bool observed_ = false;  // tracing or steered
-  Where thrown_;           // the latest exception
+  bool observed_ = false;       // tracing or steered
+  Where thrown_;                // the latest exception
   bool in_condition_ = false;   // the test's code that says whether an await ends is running
   bool freed_earlier_ = false;  // memory of an earlier run
   bool atomic_waits_ = false;

@@ -83,7 +83,10 @@ bool in_headers(std::string_view path) noexcept {
 }
 
 bool in_library(std::string_view path) noexcept {
-  return path.find("/include/c++/") != std::string_view::npos || in_headers(path) || in_sources(path);
+  const std::size_t include = path.find("/include/");  // with the machine's name between, sometimes
+  const bool standard =
+      include != std::string_view::npos && path.find("/c++/", include + 8) != std::string_view::npos;
+  return standard || in_headers(path) || in_sources(path);
 }
 
 /// Whether the file that code was loaded from is the C or C++ library's, or the compiler's.

@@ -54,8 +54,8 @@ struct Spin {
     unsigned line = 0;
     Load loads[kLoads];
   };
-  Round last, now;  // between yields
-  int idle = 0;     // yields in a row
+  Round last, now;           // between yields
+  int idle = 0;              // yields in a row
   std::int64_t idle_at = 0;  // the thread's time then
   int yielded = 0;  // so many events of the thread ago; kNever: it has done something else than load since
 

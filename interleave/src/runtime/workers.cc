@@ -69,7 +69,8 @@ void Workers::reap(int flags) {
     if (ended < 0) {  // somebody else, or SIGCHLD's being ignored, has taken the status
       lost_ += " ended";
     } else if (WIFSIGNALED(status)) {
-      lost_ += " was ended by signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
+      lost_ += " was ended by signal " + std::to_string(WTERMSIG(status)) + " (" +
+               strsignal(WTERMSIG(status)) + ")";
     } else {
       lost_ += " ended with status " + std::to_string(WEXITSTATUS(status));
     }

@@ -23,8 +23,8 @@ struct Counts {
 
 /// Processes that explore parts of one tree. Each has a stack of its own; one that has nothing left takes the
 /// oldest graph, the root of the largest subtree, that another one gives away. The processes are forked when
-/// the work begins, so that memory and code are at the same addresses in all. None outlives the first; one that
-/// dies (killed, or by what the test does) ends the work of all.
+/// the work begins, so that memory and code are at the same addresses in all. None outlives the first; one
+/// that dies (killed, or by what the test does) ends the work of all.
 ///
 /// Thread safety: one thread a process.
 class Workers {

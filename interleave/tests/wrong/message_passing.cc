@@ -168,7 +168,8 @@ TEST(Wrong, TheWrongFlag) {
   });
 }
 
-// Orders that the operation can't have; what a compiler makes of them is its own affair. The compiler may know, too.
+// Orders that the operation can't have; what a compiler makes of them is its own affair. The compiler may
+// know, too.
 TEST(Wrong, OrderOfALoadThatStores) {
   volatile auto order = memory_order_release;
   expect_wrong(Verdict::misuse, [&] {

@@ -205,7 +205,7 @@ TEST(Wrong, AbaThroughTheAllocator) {
 // The checker's own limits are no failures of the allocation, which the test could take for granted.
 TEST(Wrong, AllocatesMoreThanARunHas) {
   expect_wrong(Verdict::limit, [] {
-    void* large = ::operator new(std::size_t{100} << 20, std::nothrow);  // <-- AllocatesMoreThanARunHas
+    void* large = ::operator new (std::size_t{100} << 20, std::nothrow);  // <-- AllocatesMoreThanARunHas
     if (large == nullptr) return;
     ::operator delete(large);
   });
