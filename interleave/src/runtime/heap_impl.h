@@ -58,9 +58,10 @@ void Runner<W>::plain_destroy(const void* address, std::size_t bytes, Where wher
 
 template <int W>
 void Runner<W>::release(void* address, const void* by) {
-  Memory::Block* block = memory_.starting_at(address);
+  const bool ours = memory_.owns(address);
+  Memory::Block* block = ours ? memory_.starting_at(address) : nullptr;
   const Where where = traced(place_of(by));
-  if (block == nullptr && memory_.of_earlier_run(address)) {
+  if (ours && block == nullptr && memory_.of_earlier_run(address)) {
     // Whoever frees it may hold a lock that no run knows of, so that leaving here would spoil later runs.
     freed_earlier_ = true;
     failure_.where = where;

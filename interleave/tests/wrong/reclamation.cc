@@ -202,6 +202,22 @@ TEST(Wrong, AbaThroughTheAllocator) {
       options);
 }
 
+TEST(Wrong, StaticMemoryFreed) {
+  static int numbers[40];
+  expect_wrong(Verdict::double_free, [] {
+    int* volatile middle = &numbers[4];
+    ::operator delete(middle);  // <-- StaticMemoryFreed
+  });
+}
+
+TEST(Wrong, StackMemoryFreed) {
+  expect_wrong(Verdict::double_free, [] {
+    int number = 0;
+    int* volatile here = &number;
+    ::operator delete(here);  // <-- StackMemoryFreed
+  });
+}
+
 // The checker's own limits are no failures of the allocation, which the test could take for granted.
 TEST(Wrong, AllocatesMoreThanARunHas) {
   expect_wrong(Verdict::limit, [] {
