@@ -298,8 +298,7 @@ class Exploration {
       result.verdict = Verdict::nondeterministic;
       result.message =
           "the replay string is not of this test: the test has changed since, does not do the same each "
-          "time, or the "
-          "string is another test's";
+          "time, or the string is another test's";
       result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
     } else if (ending == Ending::failed) {
       fill(result, script);

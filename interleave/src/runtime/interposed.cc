@@ -25,8 +25,7 @@ void on_terminate() {
   const Inside inside;
   machine.fail(Verdict::exception,
                "std::terminate was called: an exception met a noexcept function, or a thread object was "
-               "destroyed that "
-               "was neither joined nor detached",
+               "destroyed that was neither joined nor detached",
                place_of(caller), {});
 }
 

@@ -25,7 +25,8 @@ Runner<W>::~Runner() = default;
 
 template <int W>
 Ending Runner<W>::run() {
-  run_ = ++detail::runs;
+  if (++detail::runs == 0) ++detail::runs;  // 0 is of objects that no run has used
+  run_ = detail::runs;
   run_as(0);
   std::fill(closures_used_, closures_used_ + thread_count_, 0);
   plan_replay();
@@ -210,8 +211,7 @@ int Runner<W>::take(Kind kind, Access access, int location) {
     const Inside inside;
     fail(Verdict::nondeterministic,
          "the thread did something else than when it was run the same way before: the test depends on "
-         "something "
-         "that the checker does not control",
+         "something that the checker does not control",
          self().where, wheres_[e]);
   }
   let_others();

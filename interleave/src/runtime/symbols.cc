@@ -122,7 +122,9 @@ bool locate(const void* address, Symbol& symbol) {
 std::map<std::uintptr_t, std::vector<Where>> ask(const std::string& file,
                                                  const std::set<std::uintptr_t>& offsets) {
   std::map<std::uintptr_t, std::vector<Where>> found;
-  std::string command = "addr2line -a -i -e '" + file + "'";
+  std::string command = "addr2line -a -i -e '";
+  for (const char c : file) command += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  command += "'";
   char number[32];
   for (const std::uintptr_t offset : offsets) {
     std::snprintf(number, sizeof(number), " 0x%zx", static_cast<std::size_t>(offset));
