@@ -54,7 +54,7 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
     const Owner owner = owners_[cell.location];
     const bool locked = owner.run == run_ && owner.lock >= 0;
     // In the child of a fork those who are not there never unlock: it makes the mutex anew.
-    if (locked && (forked_ >> graph()[owner.lock].thread & 1) == 0) {
+    if (locked && !is_gone(graph()[owner.lock].thread)) {
       const Inside inside;
       fail(Verdict::misuse,
            "a mutex is destroyed that thread " + std::to_string(graph()[owner.lock].thread) + " has locked",
