@@ -38,6 +38,9 @@ if(MILLRACE_SANITIZE OR CMAKE_CXX_FLAGS MATCHES "-fsanitize")
   return()  # what is instrumented for a sanitizer can't be for interleave; the scripts are for the speed of a release
 endif()
 interleave_gtest(interleave_instrumented_tests interleave_instrumented ${sources})
+if(NOT TARGET interleave_program)
+  return()  # what the scripts run
+endif()
 
 add_executable(interleave_locks ${PROJECT_SOURCE_DIR}/tests/locks/main.cc)
 target_include_directories(interleave_locks PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)

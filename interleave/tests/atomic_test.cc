@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "interleave/interleave.h"
 
@@ -42,6 +43,23 @@ TEST(Atomic, SmallIntegersWrap) {
     atomic<std::int16_t> y{-32768};
     that(y.fetch_sub(1) == -32768);
     that(y.load() == 32767);
+  });
+}
+
+// Of atomics the standard says that they wrap: compilers must not take the sum for larger.
+TEST(Atomic, SignedIntegersWrap) {
+  both([](auto that) {
+    atomic<int> x{std::numeric_limits<int>::max()};
+    int k = ++x;
+    that(k < 0);
+    k = --x;
+    that(k > 0);
+    k = x += 2;
+    that(k < 0 && k == std::numeric_limits<int>::min() + 1);
+    k = x -= 5;
+    that(k > 0 && k == std::numeric_limits<int>::max() - 3);
+    atomic<std::int64_t> y{std::numeric_limits<std::int64_t>::min()};
+    that((y -= 1) > 0 && ++y < 0);
   });
 }
 

@@ -1,9 +1,18 @@
 // check's options: what is explored, what is left out, and that the verdict says so.
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <functional>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "interleave/interleave.h"
@@ -76,6 +85,129 @@ TEST(Check, WorkersFindWhatIsWrong) {
   EXPECT_EQ(check(options, rare_failure).verdict, Verdict::assertion);
 }
 
+/// Hours of executions.
+void endless() {
+  atomic<int> x{0};
+  const auto add = [&] { x.fetch_add(1, memory_order_relaxed); };
+  parallel(add, add, add, add, add, add, add, add, add, add, add, add);
+}
+
+TEST(Check, AWorkerThatDiesEndsTheCheckAndIsSaid) {
+  Options options;
+  options.workers = 3;
+  const pid_t first = getpid();
+  const Result result = check(options, [&] {
+    endless();
+    if (getpid() != first) raise(SIGKILL);
+  });
+  EXPECT_EQ(result.verdict, Verdict::limit) << summary(result);
+  EXPECT_NE(result.message.find("was ended by signal 9"), std::string::npos) << result.message;
+  EXPECT_FALSE(result.proved());
+}
+
+// Nobody but the first process and its workers has the pipe's other end: it is closed when all are gone.
+TEST(Check, WorkersEndWithTheFirstProcess) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t checking = ::fork();
+  if (checking == 0) {
+    close(ends[0]);
+    Options options;
+    options.workers = 3;
+    check(options, [&] {
+      static const bool said = write(ends[1], "r", 1) == 1;
+      (void)said;
+      endless();
+    });
+    _exit(0);
+  }
+  close(ends[1]);
+  char said[8];
+  for (int workers = 0; workers < 3; ++workers) ASSERT_EQ(read(ends[0], said, 1), 1);
+  kill(checking, SIGKILL);
+  waitpid(checking, nullptr, 0);
+  EXPECT_EQ(read(ends[0], said, sizeof(said)), 0);
+  close(ends[0]);
+}
+
+// GoogleTest keeps what failed; later runs and checks are not to see it.
+TEST(Check, AssertionsOfGoogleTestFailTheRun) {
+  const auto racy = [](auto&& look) {
+    return [look] {
+      atomic<int> x{0};
+      thread other([&] { x.store(1, memory_order_relaxed); });
+      look(x.load(memory_order_relaxed));
+      other.join();
+    };
+  };
+  const auto expects = racy([](int seen) {
+    SCOPED_TRACE("in the body");
+    EXPECT_GE(seen, 0);
+    EXPECT_EQ(seen, 0) << "seen by the body";
+  });
+  const auto asserts = racy([](int seen) { ASSERT_TRUE(seen == 0); });
+  for (const std::function<void()>& body : {std::function<void()>(expects), std::function<void()>(asserts)}) {
+    for (const unsigned workers : {1U, 2U}) {
+      Options options;
+      options.workers = workers;
+      Result result;
+      testing::TestPartResultArray told;
+      {
+        const testing::ScopedFakeTestPartResultReporter reporter(
+            testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &told);
+        result = check(options, body);
+      }
+      EXPECT_EQ(told.size(), 1) << "GoogleTest is told once";
+      EXPECT_EQ(result.verdict, Verdict::assertion) << summary(result);
+      EXPECT_NE(std::string(result.where.file).find("check_test.cc"), std::string::npos) << result.report;
+      EXPECT_FALSE(result.replay.empty());
+    }
+  }
+  const Result result = [&] {
+    testing::TestPartResultArray told;
+    const testing::ScopedFakeTestPartResultReporter reporter(
+        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &told);
+    return check(expects);
+  }();
+  EXPECT_EQ(
+      result.message.rfind("assertion failed: Expected equality of these values: seen Which is: 1 0", 0), 0U)
+      << result.message;
+  EXPECT_NE(result.message.find("seen by the body"), std::string::npos) << result.message;
+}
+
+TEST(Check, AssertionsOfGoogleTestThatHoldChangeNothing) {
+  const Result result = check([] {
+    SCOPED_TRACE("in the body");
+    SCOPED_TRACE("twice");
+    SUCCEED();
+    atomic<int> x{0};
+    const auto add = [&] { EXPECT_LT(x.fetch_add(1, memory_order_relaxed), 3); };
+    parallel(add, add, add);
+    EXPECT_EQ(x.load(), 3);
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_EQ(result.executions, 6U);
+}
+
+// A buffer of the first run's, freed in the second, where nothing is.
+TEST(Check, AGlobalThatKeepsMemoryOfARunIsFound) {
+  static char* kept = nullptr;
+  Options options;
+  options.leaks = false;
+  const Result result = check(options, [] {
+    (void)choose(3);
+    if (kept == nullptr) {
+      char* volatile before = new char[4096];
+      delete[] before;
+      kept = new char[64];
+    } else {
+      delete[] std::exchange(kept, nullptr);
+    }
+  });
+  EXPECT_EQ(result.verdict, Verdict::nondeterministic) << summary(result);
+  EXPECT_NE(result.message.find("memory that an earlier run allocated"), std::string::npos) << result.message;
+}
+
 TEST(Check, LimitOfExecutionsIsSaid) {
   Options options;
   options.max_executions = 100;
@@ -85,6 +217,13 @@ TEST(Check, LimitOfExecutionsIsSaid) {
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_EQ(result.executions, 100U);
   EXPECT_NE(summary(result).find("bounded"), std::string::npos) << summary(result);
+}
+
+TEST(Check, LimitOfExecutionsIsOneOfSamplesToo) {
+  Options options;
+  options.samples = 10;
+  options.max_executions = 3;
+  EXPECT_EQ(check(options, six_increments).executions, 3U);
 }
 
 TEST(Check, LimitOfTimeIsSaid) {
@@ -97,6 +236,67 @@ TEST(Check, LimitOfTimeIsSaid) {
   });
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_LT(result.seconds, 5);
+}
+
+// The calls that a run can be lost in.
+[[gnu::noinline]] void turn_for_ever() {
+  for (volatile int i = 0;;) i = 1 - i;
+}
+void lock_twice() {
+  std::mutex lock;
+  lock.lock();
+  lock.lock();
+}
+
+TEST(Check, ARunThatDoesNotComeBackIsGivenUp) {
+  for (void (*const lost)() : {&turn_for_ever, &lock_twice}) {
+    for (const unsigned workers : {1U, 2U}) {
+      Options options;
+      options.max_run_seconds = 0.3;
+      options.workers = workers;
+      const Result result = check(options, [lost] {
+        atomic<int> x{0};
+        const auto add = [&] {
+          if (x.fetch_add(1, memory_order_relaxed) == 1) lost();
+        };
+        parallel(add, add);
+      });
+      EXPECT_EQ(result.verdict, Verdict::limit) << summary(result);
+      EXPECT_NE(result.message.find("did nothing that interleave knows of for 0.3 s"), std::string::npos)
+          << result.message;
+      EXPECT_LT(result.seconds, 60);
+      EXPECT_FALSE(result.replay.empty()) << result.report;
+#if !defined(__SANITIZE_ADDRESS__)
+      EXPECT_NE(std::string(result.where.file).find("check_test.cc"), std::string::npos) << result.report;
+#endif
+    }
+  }
+}
+
+TEST(Check, SamplesThatDoNotComeBackAreGivenUp) {
+  Options options;
+  options.max_run_seconds = 0.3;
+  options.samples = 10;
+  EXPECT_EQ(check(options, &turn_for_ever).verdict, Verdict::limit);
+  options.samples = 0;
+  options.max_preemptions = 1;
+  EXPECT_EQ(check(options, &turn_for_ever).verdict, Verdict::limit);
+}
+
+// Slow, but not lost: each operation is a sign of life.
+TEST(Check, ASlowRunIsNotGivenUp) {
+  Options options;
+  options.max_run_seconds = 0.5;
+  const Result result = check(options, [] {
+    atomic<int> x{0};
+    for (int i = 0; i < 8; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(100)) {
+      }
+      x.store(i);
+    }
+  });
+  EXPECT_TRUE(result.proved()) << summary(result);
 }
 
 TEST(Check, RunsThatAreTooLongAreCutOffAndSaid) {
@@ -293,6 +493,9 @@ TEST(Check, ContradictoryOptionsAreRefused) {
   options.workers = 0;
   EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
   options = Options();
+  options.max_seconds = -1;
+  EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
+  options = Options();
   options.max_threads = 100;
   EXPECT_THROW(check(options, store_buffering), std::invalid_argument);
 }
@@ -376,6 +579,62 @@ TEST(Check, StaticObjectsAreFineInLongRuns) {
   });
   EXPECT_TRUE(result.proved()) << result.report;
   EXPECT_EQ(result.executions, 1U);
+}
+
+template <typename Duration>
+bool ends_the_clock(Duration time) {
+  return clock::after(time) == clock::time_point::max();
+}
+
+TEST(Check, TimesBeyondTheClockAreItsEnd) {
+  using namespace std::chrono;
+  EXPECT_TRUE(ends_the_clock(hours::max()));
+  EXPECT_TRUE(ends_the_clock(seconds::max()));
+  EXPECT_TRUE(ends_the_clock(nanoseconds::max()));
+  EXPECT_TRUE(ends_the_clock(duration<double>(1e300)));
+  EXPECT_FALSE(ends_the_clock(hours(24 * 365 * 200)));
+  EXPECT_EQ(clock::after(hours::min()), clock::time_point());
+  EXPECT_EQ(clock::after(milliseconds(5)).time_since_epoch(), nanoseconds(5'000'000));
+  const Result result = check([] {
+    this_thread::sleep_for(hours::max());
+    INTERLEAVE_EXPECT(clock::now() == clock::time_point::max());
+    INTERLEAVE_EXPECT(ends_the_clock(nanoseconds(1)));
+  });
+  EXPECT_TRUE(result.proved()) << result.report;
+}
+
+TEST(Check, NothingIsProvedByNoExecution) {
+  const Result result = check([] {
+    assume(false);
+    expect(false);
+  });
+  EXPECT_TRUE(result.passed());
+  EXPECT_FALSE(result.proved());
+  EXPECT_NE(summary(result).find("nothing was checked"), std::string::npos) << summary(result);
+}
+
+// The other thread's memory is none of the run's.
+TEST(Check, ASecondCheckAtATimeIsRefused) {
+  std::atomic<int> step{0};
+  std::string refusal;
+  std::thread second([&] {
+    while (step.load() != 1) std::this_thread::yield();
+    try {
+      check(store_buffering);
+    } catch (const std::logic_error& error) {
+      refusal = error.what();
+    }
+    step.store(2);
+  });
+  const Result result = check([&] {
+    if (step.load() == 0) step.store(1);
+    while (step.load() != 2) {
+    }
+  });
+  second.join();
+  EXPECT_TRUE(result.proved()) << result.report;
+  EXPECT_NE(refusal.find("another thread of this process is in a check"), std::string::npos) << refusal;
+  EXPECT_TRUE(check(store_buffering).proved());
 }
 
 TEST(Check, NamesAndSummary) {

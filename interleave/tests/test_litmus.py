@@ -172,6 +172,43 @@ class Input(unittest.TestCase):
         self.assertEqual(done.returncode, 3)
         self.assertTrue(done.stdout.startswith(b"error: line 1, column 14:"), done.stdout)
 
+    def test_what_cannot_be_read_is_said(self):
+        folder = tempfile.gettempdir()
+        for arguments in (f"'{folder}'", f"<'{folder}'", "<&-"):
+            with self.subTest(arguments):
+                done = subprocess.run(["sh", "-c", f"'{PROGRAM}' litmus {arguments}"], capture_output=True, text=True,
+                                      check=False)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn("can't read", done.stderr)
+
+    def test_answers_that_cannot_be_written_are_said(self):
+        for redirection in (">/dev/full", ">&-"):
+            with self.subTest(redirection):
+                done = subprocess.run(["sh", "-c", f"'{PROGRAM}' litmus {redirection}"], input="x=1.rlx\n",
+                                      stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual(done.returncode, 4)
+                self.assertIn("can't write", done.stderr)
+
+    def test_two_files_are_refused(self):
+        done = subprocess.run([PROGRAM, "litmus", "one", "two"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("one file, not one and two", done.stderr)
+
+    def test_the_replay_of_another_program_changes_nothing(self):
+        for text in ("0!0", "junk"):
+            done = subprocess.run([PROGRAM, "litmus", "-"], input="x=1.rlx || R x.rlx\n", capture_output=True, text=True,
+                                  check=False, env={**os.environ, "INTERLEAVE_REPLAY": text})
+            self.assertRegex(done.stdout, "^executions=2 race=no blocked=0 seconds=[0-9.]*\n$")
+
+    def test_options_of_bench(self):
+        for arguments, status in ((["--help"], 0), (["--workers", "100", "ainc7"], 2), (["--workers", "abc"], 2),
+                                  (["--workers"], 2), (["--worker"], 2), (["nosuch"], 2)):
+            with self.subTest(arguments):
+                done = subprocess.run([PROGRAM, "bench", *arguments], capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertTrue(done.stderr or status == 0)
+        self.assertEqual(subprocess.run([PROGRAM, "litmus", "--help"], capture_output=True, check=False).returncode, 0)
+
     def test_an_unknown_model_is_refused(self):
         done = litmus("x=1.rlx\n", "--model", "tso")
         self.assertNotEqual(done.returncode, 0)

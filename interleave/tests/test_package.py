@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,9 +12,9 @@ ROOT = pathlib.Path(os.environ.get("INTERLEAVE_SOURCE_DIR", pathlib.Path(__file_
 BUILD = os.environ.get("INTERLEAVE_BUILD_DIR")
 
 
-def run(*command) -> str:
+def run(*command, folder=None) -> str:
     done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
+                          check=False, cwd=folder)
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
 
@@ -27,6 +28,16 @@ class Package(unittest.TestCase):
             run("cmake", "--build", build)
             self.assertTrue(run(build / "ten_lines").startswith("FAIL assertion"))
             self.assertTrue(run(build / "plain").startswith("FAIL race"))
+
+    def test_the_sample_of_the_readme_prints_what_is_said_there(self):
+        readme = (ROOT / "README.md").read_text()
+        program, said = re.search(r"```cpp\n(.*?)```\n\nprints\n\n```\n(.*?)```", readme, re.DOTALL).groups()
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "ready.cc").write_text(program)
+            library = next(path for path in pathlib.Path(BUILD).rglob("libinterleave.a"))
+            run(os.environ.get("CXX", "c++"), "-std=c++20", "-g1", f"-I{ROOT / 'include'}", "ready.cc", library, "-ldl",
+                "-o", "ready", folder=folder)
+            self.assertEqual(run("./ready", folder=folder).split(), said.split())  # the lines are folded there
 
 
 if __name__ == "__main__":

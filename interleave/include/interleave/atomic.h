@@ -72,7 +72,7 @@ class atomic {
   using difference_type = std::conditional_t<std::is_pointer_v<T>, std::ptrdiff_t, T>;
   static constexpr bool is_always_lock_free = true;
 
-  constexpr atomic() noexcept : atomic(T{}) {}
+  constexpr atomic(Where where = Where::current()) noexcept : atomic(T{}, where) {}     // NOLINT: as std's
   constexpr atomic(T value, Where where = Where::current()) noexcept : value_(value) {  // NOLINT: as std's
     if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
@@ -157,17 +157,22 @@ class atomic {
     return value;
   }
   T operator++() requires requires(atomic a) { a.fetch_add(1); }
-  { return static_cast<T>(fetch_add(1) + 1); }
+  { return *this += 1; }
   T operator++(int) requires requires(atomic a) { a.fetch_add(1); }
   { return fetch_add(1); }
   T operator--() requires requires(atomic a) { a.fetch_sub(1); }
-  { return static_cast<T>(fetch_sub(1) - 1); }
+  { return *this -= 1; }
   T operator--(int) requires requires(atomic a) { a.fetch_sub(1); }
   { return fetch_sub(1); }
   T operator+=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_add(d); }
-  { return static_cast<T>(fetch_add(value) + value); }
+  {
+    return added(fetch_add(value), detail::Rmw::add, detail::Rmw::add_float, detail::Rmw::add_double, value);
+  }
   T operator-=(difference_type value) requires requires(atomic a, difference_type d) { a.fetch_sub(d); }
-  { return static_cast<T>(fetch_sub(value) - value); }
+  {
+    return added(fetch_sub(value), detail::Rmw::subtract, detail::Rmw::sub_float, detail::Rmw::sub_double,
+                 value);
+  }
   T operator&=(T value) requires requires(atomic a) { a.fetch_and(T{}); }
   { return static_cast<T>(fetch_and(value) & value); }
   T operator|=(T value) requires requires(atomic a) { a.fetch_or(T{}); }
@@ -193,6 +198,12 @@ class atomic {
       return detail::to_bits(value);
     }
   }
+  /// What the addition to old has stored; signed numbers wrap.
+  static T added(T old, detail::Rmw integral, detail::Rmw single, detail::Rmw twice,
+                 difference_type value) noexcept {
+    const detail::Modify how{floating(integral, single, twice), sizeof(T), step(value)};
+    return detail::from_bits<T>(detail::modify_value(how, detail::to_bits(old)));
+  }
   T modify(detail::Rmw what, std::uint64_t operand, memory_order order, Where where) {
     const detail::Modify how{what, sizeof(T), operand};
     const std::uint64_t old = detail::modify(cell_, initial(), how, order, where);
@@ -209,7 +220,8 @@ class atomic {
 /// Thread safety: all members from any thread.
 class atomic_flag {
  public:
-  constexpr atomic_flag() noexcept = default;
+  constexpr atomic_flag(Where where = Where::current()) noexcept
+      : value_(false, where) {}  // NOLINT: as std's
 
   bool test(memory_order order = memory_order_seq_cst, Where where = Where::current()) const {
     return value_.load(order, where);
@@ -227,7 +239,7 @@ class atomic_flag {
   void notify_all(Where where = Where::current()) { value_.notify_all(where); }
 
  private:
-  atomic<bool> value_{false};
+  atomic<bool> value_;
 };
 
 inline void atomic_thread_fence(memory_order order, Where where = Where::current()) {

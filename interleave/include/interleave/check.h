@@ -25,7 +25,7 @@ enum class Verdict : std::uint8_t {
   crash,             // an invalid memory access, a division by zero, abort
   misuse,            // an operation that its contract forbids: unlocking a mutex of another thread, say
   nondeterministic,  // the test did not do the same when it was run the same way again
-  limit,             // the test needs more than the checker has: threads, memory for one run
+  limit,             // the test needs more than the checker has: threads, memory, time for one run
 };
 
 /// How much of what the model allows was explored.
@@ -54,11 +54,14 @@ struct Options {
   unsigned max_events = 256;  // synchronising operations of one run, at most 1024; a longer run is cut off
                               // and said to be bounded
 
-  std::uint64_t max_executions = 0;                   // 0: no limit
-  double max_seconds = 0;                             // 0: no limit
-  std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take
+  std::uint64_t max_executions = 0;  // 0: no limit
+  double max_seconds = 0;            // 0: no limit; looked at between runs
+  double max_run_seconds = 10;  // without an operation of interleave's, for which a run is given up: it is in
+                                // a loop, or in a lock of the standard library's; 0: no limit
+  std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take, at least 1 MiB
 
-  unsigned workers = 1;  // processes that share the work
+  unsigned workers = 1;  // processes that share the work of exploring everything; samples, max_preemptions,
+                         // duplicates and the lint are one's
 
   bool spurious_wakeups = false;     // each wait on a condition variable may end once for no reason
   bool allocation_failures = false;  // each operator new may throw std::bad_alloc, each malloc return null
@@ -83,7 +86,7 @@ struct Result {
   Verdict verdict = Verdict::pass;
   Coverage coverage = Coverage::complete;
 
-  std::uint64_t executions = 0;  // complete ones, each different
+  std::uint64_t executions = 0;  // complete ones, each different unless sampled
   std::uint64_t blocked = 0;     // left because some wait in them would be served in another one
   std::uint64_t bounded = 0;     // cut off by a bound
   double seconds = 0;
@@ -96,8 +99,8 @@ struct Result {
   std::vector<std::string> notes = {};  // what the lint has to say
 
   bool passed() const noexcept { return verdict == Verdict::pass; }
-  /// Passed, and nothing was left out.
-  bool proved() const noexcept { return passed() && coverage == Coverage::complete; }
+  /// Passed, nothing was left out, and there was something: an assume that never holds proves nothing.
+  bool proved() const noexcept { return passed() && coverage == Coverage::complete && executions != 0; }
 };
 
 /// Runs the body, which starts threads by interleave::thread, once for every execution that the model allows,
@@ -108,8 +111,10 @@ struct Result {
 /// stands on them do not run. Options::replay wins over INTERLEAVE_REPLAY in the environment, which wins over
 /// exploring.
 ///
-/// Throws std::invalid_argument for options that contradict each other or a replay string that is none.
-/// Thread safety: one check at a time in a process.
+/// Throws std::invalid_argument for options that contradict each other or a replay string that is none, and
+/// std::logic_error while another thread is in a check.
+/// Thread safety: one check at a time in a process; its other system threads may run, but share nothing with
+/// the body.
 Result check(const Options& options, const std::function<void()>& body);
 Result check(const std::function<void()>& body);
 

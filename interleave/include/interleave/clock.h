@@ -23,8 +23,11 @@ struct clock {
   /// So long from now; as far as the clock goes where that lies beyond it.
   template <typename Rep, typename Period>
   static time_point after(std::chrono::duration<Rep, Period> time) noexcept {
+    // As floating point, which overflows for no unit; where it is not exact it errs to the end of the clock.
+    using Rough = std::chrono::duration<double, std::nano>;
     const time_point start = now();
-    if (time > time_point::max() - start) return time_point::max();
+    if (Rough(time) >= Rough(time_point::max() - start)) return time_point::max();
+    if (Rough(time) <= Rough(duration::min())) return start;
     return start + std::chrono::duration_cast<duration>(time);
   }
 };

@@ -1,5 +1,6 @@
 // std::mutex, std::condition_variable and std::call_once. std::lock_guard, std::unique_lock and
-// std::scoped_lock work with interleave::mutex as they are.
+// std::scoped_lock work with interleave::mutex as they are; std::scoped_lock of several mutexes tries them in
+// a loop without an end, so that its tests are bounded.
 #pragma once
 
 #include <chrono>
@@ -13,13 +14,14 @@
 namespace interleave {
 
 /// Every order in which threads can lock it is explored. Locking it twice by one thread is a deadlock,
-/// unlocking it by another one a misuse, destroying it while it is held or waited for a race.
+/// unlocking it by another one or destroying it locked a misuse, destroying it while another thread may be
+/// using it a use after free.
 ///
 /// Thread safety: all members from any thread.
 class mutex {
  public:
-  constexpr mutex() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr mutex(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~mutex() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});
@@ -43,8 +45,8 @@ class mutex {
 /// Thread safety: all members from any thread.
 class condition_variable {
  public:
-  constexpr condition_variable() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr condition_variable(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~condition_variable() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});
@@ -93,8 +95,8 @@ class condition_variable {
 /// Thread safety: any thread.
 class once_flag {
  public:
-  constexpr once_flag() noexcept {
-    if (!std::is_constant_evaluated()) detail::construct(cell_, {});
+  constexpr once_flag(Where where = Where::current()) noexcept {  // NOLINT: as std's
+    if (!std::is_constant_evaluated()) detail::construct(cell_, where);
   }
   constexpr ~once_flag() {
     if (!std::is_constant_evaluated()) detail::destroy(cell_, {});

@@ -43,6 +43,14 @@ constexpr Order to_order(std::memory_order order) noexcept {
   }
 }
 
+constexpr bool fits_load(std::memory_order order) noexcept {
+  return order != std::memory_order_release && order != std::memory_order_acq_rel;
+}
+constexpr bool fits_store(std::memory_order order) noexcept {
+  return order == std::memory_order_relaxed || order == std::memory_order_release ||
+         order == std::memory_order_seq_cst;
+}
+
 /// How a reading operation takes the value it reads.
 enum class Access : std::uint8_t {
   load,

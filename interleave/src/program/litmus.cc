@@ -1,6 +1,11 @@
 // interleave litmus: counts the executions of programs in the notation.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <numeric>
@@ -144,7 +149,8 @@ class Printer : public Observer {
   std::vector<std::size_t> order_;
 };
 
-void answer(const std::string& line, const Settings& settings) {
+/// False when the checker found something wrong.
+bool answer(const std::string& line, const Settings& settings) {
   const Program program = parse(line);
   Interpreter interpreter(program);
   Printer printer(program, interpreter);
@@ -153,7 +159,7 @@ void answer(const std::string& line, const Settings& settings) {
       settings.options, [&] { interpreter.body(); }, settings.graphs ? &printer : nullptr, &race);
   if (!result.passed()) {
     std::cout << "error: " << result.message << "\n";
-    return;
+    return false;
   }
   char numbers[160];
   std::snprintf(numbers, sizeof(numbers), "executions=%llu race=%s blocked=%llu seconds=%.6f",
@@ -162,24 +168,34 @@ void answer(const std::string& line, const Settings& settings) {
   std::cout << numbers;
   if (result.coverage != Coverage::complete) std::cout << " coverage=" << name(result.coverage);
   std::cout << "\n";
+  return true;
 }
 
-/// False when a line was malformed.
-bool answer_all(std::istream& input, const Settings& settings) {
-  bool well_formed = true;
+/// The exit status.
+int answer_all(std::istream& input, const std::string& file, const Settings& settings) {
+  bool well_formed = true, right = true;
   std::string line;
   for (std::size_t number = 1; std::getline(input, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos || line[0] == '#') continue;
     if (line.back() == '\r') line.pop_back();
     try {
-      answer(line, settings);
+      right = answer(line, settings) && right;
     } catch (const Malformed& error) {
       well_formed = false;
       std::cout << "error: line " << number << ", column " << error.column() << ": " << error.what() << "\n";
     }
-    std::cout << std::flush;
+    if (!std::cout.flush()) break;
   }
-  return well_formed;
+  if (input.bad()) {
+    std::cerr << "interleave litmus: can't read " << file << "\n";
+    return 2;
+  }
+  if (!std::cout) {
+    std::cerr << "interleave litmus: can't write the answers\n";
+    return 4;
+  }
+  if (!well_formed) return 3;
+  return right ? 0 : 1;
 }
 
 }  // namespace
@@ -190,7 +206,7 @@ namespace interleave {
 int litmus_command(const std::vector<std::string>& arguments) {
   litmus::Settings settings;
   settings.options.leaks = false;
-  std::string file = "-";
+  std::string file;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i] == "--graphs") {
       settings.graphs = true;
@@ -203,20 +219,34 @@ int litmus_command(const std::vector<std::string>& arguments) {
         return 2;
       }
       settings.options.model = model == "sc" ? Model::sc : Model::rc11;
+    } else if (arguments[i] == "--help" || arguments[i] == "-h") {
+      std::cout << kLitmusUsage;
+      return 0;
     } else if (arguments[i] != "-" && !arguments[i].empty() && arguments[i][0] == '-') {
       std::cerr << "interleave litmus: unknown option " << arguments[i] << "\n" << kLitmusUsage;
+      return 2;
+    } else if (!file.empty()) {
+      std::cerr << "interleave litmus: one file, not " << file << " and " << arguments[i] << "\n"
+                << kLitmusUsage;
       return 2;
     } else {
       file = arguments[i];
     }
   }
-  if (file == "-") return litmus::answer_all(std::cin, settings) ? 0 : 3;
+  if (file.empty() || file == "-") {
+    // A stream says of a standard input that is closed, or a folder, no more than that it has ended.
+    if (::read(STDIN_FILENO, nullptr, 0) != 0) {
+      std::cerr << "interleave litmus: can't read the standard input: " << std::strerror(errno) << "\n";
+      return 2;
+    }
+    return litmus::answer_all(std::cin, "the standard input", settings);
+  }
   std::ifstream input(file);
-  if (!input) {
+  if (!input || std::filesystem::is_directory(file)) {
     std::cerr << "interleave litmus: can't read " << file << "\n";
     return 2;
   }
-  return litmus::answer_all(input, settings) ? 0 : 3;
+  return litmus::answer_all(input, file, settings);
 }
 
 }  // namespace interleave

@@ -114,7 +114,7 @@ void Runner<W>::semaphore_acquire(const Cell& cell, std::uint64_t initial, Where
 }
 
 template <int W>
-bool Runner<W>::semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool /*timed*/, Where where) {
+bool Runner<W>::semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "try_acquire"));
   read.access = Access::try_acquire;
@@ -124,14 +124,27 @@ bool Runner<W>::semaphore_try_acquire(const Cell& cell, std::uint64_t initial, b
 }
 
 template <int W>
-void Runner<W>::semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count, Where where) {
+void Runner<W>::semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count,
+                                  std::ptrdiff_t most, Where where) {
+  if (count < 0) {
+    const Inside inside;
+    fail(Verdict::misuse, "release of " + std::to_string(count) + " by a semaphore: less than none", where,
+         {});
+  }
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "release"));
   read.access = Access::modify;
   read.initial = initial;
   read.success = Order::release;
-  read.how = {detail::Rmw::add, 8, count};
-  read_event(read);
+  read.how = {detail::Rmw::add, 8, static_cast<std::uint64_t>(count)};
+  const auto before = static_cast<std::ptrdiff_t>(explorer.value_read(read_event(read), initial));
+  if (count > most - before) {
+    const Inside inside;
+    fail(Verdict::misuse,
+         "release of " + std::to_string(count) + " by a semaphore that has " + std::to_string(before) +
+             " and may have " + std::to_string(most) + " at most",
+         where, {});
+  }
 }
 
 template <int W>

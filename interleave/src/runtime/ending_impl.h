@@ -17,6 +17,13 @@ Ending Runner<W>::failed(Verdict verdict, std::string message, int thread) {
 
 template <int W>
 Ending Runner<W>::judge() {
+  if (freed_earlier_) {
+    return failed(Verdict::nondeterministic,
+                  "memory that an earlier run allocated is freed: something that outlives runs keeps it, a "
+                  "global of the "
+                  "test's or of a library's",
+                  0);
+  }
   for (int t = 0; t < thread_count_; ++t) {
     const State state = threads_[t].state;
     if (state != State::finished && state != State::unused && (forked_ >> t & 1) == 0) return judge_stuck();
@@ -35,6 +42,9 @@ std::string Runner<W>::describe_stuck(int t) {
     return text + "waits for the mutex that thread " + std::to_string(graph()[thread.awaited].thread) +
            " has locked";
   }
+  if (thread.state == State::stuck && thread.spin.idle == Spin::kIdle) {
+    return text + "yields in a loop that reads nothing that another thread can store";
+  }
   return text + "waits in " + thread.doing;
 }
 
@@ -51,9 +61,9 @@ Ending Runner<W>::judge_stuck() {
     int location = thread.awaited;
     if (thread.state == State::stuck) {
       const int e = thread.latest;
-      access = graph()[e].access;
-      location = graph()[e].location;
-      if (!graph()[e].blocked) {  // a loop that goes round in vain: does it see the newest?
+      access = e == kNone ? Access::load : graph()[e].access;
+      location = e == kNone ? 0 : graph()[e].location;
+      if (e == kNone || !graph()[e].blocked) {  // a loop that goes round in vain: does it see the newest?
         const Spin& spin = thread.spin;
         for (int i = 0; i < spin.now.count; ++i) {
           const Event<W>& load = graph()[spin.now.loads[i].event];

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -14,9 +15,11 @@
 #include "runtime/fork_impl.h"
 #include "runtime/guide.h"
 #include "runtime/heap_impl.h"
+#include "runtime/interposed.h"
 #include "runtime/operations_impl.h"
 #include "runtime/runner_impl.h"
 #include "runtime/sampling.h"
+#include "runtime/watchdog.h"
 #include "runtime/workers.h"
 
 namespace interleave {
@@ -124,7 +127,12 @@ class Exploration {
     runner_->explorer.graph.clear();
     runner_->explorer.push_graph();
     const bool first = workers.start() == 0;
-    if (!first) stack_.clear();
+    if (!first) {
+      stack_.clear();
+      Interposed::forked();
+      assertions_told = true;  // the first process tells, when it runs again what has failed here
+    }
+    watchdog_.emplace(options_.max_run_seconds);
     runner_->trace(options_.load_buffering_lint);
     explore(workers);
     if (!first) workers.leave();
@@ -146,7 +154,8 @@ class Exploration {
     } else if (!well) {
       result.verdict = Verdict::limit;
       result.message =
-          "a worker process ended before its work: a crash of the test? Options::workers = 1 shows it";
+          workers.lost() + " before its work was done: by the test? Options::workers = 1 shows it";
+      result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
     }
     return true;
   }
@@ -174,6 +183,7 @@ class Exploration {
           workers.fail(to_string(failing_script()));
           break;
       }
+      if (runs % 4096 == 0) workers.look_after();
       if (runner_->explorer.out_of_memory() || out_of_time(runs)) {
         counts.cut_off = true;
         workers.stop();
@@ -231,18 +241,21 @@ class Exploration {
 
   bool sample(Result& result) {
     result.coverage = Coverage::sampled;
+    watchdog_.emplace(options_.max_run_seconds);
     int expected_events = 32;
     for (std::uint64_t run = 0; run < options_.samples && !out_of_time(run); ++run) {
       Sampler sampler(options_, run, expected_events);
       const Ending ending = steered(sampler);
       expected_events = std::max(expected_events, runner_->explorer.graph.size());
       if (!counted(ending, result)) return ending != Ending::too_long;
+      if (options_.max_executions != 0 && result.executions >= options_.max_executions) break;
     }
     return true;
   }
 
   bool few_preemptions(Result& result) {
     result.coverage = Coverage::bounded;
+    watchdog_.emplace(options_.max_run_seconds);
     FewPreemptions search(options_.max_preemptions);
     std::uint64_t runs = 0;
     do {
@@ -285,8 +298,7 @@ class Exploration {
       result.verdict = Verdict::nondeterministic;
       result.message =
           "the replay string is not of this test: the test has changed since, does not do the same each "
-          "time, or the "
-          "string is another test's";
+          "time, or the string is another test's";
       result.report = "interleave: " + std::string(name(result.verdict)) + "\n  " + result.message + "\n";
     } else if (ending == Ending::failed) {
       fill(result, script);
@@ -330,10 +342,14 @@ class Exploration {
   /// Runs an execution that has failed again, the shortest way that still fails, and reports that.
   void report(Script script, Result& result) {
     const auto size = [&](const Script& candidate) {
-      if (perform(candidate, false) != Ending::failed) return -1;
+      if (fallback_.hung || perform(candidate, false) != Ending::failed) return -1;
+      if (runner_->failure().hung) fallback_ = runner_->failure();
       if (verdict_ == Verdict::pass) verdict_ = runner_->failure().verdict;  // it failed in another process
       return runner_->failure().verdict == verdict_ ? runner_->explorer.graph.size() : -1;
     };
+    if (fallback_.hung) {
+      return tell_untraced(script, kNotAgain, result);
+    }
     if (size(script) < 0) {
       script.last = failed_thread_;
     } else {
@@ -351,14 +367,29 @@ class Exploration {
       }
       if (ending == Ending::failed) return fill(result, script);
     }
+    if (fallback_.hung)
+      return tell_untraced(script, kNotAgain, result);  // in another process first, then here
+    tell_untraced({},
+                  "run the same way again, the test did something else: it depends on what the checker does "
+                  "not control",
+                  result);
+  }
+
+  static constexpr const char* kNotAgain = "not run again for this report, as that would take as long";
+
+  /// Of a failure that is known by its message and place only.
+  void tell_untraced(const Script& script, const char* why, Result& result) {
     const std::vector<Where> places = resolve({fallback_.where, fallback_.other});
     result.verdict = fallback_.verdict == Verdict::pass ? Verdict::nondeterministic : fallback_.verdict;
     result.message = fallback_.message;
     result.where = places[0];
     result.other = places[1];
-    result.report = std::string("interleave: ") + name(result.verdict) + "\n  " + fallback_.message +
-                    "\n  (run the same way again, the test did something else: it depends on what the "
-                    "checker does not control)\n";
+    result.report = std::string("interleave: ") + name(result.verdict) + "\n  " + fallback_.message + "\n";
+    if (places[0].line != 0) result.report += "  at " + short_place(places[0]) + "\n";
+    result.report += std::string("  (") + why + ")\n";
+    if (script.steps.empty()) return;
+    result.replay = to_string(script);
+    result.report += "\nReplay: " + result.replay + "\n";
   }
 
   const Options& options_;
@@ -366,6 +397,7 @@ class Exploration {
   Stack stack_;
   std::unique_ptr<Runner<W>> runner_;
   Clock::time_point begin_;
+  std::optional<Watchdog> watchdog_;  // not of a replay, which may be in a debugger
   std::set<std::string> seen_;
   std::string repeated_;
   struct ByLine {

@@ -4,11 +4,13 @@
 #include <link.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
+#include "runtime/fiber.h"
 #include "runtime/machine.h"
 #include "runtime/memory.h"
 #include "runtime/sanitizers.h"
@@ -84,12 +86,20 @@ void* allocate_or_throw(std::size_t bytes, std::size_t alignment, const void* ca
   return address;
 }
 
+/// On the running thread's stack, or in a file that is loaded: code, static data.
+bool never_allocated(const void* address) noexcept {
+  const auto* end = static_cast<const std::byte*>(running_machine->stack_end());
+  if (address >= end - Fiber::kStackBytes && address < end) return true;
+  Dl_info info{};
+  return dladdr(address, &info) != 0;
+}
+
 void release(void* address, const void* caller) {
   if (address == nullptr) return;
-  if (!Memory::of_any_run(address)) {
-    real_free(address);
-  } else if (running_machine != nullptr) {
+  if (running_machine != nullptr && (Memory::of_any_run(address) || never_allocated(address))) {
     running_machine->release(address, caller);
+  } else if (!Memory::of_any_run(address)) {
+    real_free(address);
   }
   // Else the run that had the memory is over, and the memory with it.
 }

@@ -1,6 +1,8 @@
 // What a run's threads allocate and free.
 #pragma once
 
+#include <cstdint>
+
 #include "runtime/runner.h"
 #include "runtime/symbols.h"
 
@@ -21,7 +23,17 @@ void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* 
         return memory_.reuse(bytes, static_cast<int>(chosen) - 1, current_, traced(place_of(by)));
     }
   }
-  return memory_.allocate(current_, bytes, alignment, traced(place_of(by)));
+  const Where where = traced(place_of(by));
+  void* address = memory_.allocate(current_, bytes, alignment, where);
+  // Nothing real has failed, and a test that goes on without the memory proves what it does not do.
+  if (address == nullptr && bytes <= std::size_t{PTRDIFF_MAX}) {
+    const Inside inside;
+    fail(Verdict::limit,
+         "thread " + std::to_string(current_) + " allocates " + std::to_string(bytes) +
+             " bytes: a thread has 64 MiB in one run, or 32 MiB at once, and what it frees is not used again",
+         where, {});
+  }
+  return address;
 }
 
 template <int W>
@@ -46,8 +58,15 @@ void Runner<W>::plain_destroy(const void* address, std::size_t bytes, Where wher
 
 template <int W>
 void Runner<W>::release(void* address, const void* by) {
-  Memory::Block* block = memory_.starting_at(address);
+  const bool ours = memory_.owns(address);
+  Memory::Block* block = ours ? memory_.starting_at(address) : nullptr;
   const Where where = traced(place_of(by));
+  if (ours && block == nullptr && memory_.of_earlier_run(address)) {
+    // Whoever frees it may hold a lock that no run knows of, so that leaving here would spoil later runs.
+    freed_earlier_ = true;
+    failure_.where = where;
+    return;
+  }
   if (block == nullptr || !block->live) {
     const Inside inside;
     fail(Verdict::double_free,

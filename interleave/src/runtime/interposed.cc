@@ -3,6 +3,7 @@
 
 #include <cxxabi.h>
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -24,8 +25,7 @@ void on_terminate() {
   const Inside inside;
   machine.fail(Verdict::exception,
                "std::terminate was called: an exception met a noexcept function, or a thread object was "
-               "destroyed that "
-               "was neither joined nor detached",
+               "destroyed that was neither joined nor detached",
                place_of(caller), {});
 }
 
@@ -45,9 +45,30 @@ void on_crash(int signal) {
 
 alignas(16) char crash_stack[64 << 10];
 
+pid_t checking_process = 0;
+
+/// In the test's code exit would end the checks that are still to come, as if all were well. A process that
+/// the test has forked itself may end.
+void refuse_to_exit(const char* function, const void* caller) {
+  if (running_machine == nullptr || getpid() != checking_process) return;
+  Machine& machine = *running_machine;
+  const Inside inside;
+  machine.fail(Verdict::misuse, std::string(function) + " is called in a run", place_of(caller), {});
+}
+
+using Exit = void (*)(int);
+Exit real(const char* name) noexcept {
+  return reinterpret_cast<Exit>(dlsym(RTLD_NEXT, name));
+}
+
 }  // namespace
 
+void Interposed::forked() noexcept {
+  checking_process = getpid();
+}
+
 Interposed::Interposed() : before_(std::set_terminate(&on_terminate)) {
+  checking_process = getpid();
   stack_t stack{};
   stack.ss_sp = crash_stack;
   stack.ss_size = sizeof(crash_stack);
@@ -79,6 +100,28 @@ void __assert_fail(const char* condition, const char* file, unsigned line, const
   const interleave::Inside inside;
   machine.fail(interleave::Verdict::assertion, std::string("assertion failed: ") + condition, {file, line},
                {});
+}
+
+// What a program ends by. Weak, as a C library that is linked statically has them with other functions.
+[[gnu::weak]] void exit(int status) {
+  interleave::refuse_to_exit("exit", __builtin_return_address(0));
+  interleave::real("exit")(status);
+  __builtin_unreachable();
+}
+[[gnu::weak]] void quick_exit(int status) noexcept {
+  interleave::refuse_to_exit("quick_exit", __builtin_return_address(0));
+  interleave::real("quick_exit")(status);
+  __builtin_unreachable();
+}
+[[gnu::weak]] void _exit(int status) {
+  interleave::refuse_to_exit("_exit", __builtin_return_address(0));
+  interleave::real("_exit")(status);
+  __builtin_unreachable();
+}
+[[gnu::weak]] void _Exit(int status) noexcept {
+  interleave::refuse_to_exit("_Exit", __builtin_return_address(0));
+  interleave::real("_Exit")(status);
+  __builtin_unreachable();
 }
 
 // Where an exception comes from, for the report of one that nobody catches. Weak, as a libstdc++ that is

@@ -50,9 +50,9 @@ class Machine {
   virtual bool condition_wait(const Cell& cell, const Cell& mutex, bool timed, Where where) = 0;
   virtual void condition_notify(const Cell& cell, bool all, Where where) = 0;
   virtual void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where) = 0;
-  virtual bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where) = 0;
-  virtual void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count,
-                                 Where where) = 0;
+  virtual bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) = 0;
+  virtual void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count,
+                                 std::ptrdiff_t most, Where where) = 0;
   virtual bool once_begin(const Cell& cell, Where where) = 0;
   virtual void once_end(const Cell& cell, bool done, Where where) = 0;
 
@@ -84,14 +84,23 @@ class Machine {
   virtual int process_fork(Where where) = 0;
   virtual void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) = 0;
 
+  /// Changes with each event and each run. From a signal handler, whatever the thread is doing.
+  virtual std::uint64_t progress() const noexcept = 0;
+  /// Ends the run that is not going on. From a signal handler.
+  [[noreturn]] virtual void hang() = 0;
+
   virtual unsigned choose(unsigned count, Where where) = 0;
   virtual void fail_allocations(unsigned most, Where where) = 0;
   [[noreturn]] virtual void abandon(Where where) = 0;
   [[noreturn]] virtual void fail(Verdict verdict, const std::string& message, Where where, Where other) = 0;
 };
 
-/// The machine whose thread is running; null outside of runs and in the checker's own code.
-extern Machine* running_machine;
+/// The machine whose thread is running; null outside of runs and in the checker's own code, and in system
+/// threads of the process that check nothing.
+extern thread_local constinit Machine* running_machine;
+
+/// Whether the test framework knows that an assertion has failed in this check.
+extern bool assertions_told;
 
 /// The checker's own code inside a run: what it allocates is not the test's.
 ///

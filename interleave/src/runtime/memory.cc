@@ -37,6 +37,11 @@ Memory::Memory() {
   madvise(reinterpret_cast<void*>(range), kArena * kArenas, MADV_DONTNEED);
 }
 
+bool Memory::of_earlier_run(const void* address) const noexcept {
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(address) - begin_;
+  return tag(address) == Tag::unused && offset % kArena < most_used_[offset / kArena];
+}
+
 bool Memory::of_any_run(const void* address) noexcept {
   const auto number = reinterpret_cast<std::uintptr_t>(address);
   return number >= range_begin && number < range_end;
@@ -52,6 +57,7 @@ void Memory::start_run() noexcept {
   for (std::size_t i = 0; i < kArenas; ++i) {
     if (used_[i] == 0) continue;
     std::memset(tags_ + i * kArena / kGranule, 0, used_[i] / kGranule + 1);
+    most_used_[i] = std::max(most_used_[i], used_[i]);
     used_[i] = 0;
   }
   live_ = 0;

@@ -31,7 +31,7 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
 
   void start_run() noexcept;
-  /// Null when the thread's arena is used up. alignment is a power of two.
+  /// Null when the thread's arena is used up, or would be to the half by this. alignment is a power of two.
   void* allocate(int thread, std::size_t bytes, std::size_t alignment, Where where) noexcept;
   /// A freed block of this size, the index-th one, is allocated again.
   void* reuse(std::size_t bytes, int index, int thread, Where where) noexcept;
@@ -50,6 +50,8 @@ class Memory {
   /// The block whose data begins at the address.
   Block* starting_at(const void* address) const noexcept;
 
+  /// Whether this run has not given the memory, but an earlier one of the same check may have.
+  bool of_earlier_run(const void* address) const noexcept;
   /// Whether it is memory of some run, over or not.
   static bool of_any_run(const void* address) noexcept;
   /// The bytes of the block that begins there.
@@ -74,7 +76,8 @@ class Memory {
   std::uintptr_t begin_;
   Tag* tags_ = nullptr;
   std::size_t used_[kArenas];
-  bool allocated_ = false;  // something, in this run
+  std::size_t most_used_[kArenas] = {};  // by any run
+  bool allocated_ = false;               // something, in this run
   std::size_t live_ = 0;
   Block* freed_[kReusable] = {};
   int freed_count_ = 0;

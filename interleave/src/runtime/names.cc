@@ -40,7 +40,10 @@ std::string summary(const Result& result) {
                 static_cast<unsigned long long>(result.executions),
                 static_cast<unsigned long long>(result.blocked),
                 static_cast<unsigned long long>(result.bounded), result.seconds);
-  if (result.passed()) return std::string("PASS ") + name(result.coverage) + numbers;
+  if (result.passed()) {
+    return std::string("PASS ") + name(result.coverage) + numbers +
+           (result.executions == 0 ? ": nothing was checked, every run was left" : "");
+  }
   return std::string("FAIL ") + name(result.verdict) + ": " + result.message + numbers;
 }
 

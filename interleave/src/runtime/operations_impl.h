@@ -51,15 +51,46 @@ void Runner<W>::destroy(const Cell& cell, Where where) {
            "destroyed while another thread may be using it: nothing makes that use happen before",
            wheres_[user], traced(where));
     }
+    const Owner owner = owners_[cell.location];
+    const bool locked = owner.run == run_ && owner.lock >= 0;
+    // In the child of a fork those who are not there never unlock: it makes the mutex anew.
+    if (locked && !is_gone(graph()[owner.lock].thread)) {
+      const Inside inside;
+      fail(Verdict::misuse,
+           "a mutex is destroyed that thread " + std::to_string(graph()[owner.lock].thread) + " has locked",
+           where, wheres_[owner.lock]);
+    }
   }
   cell.state = detail::kDestroyed;
 }
 
 template <int W>
 inline void Runner<W>::at(Where where, const char* doing) {
+  if (in_condition_) [[unlikely]] {
+    const Inside inside;
+    fail(Verdict::misuse,
+         std::string(doing) + " in the condition of an await, which must depend on the value alone", where,
+         {});
+  }
   self().where = traced(where);
   self().doing = doing;
 }
+
+/// An order that the operation may have: the standard leaves others undefined.
+template <int W>
+inline void Runner<W>::need(bool fits, const char* what) {
+  if (fits) [[likely]]
+    return;
+  const Inside inside;
+  fail(Verdict::misuse, what, self().where, {});
+}
+
+namespace detail {
+constexpr const char* kLoadOrder = "the order of a load is relaxed, consume, acquire or seq_cst";
+constexpr const char* kStoreOrder = "the order of a store is relaxed, release or seq_cst";
+constexpr const char* kFailureOrder =
+    "the order of a failed compare-exchange is relaxed, consume, acquire or seq_cst";
+}  // namespace detail
 
 /// The operation's location, after checking that the object is there for this thread.
 template <int W>
@@ -266,6 +297,7 @@ template <int W>
 void Runner<W>::wait_spinning() {
   if (next_[current_] != kNone) return;
   if (steering_ == nullptr) stay_stuck();
+  if (self().spin.now.count == 0) stay_stuck();  // it waits for nothing that can change
   if (!steering_->waits(current_)) return;
   // Runs that are chosen one by one go on when something has changed.
   const Spin& spin = self().spin;
@@ -289,6 +321,13 @@ void Runner<W>::thread_yield(Where where) {
   } else {
     spin.last.count = 0;
   }
+  const bool idle = loads == 0 && spin.last.line == where.line && spin.idle_at == self().time;
+  spin.idle = idle ? spin.idle + 1 : 0;
+  if (spin.idle == Spin::kIdle) {
+    spin.now.count = 0;
+    wait_spinning();
+  }
+  spin.idle_at = self().time;
   spin.last.line = where.line;
   spin.yielded = self().count;
 }
@@ -320,6 +359,7 @@ template <int W>
                                                      std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "load"));
+  need(fits_load(order), detail::kLoadOrder);
   read.initial = initial;
   read.success = read.failure = to_order(order);
   return explorer.value_read(read_event(read), initial);
@@ -346,7 +386,9 @@ template <int W>
 template <int W>
 [[gnu::noinline]] void Runner<W>::store_anew(const Cell& cell, std::uint64_t value, std::memory_order order,
                                              Where where) {
-  store_event(begin(cell, where, "store"), value, to_order(order));
+  const int location = begin(cell, where, "store");
+  need(fits_store(order), detail::kStoreOrder);
+  store_event(location, value, to_order(order));
 }
 
 template <int W>
@@ -379,6 +421,7 @@ std::uint64_t Runner<W>::compare_exchange(const Cell& cell, std::uint64_t initia
                                           std::memory_order failure, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "compare-exchange"));
+  need(fits_load(failure), detail::kFailureOrder);
   read.access = Access::compare_exchange;
   read.initial = initial;
   read.success = to_order(success);
@@ -395,20 +438,37 @@ void Runner<W>::fence(std::memory_order order, Where where) {
   simple_event(Kind::fence, to_order(order), 0);
 }
 
+/// Asked in the middle of other work: operations there are none. While it is observed they all come by at().
+template <int W>
+bool Runner<W>::ask(const void* condition, std::uint64_t value) {
+  const Condition& asked = *static_cast<const Condition*>(condition);
+  Runner& runner = *asked.runner;
+  struct Flag {
+    explicit Flag(bool& flag) : flag_(flag), before_(flag) { flag_ = true; }
+    ~Flag() { flag_ = before_; }
+    bool& flag_;
+    const bool before_;
+  };
+  const Flag in_condition(runner.in_condition_), observed(runner.observed_);
+  return asked.holds(asked.context, value);
+}
+
 template <int W>
 std::uint64_t Runner<W>::await(const Cell& cell, std::uint64_t initial, detail::Want want,
                                std::uint64_t operand, detail::Predicate predicate, const void* context,
                                std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "await"));
+  need(fits_load(order), detail::kLoadOrder);
   read.access = want == detail::Want::equal       ? Access::await_equal
                 : want == detail::Want::not_equal ? Access::await_different
                                                   : Access::await_code;
   read.initial = initial;
   read.success = read.failure = to_order(order);
   read.argument = operand;
-  read.holds = predicate;
-  read.context = context;
+  const Condition condition{this, predicate, context};
+  read.holds = &ask;
+  read.context = &condition;
   return explorer.value_read(read_event(read), initial);
 }
 
@@ -417,6 +477,7 @@ void Runner<W>::atomic_wait(const Cell& cell, std::uint64_t initial, std::uint64
                             std::memory_order order, Where where) {
   Read read;
   read.location = static_cast<std::uint16_t>(begin(cell, where, "wait"));
+  need(fits_load(order), detail::kLoadOrder);
   read.access = Access::atomic_wait;
   read.initial = initial;
   read.success = read.failure = to_order(order);

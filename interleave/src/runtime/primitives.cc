@@ -6,7 +6,8 @@
 
 namespace interleave {
 
-Machine* running_machine = nullptr;
+thread_local constinit Machine* running_machine = nullptr;
+bool assertions_told = false;
 
 namespace {
 
@@ -151,11 +152,21 @@ void condition_notify(const Cell& cell, bool all, Where where) {
 void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where) {
   machine("a semaphore", where).semaphore_acquire(cell, initial, where);
 }
-bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where) {
-  return machine("a semaphore", where).semaphore_try_acquire(cell, initial, timed, where);
+bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) {
+  return machine("a semaphore", where).semaphore_try_acquire(cell, initial, where);
 }
-void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count, Where where) {
-  machine("a semaphore", where).semaphore_release(cell, initial, count, where);
+void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count, std::ptrdiff_t most,
+                       Where where) {
+  machine("a semaphore", where).semaphore_release(cell, initial, count, most, where);
+}
+void semaphore_misused(std::ptrdiff_t count, std::ptrdiff_t most, Where where) {
+  Machine* const running = running_machine;
+  const Inside inside;
+  const std::string what =
+      "a semaphore is made with " + std::to_string(count) + ", and may have 0 to " + std::to_string(most);
+  if (running != nullptr) running->fail(Verdict::misuse, what, where, {});
+  std::fprintf(stderr, "%s:%u: interleave: %s\n", where.file, where.line, what.c_str());
+  std::abort();
 }
 bool once_begin(const Cell& cell, Where where) {
   return machine("call_once", where).once_begin(cell, where);

@@ -33,6 +33,7 @@ struct Failure {
   Where where;
   Where other;
   int thread = 0;
+  bool hung = false;      // the run did not come back: it is not to be run again
   bool plain = false;     // the failure is at a plain access of the thread, after its last event
   int other_thread = -1;  // of a race
   int other_event = kNone;
@@ -118,8 +119,9 @@ class Runner final : public Machine, private Knowledge {
   bool condition_wait(const Cell& cell, const Cell& mutex, bool timed, Where where) override;
   void condition_notify(const Cell& cell, bool all, Where where) override;
   void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where) override;
-  bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where) override;
-  void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count, Where where) override;
+  bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where) override;
+  void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count, std::ptrdiff_t most,
+                         Where where) override;
   bool once_begin(const Cell& cell, Where where) override;
   void once_end(const Cell& cell, bool done, Where where) override;
   std::uint64_t plain_load(const Cell& cell, Where where) override;
@@ -141,6 +143,8 @@ class Runner final : public Machine, private Knowledge {
   void clock_reached(std::int64_t when) override;
   int process_fork(Where where) override;
   void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) override;
+  std::uint64_t progress() const noexcept override;
+  [[noreturn]] void hang() override;
   unsigned choose(unsigned count, Where where) override;
   void fail_allocations(unsigned most, Where where) override;
   [[noreturn]] void abandon(Where where) override;
@@ -211,6 +215,13 @@ class Runner final : public Machine, private Knowledge {
 
   // Operations (operations_impl.h, blocking_impl.h).
   void at(Where where, const char* doing);
+  struct Condition {
+    Runner* runner;
+    detail::Predicate holds;
+    const void* context;
+  };
+  void need(bool fits, const char* what);
+  static bool ask(const void* condition, std::uint64_t value);
   Where traced(Where where) {
     if (!tracing_ || is_remembered(where) || !is_vague(where)) [[likely]]
       return where;
@@ -273,8 +284,10 @@ class Runner final : public Machine, private Knowledge {
   Ending ending_ = Ending::complete;
   Failure failure_;
   bool tracing_ = false;
-  bool observed_ = false;  // tracing or steered
-  Where thrown_;           // the latest exception
+  bool observed_ = false;       // tracing or steered
+  Where thrown_;                // the latest exception
+  bool in_condition_ = false;   // the test's code that says whether an await ends is running
+  bool freed_earlier_ = false;  // memory of an earlier run
   bool atomic_waits_ = false;
   bool plain_events_ = false;
   bool plain_race_ = false;

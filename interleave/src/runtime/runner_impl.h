@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cstdio>
 #include <exception>
 
 #include "runtime/runner.h"
@@ -24,13 +25,15 @@ Runner<W>::~Runner() = default;
 
 template <int W>
 Ending Runner<W>::run() {
-  run_ = ++detail::runs;
+  if (++detail::runs == 0) ++detail::runs;  // 0 is of objects that no run has used
+  run_ = detail::runs;
   run_as(0);
   std::fill(closures_used_, closures_used_ + thread_count_, 0);
   plan_replay();
   done_ = Mask();
   forked_ = 0;
-  plain_events_ = plain_race_ = atomic_waits_ = false;
+  plain_events_ = plain_race_ = atomic_waits_ = freed_earlier_ = in_condition_ = false;
+  observed_ = steering_ != nullptr || tracing_;
   failure_ = Failure();
   if (tracing_ && !options_.load_buffering_lint) forget_remembered();
   explorer.start_run();
@@ -124,6 +127,26 @@ void Runner<W>::fail(Verdict verdict, const std::string& message, Where where, W
 }
 
 template <int W>
+std::uint64_t Runner<W>::progress() const noexcept {
+  std::uint64_t events = 0;
+  for (int t = 0; t < thread_count_; ++t) events += threads_[t].count;
+  return std::uint64_t{run_} << 32 | events;
+}
+
+template <int W>
+void Runner<W>::hang() {
+  const Inside inside;
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%g", options_.max_run_seconds);
+  failure_.hung = true;
+  fail(Verdict::limit,
+       "thread " + std::to_string(current_) + " did nothing that interleave knows of for " + seconds +
+           " s (Options::max_run_seconds): it is in a loop without interleave's operations, or waits for "
+           "something that is not interleave's",
+       remember_caller(), {});
+}
+
+template <int W>
 void Runner<W>::abandon(Where where) {
   self().where = where;
   end(Ending::blocked);
@@ -188,8 +211,7 @@ int Runner<W>::take(Kind kind, Access access, int location) {
     const Inside inside;
     fail(Verdict::nondeterministic,
          "the thread did something else than when it was run the same way before: the test depends on "
-         "something "
-         "that the checker does not control",
+         "something that the checker does not control",
          self().where, wheres_[e]);
   }
   let_others();

@@ -83,7 +83,21 @@ bool in_headers(std::string_view path) noexcept {
 }
 
 bool in_library(std::string_view path) noexcept {
-  return path.find("/include/c++/") != std::string_view::npos || in_headers(path) || in_sources(path);
+  const std::size_t include = path.find("/include/");  // with the machine's name between, sometimes
+  const bool standard =
+      include != std::string_view::npos && path.find("/c++/", include + 8) != std::string_view::npos;
+  return standard || in_headers(path) || in_sources(path);
+}
+
+/// Whether the file that code was loaded from is the C or C++ library's, or the compiler's.
+bool is_system_library(std::string_view path) noexcept {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  for (const std::string_view library :
+       {"libc.so", "libc-", "libpthread", "ld-linux", "libm.so", "libstdc++.so", "libc++.so", "libc++abi.so",
+        "libgcc_s.so", "libasan.so", "libubsan.so"}) {
+    if (begins(name, library)) return true;
+  }
+  return false;
 }
 
 /// An address in the file it was loaded from, as addr2line takes it.
@@ -92,9 +106,11 @@ struct Symbol {
   std::uintptr_t offset;
 };
 
+/// False for what is none of the test's.
 bool locate(const void* address, Symbol& symbol) {
   Dl_info info{};
   if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return false;
+  if (is_system_library(info.dli_fname)) return false;  // whose lines may be known, and are not the test's
   // The call before the address it returns to. Files that are not position independent keep their addresses.
   const auto number = reinterpret_cast<std::uintptr_t>(address) - 1;
   const auto base = reinterpret_cast<std::uintptr_t>(info.dli_fbase);
@@ -106,7 +122,9 @@ bool locate(const void* address, Symbol& symbol) {
 std::map<std::uintptr_t, std::vector<Where>> ask(const std::string& file,
                                                  const std::set<std::uintptr_t>& offsets) {
   std::map<std::uintptr_t, std::vector<Where>> found;
-  std::string command = "addr2line -a -i -e '" + file + "'";
+  std::string command = "addr2line -a -i -e '";
+  for (const char c : file) command += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  command += "'";
   char number[32];
   for (const std::uintptr_t offset : offsets) {
     std::snprintf(number, sizeof(number), " 0x%zx", static_cast<std::size_t>(offset));
@@ -138,7 +156,9 @@ Where remember_caller() {
   _Unwind_Backtrace(
       [](_Unwind_Context* context, void* all) -> _Unwind_Reason_Code {
         auto& into = *static_cast<Frames*>(all);
-        const auto* address = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+        int interrupted = 0;  // there, and not called from there
+        const auto* address = reinterpret_cast<const char*>(_Unwind_GetIPInfo(context, &interrupted));
+        if (interrupted != 0) ++address;
         if (address == nullptr || into.count == Frames::kMost) return _URC_END_OF_STACK;
         into.address[into.count++] = address;
         return _URC_NO_REASON;

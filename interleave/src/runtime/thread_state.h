@@ -39,6 +39,7 @@ struct Slot {
 struct Spin {
   static constexpr int kLoads = 16;  // in a round of a loop that yields
   static constexpr int kNever = -1;
+  static constexpr int kIdle = 1000;  // yields with nothing in between, after which the loop goes on for ever
   struct Load {
     std::int16_t event;
     std::uint16_t location;
@@ -53,7 +54,9 @@ struct Spin {
     unsigned line = 0;
     Load loads[kLoads];
   };
-  Round last, now;  // between yields
+  Round last, now;           // between yields
+  int idle = 0;              // yields in a row
+  std::int64_t idle_at = 0;  // the thread's time then
   int yielded = 0;  // so many events of the thread ago; kNever: it has done something else than load since
 
   // Without yields: what the thread's stack was when a round began.
@@ -63,7 +66,7 @@ struct Spin {
   std::uint64_t snapshot = 0;  // 0: none
 
   void start() noexcept {
-    last.count = yielded = loads_from = period = 0;
+    last.count = idle = yielded = loads_from = period = 0;
     snapshot = 0;
   }
 };

@@ -1,10 +1,13 @@
 #include "runtime/workers.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -18,11 +21,14 @@ Workers::Workers(unsigned count) : count_(std::clamp(count, 1U, kMost)) {
 }
 
 Workers::~Workers() {
+  stop();
+  reap(0);
   munmap(shared_, sizeof(Shared));
 }
 
 unsigned Workers::start() {
   std::fflush(nullptr);  // else what is buffered is written by each
+  const pid_t first = getpid();
   for (unsigned i = 1; i < count_; ++i) {
     const pid_t child = fork();
     if (child < 0) {
@@ -30,6 +36,8 @@ unsigned Workers::start() {
       break;
     }
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != first) _exit(0);  // the first was gone before it was asked for
       number_ = i;
       children_.clear();
       return i;
@@ -40,16 +48,39 @@ unsigned Workers::start() {
 }
 
 void Workers::leave() {
+  shared_->left[number_].store(true, std::memory_order_relaxed);  // the end of the process publishes it
   _exit(0);
 }
 
-bool Workers::wait() {
-  bool well = true;
-  for (const int child : children_) {
+/// Sees which children have ended. By the status alone a test that calls _exit(0) would have left.
+void Workers::reap(int flags) {
+  static_assert(kNoHang == WNOHANG);
+  for (std::size_t i = 0; i < children_.size(); ++i) {
+    if (children_[i] == 0) continue;
     int status = 0;
-    if (waitpid(child, &status, 0) != child || status != 0) well = false;
+    pid_t ended = 0;
+    do {
+      ended = waitpid(children_[i], &status, flags);
+    } while (ended < 0 && errno == EINTR);
+    if (ended == 0) continue;
+    children_[i] = 0;
+    if (shared_->left[i + 1].load(std::memory_order_relaxed) || !lost_.empty()) continue;
+    lost_ = "worker " + std::to_string(i + 1);
+    if (ended < 0) {  // somebody else, or SIGCHLD's being ignored, has taken the status
+      lost_ += " ended";
+    } else if (WIFSIGNALED(status)) {
+      lost_ += " was ended by signal " + std::to_string(WTERMSIG(status)) + " (" +
+               strsignal(WTERMSIG(status)) + ")";
+    } else {
+      lost_ += " ended with status " + std::to_string(WEXITSTATUS(status));
+    }
+    stop();
   }
-  return well;
+}
+
+bool Workers::wait() {
+  reap(0);
+  return lost_.empty();
 }
 
 Counts Workers::total() const noexcept {
@@ -92,8 +123,9 @@ bool Workers::all_empty() const noexcept {
 bool Workers::take(Stack& stack) {
   if (count_ == 1) return false;
   shared_->hungry.fetch_add(1, std::memory_order_seq_cst);
-  for (;;) {
+  for (unsigned round = 1;; ++round) {
     if (stopping()) return false;
+    if (round % 64 == 0) look_after();  // who is dead is never hungry
     for (Slot& slot : shared_->slots) {
       if (slot.state.load(std::memory_order_relaxed) != kWritten) continue;
       // No longer hungry before the slot is empty: whoever sees all hungry and all slots empty is right that

@@ -23,7 +23,8 @@ struct Counts {
 
 /// Processes that explore parts of one tree. Each has a stack of its own; one that has nothing left takes the
 /// oldest graph, the root of the largest subtree, that another one gives away. The processes are forked when
-/// the work begins, so that memory and code are at the same addresses in all.
+/// the work begins, so that memory and code are at the same addresses in all. None outlives the first; one
+/// that dies (killed, or by what the test does) ends the work of all.
 ///
 /// Thread safety: one thread a process.
 class Workers {
@@ -38,8 +39,10 @@ class Workers {
   unsigned start();
   /// In all processes but the first: ends it.
   [[noreturn]] void leave();
-  /// In the first: waits for the others. False if one ended otherwise than by leave.
+  /// In the first: waits for the others. False if one ended otherwise than by leave; all stop then.
   bool wait();
+  /// How that one ended: "worker 1 was ended by signal 9 (Killed)".
+  const std::string& lost() const noexcept { return lost_; }
 
   Counts& mine() noexcept { return shared_->counts[number_]; }
   Counts total() const noexcept;
@@ -52,6 +55,9 @@ class Workers {
   /// Waits for work; false when there is none left anywhere, or all are to stop.
   bool take(Stack& stack);
 
+  /// In the first, now and then: whether the others are still there.
+  void look_after() { reap(kNoHang); }
+
   bool stopping() const noexcept { return shared_->stop.load(std::memory_order_relaxed); }
   void stop() noexcept { shared_->stop.store(true, std::memory_order_relaxed); }
   /// Tells all to stop and keeps the first failure's execution, as a script.
@@ -61,6 +67,7 @@ class Workers {
   std::string failure() const { return shared_->script; }
 
  private:
+  static constexpr int kNoHang = 1;  // WNOHANG
   static constexpr int kSlots = 8;
   static constexpr std::size_t kSlotBytes = 128 << 10;
   static constexpr unsigned kMost = 64;
@@ -72,6 +79,7 @@ class Workers {
     std::byte graph[kSlotBytes];
   };
   struct Shared {
+    std::atomic<bool> left[kMost];  // by leave
     std::atomic<unsigned> hungry;
     std::atomic<bool> stop;
     std::atomic<int> failure;
@@ -82,11 +90,13 @@ class Workers {
 
   void give(Stack& stack, std::size_t (*size_of)(const std::byte*)) noexcept;
   bool all_empty() const noexcept;
+  void reap(int flags);
 
   Shared* shared_;
   unsigned count_;
   unsigned number_ = 0;
-  std::vector<int> children_;
+  std::vector<int> children_;  // 0: gone; the caller's only
+  std::string lost_;
 };
 
 }  // namespace interleave

@@ -1,4 +1,7 @@
 // Choices of the test's own, and the fork of the process.
+#include <memory>
+#include <new>
+
 #include "support/scenario.h"
 
 namespace interleave::test {
@@ -60,6 +63,30 @@ TEST(Correct, FailAllocations) {
     }
     fail_allocations(0);
     thread([] { delete new atomic<int>(1); }).join();
+  });
+}
+
+// Who has locked it is not in the child, and never unlocks it.
+TEST(Correct, AChildMakesALockedMutexAnew) {
+  expect_proved([] {
+    mutex lock;
+    atomic<bool> locked{false}, forked{false};
+    const auto is_set = [](bool now) { return now; };
+    thread other([&] {
+      const std::lock_guard guard(lock);
+      locked.store(true, memory_order_release);
+      await(forked, is_set, memory_order_relaxed);
+    });
+    await(locked, is_set, memory_order_acquire);
+    if (fork() == 0) {
+      std::destroy_at(&lock);
+      new (&lock) mutex;
+      const std::lock_guard guard(lock);
+      other.detach();
+    } else {
+      forked.store(true, memory_order_relaxed);
+      other.join();
+    }
   });
 }
 

@@ -139,5 +139,13 @@ TEST(Correct, SenseBarrier) {
   });
 }
 
+TEST(Correct, YieldsThatEnd) {
+  expect_executions(1, [] {
+    for (int i = 0; i < 500; ++i) yield();  // backs off, however long
+    const auto deadline = clock::now() + std::chrono::seconds(2000);
+    while (clock::now() < deadline) this_thread::sleep_for(std::chrono::seconds(1));
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test

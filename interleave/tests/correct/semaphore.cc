@@ -19,6 +19,26 @@ TEST(Correct, SemaphoreOfOne) {
   });
 }
 
+// Whatever the order, the count is one at most.
+TEST(Correct, SemaphoreHandedToAndFro) {
+  expect_executions(1, [] {
+    binary_semaphore there(0), back(1);
+    parallel(
+        [&] {
+          for (int i = 0; i < 2; ++i) {
+            back.acquire();
+            there.release();
+          }
+        },
+        [&] {
+          for (int i = 0; i < 2; ++i) {
+            there.acquire();
+            back.release();
+          }
+        });
+  });
+}
+
 TEST(Correct, SemaphoreOfTwo) {
   // 6!/(2!2!2!) = 90 orders of three takings before their givings, less 3!3! = 36 with three inside at once.
   expect_executions(54, [] {

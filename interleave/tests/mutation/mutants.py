@@ -207,10 +207,8 @@ WAITING = [
 ]
 
 DETECTION = [
-    Mutant("races-of-writes", RACES, "if (overlap && !past && (earlier.write || access.write)) return &earlier;",
-           "if (overlap && !past && access.write) return &earlier;", "a read does not race with an earlier write"),
-    Mutant("races-of-reads", RACES, "if (overlap && !past && (earlier.write || access.write)) return &earlier;",
-           "if (overlap && !past && earlier.write) return &earlier;", "a write does not race with an earlier read"),
+    Mutant("races-of-writes", RACES, ": earlier.write || access.write;", ": access.write;", "a read does not race with an earlier write"),
+    Mutant("races-of-reads", RACES, ": earlier.write || access.write;", ": earlier.write;", "a write does not race with an earlier read"),
     Mutant("races-of-bytes", RACES, "if (overlap && !past", "if (!past", "accesses to neighbouring bytes race"),
     Mutant("races-forgotten", RACES, "(access.write || !earlier.write);", "true;", "a read hides an earlier write"),
     Mutant("leaks", ENDING, "if (options_.leaks && forked_ == 0 && memory_.live() != 0) {", "if (false) {", "memory may be left"),

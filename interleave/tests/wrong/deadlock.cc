@@ -113,5 +113,27 @@ TEST(Wrong, ForkWithALockHeld) {
   });
 }
 
+// Each object of a report is named by where it was made, but for the one that nothing has happened to.
+TEST(Wrong, ReportsSayWhereObjectsWereMade) {
+  const Result result = check([] {
+    atomic<int> number;
+    atomic_flag flag;
+    mutex lock;
+    condition_variable changed;
+    binary_semaphore semaphore(0);
+    number.store(1);
+    flag.clear();
+    std::unique_lock guard(lock);
+    changed.notify_one();
+    semaphore.acquire();
+  });
+  EXPECT_EQ(result.verdict, Verdict::deadlock) << summary(result);
+  const unsigned last = result.where.line;
+  for (unsigned before = 6; before <= 9; ++before) {
+    const std::string made = "made at deadlock.cc:" + std::to_string(last - before) + "\n";
+    EXPECT_NE(result.report.find(made), std::string::npos) << made << result.report;
+  }
+}
+
 }  // namespace
 }  // namespace interleave::test

@@ -27,6 +27,21 @@ TEST(Wrong, AwaitMissesThePulse) {
   });
 }
 
+// The clock stands still: time passes by sleeping and by waits that time out.
+TEST(Wrong, YieldsUntilATimeThatNeverComes) {
+  expect_wrong(Verdict::livelock, [] {
+    parallel([] {
+      const auto deadline = clock::now() + std::chrono::seconds(1);
+      while (clock::now() < deadline) yield();  // <-- YieldsUntilATimeThatNeverComes
+    });
+  });
+  const Result alone = check([] {
+    for (;;) yield();
+  });
+  EXPECT_EQ(alone.verdict, Verdict::livelock) << summary(alone);
+  EXPECT_NE(alone.message.find("yields in a loop that reads nothing"), std::string::npos) << alone.message;
+}
+
 TEST(Wrong, SpinOnAFlagNobodySets) {
   expect_wrong(Verdict::livelock, [] {
     atomic<bool> ready{false};

@@ -1,4 +1,6 @@
 // The standard's locks, not quite used.
+#include <memory>
+
 #include "support/wrong.h"
 
 namespace interleave::test {
@@ -123,6 +125,53 @@ TEST(Wrong, UnlockedTwice) {
     lock.lock();
     lock.unlock();
     lock.unlock();  // <-- UnlockedTwice
+  });
+}
+
+TEST(Wrong, DestroyedLocked) {
+  expect_wrong(Verdict::misuse, [] {
+    auto lock = std::make_unique<mutex>();
+    lock->lock();
+    lock.reset();  // <-- DestroyedLocked
+  });
+}
+
+TEST(Wrong, DestroyedLockedByAThreadThatIsGone) {
+  expect_wrong(Verdict::misuse, [] {
+    auto lock = std::make_unique<mutex>();
+    parallel([&] { lock->lock(); });
+    lock.reset();  // <-- DestroyedLockedByAThreadThatIsGone
+  });
+}
+
+TEST(Wrong, PostedTwice) {
+  expect_wrong(Verdict::misuse, [] {
+    binary_semaphore semaphore(0);
+    const auto post = [&] { semaphore.release(); };  // <-- PostedTwice
+    parallel(post, post);
+    semaphore.acquire();
+  });
+}
+
+TEST(Wrong, SemaphoreReleasesLessThanNone) {
+  expect_wrong(Verdict::misuse, [] {
+    counting_semaphore<8> semaphore(4);
+    semaphore.release(-1);  // <-- SemaphoreReleasesLessThanNone
+  });
+}
+
+TEST(Wrong, SemaphoreOfLessThanNone) {
+  expect_wrong(Verdict::misuse, [] {
+    std::ptrdiff_t none = -1;
+    counting_semaphore<> semaphore(none);  // <-- SemaphoreOfLessThanNone
+    semaphore.acquire();
+  });
+}
+
+TEST(Wrong, BinarySemaphoreOfFive) {
+  expect_wrong(Verdict::misuse, [] {
+    binary_semaphore semaphore(5);  // <-- BinarySemaphoreOfFive
+    semaphore.acquire();
   });
 }
 

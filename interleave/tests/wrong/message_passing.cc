@@ -168,5 +168,32 @@ TEST(Wrong, TheWrongFlag) {
   });
 }
 
+// Orders that the operation can't have; what a compiler makes of them is its own affair. The compiler may
+// know, too.
+TEST(Wrong, OrderOfALoadThatStores) {
+  volatile auto order = memory_order_release;
+  expect_wrong(Verdict::misuse, [&] {
+    atomic<int> x{0};
+    (void)x.load(order);  // <-- OrderOfALoadThatStores
+  });
+}
+
+TEST(Wrong, OrderOfAStoreThatLoads) {
+  volatile auto order = memory_order_acquire;
+  expect_wrong(Verdict::misuse, [&] {
+    atomic_flag flag;
+    flag.clear(order);  // <-- OrderOfAStoreThatLoads
+  });
+}
+
+TEST(Wrong, OrderOfAFailureThatStores) {
+  volatile auto order = memory_order_release;
+  expect_wrong(Verdict::misuse, [&] {
+    atomic<int> x{0};
+    int expected = 1;
+    x.compare_exchange_strong(expected, 2, memory_order_acq_rel, order);  // <-- OrderOfAFailureThatStores
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test

@@ -120,5 +120,29 @@ TEST(Wrong, DekkerWithOneFence) {
   });
 }
 
+// The second is no part of what the await is woken by.
+TEST(Wrong, AwaitsTwoAtOnce) {
+  expect_wrong(Verdict::misuse, [] {
+    atomic<int> a{0}, b{1};
+    await(a, [&](int now) {
+      return now == b.load() - 1;  // <-- AwaitsTwoAtOnce
+    });
+  });
+}
+
+TEST(Wrong, AwaitsAndCounts) {
+  expect_wrong(Verdict::misuse, [] {
+    atomic<int> a{0}, tries{0};
+    parallel([&] { a.store(1); },
+             [&] {
+               await(a, [&](int now) {
+                 if (now == 0) return false;
+                 tries++;  // <-- AwaitsAndCounts
+                 return true;
+               });
+             });
+  });
+}
+
 }  // namespace
 }  // namespace interleave::test

@@ -1,4 +1,7 @@
 // Memory used after it was freed, freed twice, or never.
+#include <cstdint>
+#include <new>
+
 #include "support/wrong.h"
 
 namespace interleave::test {
@@ -197,6 +200,48 @@ TEST(Wrong, AbaThroughTheAllocator) {
         delete current.load(memory_order_relaxed);
       },
       options);
+}
+
+TEST(Wrong, StaticMemoryFreed) {
+  static int numbers[40];
+  expect_wrong(Verdict::double_free, [] {
+    int* volatile middle = &numbers[4];
+    ::operator delete(middle);  // <-- StaticMemoryFreed
+  });
+}
+
+TEST(Wrong, StackMemoryFreed) {
+  expect_wrong(Verdict::double_free, [] {
+    int number = 0;
+    int* volatile here = &number;
+    ::operator delete(here);  // <-- StackMemoryFreed
+  });
+}
+
+// The checker's own limits are no failures of the allocation, which the test could take for granted.
+TEST(Wrong, AllocatesMoreThanARunHas) {
+  expect_wrong(Verdict::limit, [] {
+    void* large = ::operator new (std::size_t{100} << 20, std::nothrow);  // <-- AllocatesMoreThanARunHas
+    if (large == nullptr) return;
+    ::operator delete(large);
+  });
+}
+
+TEST(Wrong, AllocatesTooOften) {
+  expect_wrong(Verdict::limit, [] {
+    for (int i = 0; i < 40; ++i) {
+      char* volatile block = new char[std::size_t{2} << 20];  // <-- AllocatesTooOften
+      delete[] block;
+    }
+  });
+}
+
+// No system has that much.
+TEST(Wrong, AllocatesMoreThanThereIs) {
+  EXPECT_TRUE(check([] {
+                volatile std::size_t most = SIZE_MAX;
+                expect(::operator new(most, std::nothrow) == nullptr);
+              }).proved());
 }
 
 }  // namespace

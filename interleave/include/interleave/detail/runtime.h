@@ -78,9 +78,11 @@ bool condition_wait(const Cell& cell, const Cell& mutex, bool timed, Where where
 void condition_notify(const Cell& cell, bool all, Where where);
 
 void semaphore_acquire(const Cell& cell, std::uint64_t initial, Where where);
-/// timed: gives up at some point instead of at once.
-bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, bool timed, Where where);
-void semaphore_release(const Cell& cell, std::uint64_t initial, std::uint64_t count, Where where);
+bool semaphore_try_acquire(const Cell& cell, std::uint64_t initial, Where where);
+void semaphore_release(const Cell& cell, std::uint64_t initial, std::ptrdiff_t count, std::ptrdiff_t most,
+                       Where where);
+/// It can't be made with this count.
+[[noreturn]] void semaphore_misused(std::ptrdiff_t count, std::ptrdiff_t most, Where where);
 
 /// True: the caller is the one to do it, and says how it went by once_end.
 bool once_begin(const Cell& cell, Where where);
