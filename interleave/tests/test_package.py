@@ -34,7 +34,8 @@ class Package(unittest.TestCase):
         program, said = re.search(r"```cpp\n(.*?)```\n\nprints\n\n```\n(.*?)```", readme, re.DOTALL).groups()
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "ready.cc").write_text(program)
-            library = next(path for path in pathlib.Path(BUILD).rglob("libinterleave.a"))
+            run("cmake", "--install", BUILD, "--prefix", folder, "--component", "interleave")
+            library = next(pathlib.Path(folder).rglob("libinterleave.a"))
             run(os.environ.get("CXX", "c++"), "-std=c++20", "-g1", f"-I{ROOT / 'include'}", "ready.cc", library, "-ldl",
                 "-o", "ready", folder=folder)
             self.assertEqual(run("./ready", folder=folder).split(), said.split())  # the lines are folded there
