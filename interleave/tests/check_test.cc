@@ -11,6 +11,7 @@
 #include <functional>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -529,6 +530,83 @@ TEST(Check, PermutingTheThreadsChangesNothing) {
   EXPECT_TRUE(
       std::all_of(counts.begin(), counts.end(), [&](std::uint64_t count) { return count == counts[0]; }));
   EXPECT_GT(counts[0], 10U);
+}
+
+// Each line once, whoever came by first and whichever process ran it; loops, locks and waits are lines like
+// others.
+TEST(Check, SitesTellWhoCameBy) {
+  unsigned both = 0, one = 0, condition = 0, fence = 0;
+  const auto body = [&] {
+    atomic<int> x{0};
+    mutex lock;
+    condition_variable changed;
+    bool told = false;
+    const auto add = [&] { x.fetch_add(1, memory_order_relaxed), both = __LINE__; };
+    parallel(
+        [&] {
+          add();
+          interleave::atomic_thread_fence(memory_order_acquire), fence = __LINE__;
+          std::unique_lock<mutex> held(lock);
+          while (!told) changed.wait(held, Where{"waits", 7}), condition = 7;
+        },
+        [&] {
+          add();
+          x.store(9, memory_order_relaxed), one = __LINE__;
+          const std::lock_guard<mutex> held(lock);
+          told = true;
+          changed.notify_all();
+        });
+  };
+  const auto threads_at = [](const Result& result, const std::string& file, unsigned line) {
+    std::uint32_t threads = 0;
+    int found = 0;
+    for (const Site& site : result.sites) {
+      if (site.where.line != line || !std::string(site.where.file).ends_with(file)) continue;
+      threads = site.threads;
+      ++found;
+    }
+    EXPECT_LE(found, 1) << file << ':' << line;
+    return threads;
+  };
+  Options options;
+  EXPECT_TRUE(check(options, body).sites.empty());
+  options.sites = true;
+  for (const unsigned workers : {1, 2}) {
+    options.workers = workers;
+    const Result result = check(options, body);
+    EXPECT_TRUE(result.proved()) << result.report;
+    EXPECT_EQ(threads_at(result, "check_test.cc", both), 0b110U);
+    EXPECT_EQ(threads_at(result, "check_test.cc", one), 0b100U);
+    EXPECT_EQ(threads_at(result, "check_test.cc", fence), 0b010U);
+    EXPECT_EQ(threads_at(result, "waits", condition), 0b010U);
+    EXPECT_TRUE(result.notes.empty());
+  }
+}
+
+// Also of a thread that comes by in some executions only, and of a check that failed.
+TEST(Check, SitesAreOfAllExecutions) {
+  unsigned rare = 0;
+  const auto body = [&](bool fails) {
+    return [&, fails] {
+      atomic<int> x{0};
+      const auto look = [&] {
+        if (x.exchange(1, memory_order_relaxed) == 0) (void)x.load(memory_order_relaxed), rare = __LINE__;
+      };
+      parallel(look, look);
+      INTERLEAVE_EXPECT(!fails);
+    };
+  };
+  Options options;
+  options.sites = true;
+  const auto line = [&](const Site& site) { return site.where.line == rare; };
+  const Result passes = check(options, body(false));
+  ASSERT_EQ(std::count_if(passes.sites.begin(), passes.sites.end(), line), 1);
+  EXPECT_EQ(std::find_if(passes.sites.begin(), passes.sites.end(), line)->threads, 0b110U);
+  const Result failed = check(options, body(true));
+  EXPECT_EQ(failed.verdict, Verdict::assertion);
+  EXPECT_NE(std::find_if(failed.sites.begin(), failed.sites.end(), line)->threads, 0U);
+  options.samples = 50;
+  EXPECT_FALSE(check(options, body(false)).sites.empty());
 }
 
 TEST(Check, LintNamesLoadBuffering) {

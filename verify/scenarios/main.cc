@@ -1,21 +1,32 @@
 // verify_scenarios: runs scenarios, a line each.
 //
-//   verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... [PREFIX...]
+//   verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... [--results FILE]
+//                    [--sites FILE] [PREFIX...]
 //   verify_scenarios [--json] --replay NAME STRING
 //
 // Chosen are the scenarios whose name begins with one of the prefixes and that name one of the invariants;
 // with
 // --quick, those only that are not slow. --workers: processes that share the work of a scenario. --json: an
-// object a line. --replay: the one execution that STRING names, of the report of a failure.
+// object a line. --results: writes to the file what --json prints, too. --sites: writes to the file an object
+// for each line of the sources on which an operation of the checker's was called: the most threads that came
+// by in one scenario, and the name of such a one. --replay: the one execution that STRING names, of the
+// report of a failure.
 //
 // Exit status: 0 if each scenario showed what it is expected to (an execution replayed: passed), 1 if one did
 // not, 2 if there is none of a name.
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <iterator>
+#include <map>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -29,7 +40,8 @@ struct Request {
   bool list = false, json = false, quick = false;
   unsigned workers = 1;
   std::vector<std::string> invariants, prefixes;
-  std::string replay;  ///< empty: explores
+  std::string results, sites;  ///< files; empty: none
+  std::string replay;          ///< empty: explores
 };
 
 std::vector<std::string> words_of(const std::string& text) {
@@ -59,8 +71,12 @@ nlohmann::ordered_json json_of(const Scenario& scenario) {
           {"quick", scenario.speed == Speed::quick}};
 }
 
+std::string text_of(const nlohmann::ordered_json& object) {
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 void print(const nlohmann::ordered_json& object) {
-  std::printf("%s\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  std::printf("%s\n", text_of(object).c_str());
 }
 
 void list(const Scenario& scenario, bool json) {
@@ -72,26 +88,81 @@ void list(const Scenario& scenario, bool json) {
   }
 }
 
+/// The project's folder, as the compiler was given the names of its files.
+std::string_view root() {
+  const std::string_view here = interleave::Where::current().file;
+  return here.substr(0, here.size() - std::string_view("verify/scenarios/main.cc").size());
+}
+
+/// For each line, the scenario in which most threads came by.
+///
+/// Thread safety: one thread.
+class SitesSeen {
+ public:
+  void add(const Scenario& scenario, const std::vector<interleave::Site>& sites) {
+    for (const interleave::Site& site : sites) {
+      std::string_view file = site.where.file;
+      if (file.starts_with(root())) file.remove_prefix(root().size());
+      Most& most = lines_[{std::string(file), site.where.line}];
+      const int threads = std::popcount(site.threads);
+      if (threads > most.threads) most = {threads, scenario.name};
+    }
+  }
+  void write(std::ostream& out) const {
+    for (const auto& [place, most] : lines_) {
+      out << nlohmann::ordered_json{{"file", place.first},
+                                    {"line", place.second},
+                                    {"threads", most.threads},
+                                    {"scenario", most.scenario}}
+          << '\n';
+    }
+  }
+
+ private:
+  struct Most {
+    int threads = 0;
+    std::string scenario;
+  };
+  std::map<std::pair<std::string, unsigned>, Most> lines_;
+};
+
+/// Throws if it can't be written.
+std::ofstream opened(const std::string& file) {
+  std::ofstream out(file);
+  if (!out) throw std::runtime_error("can't write " + file);
+  out.exceptions(std::ios::failbit | std::ios::badbit);
+  return out;
+}
+
+nlohmann::ordered_json json_of(const Scenario& scenario, const interleave::Result& result, bool met) {
+  nlohmann::ordered_json object = json_of(scenario);
+  object.update({{"met", met},
+                 {"verdict", interleave::name(result.verdict)},
+                 {"coverage", interleave::name(result.coverage)},
+                 {"executions", result.executions},
+                 {"blocked", result.blocked},
+                 {"bounded", result.bounded},
+                 {"seconds", result.seconds},
+                 {"message", result.message},
+                 {"report", result.report},
+                 {"replay", result.replay}});
+  return object;
+}
+
 /// Whether it showed what it is expected to, or the execution replayed passed.
-bool run(const Scenario& scenario, const Request& request) {
+bool run(const Scenario& scenario, const Request& request, std::ostream* results, SitesSeen& sites) {
   interleave::Options options = scenario.options;
   options.workers = request.workers;
   options.replay = request.replay;
+  options.sites = !request.sites.empty();
   const interleave::Result result = interleave::check(options, scenario.body);
   const bool met = request.replay.empty() ? scenario.expectation.met_by(result) : result.passed();
+  sites.add(scenario, result.sites);
+  for (const std::string& note : result.notes)
+    std::fprintf(stderr, "%s: %s\n", scenario.name.c_str(), note.c_str());
+  if (results != nullptr) *results << text_of(json_of(scenario, result, met)) << std::endl;
   if (request.json) {
-    nlohmann::ordered_json object = json_of(scenario);
-    object.update({{"met", met},
-                   {"verdict", interleave::name(result.verdict)},
-                   {"coverage", interleave::name(result.coverage)},
-                   {"executions", result.executions},
-                   {"blocked", result.blocked},
-                   {"bounded", result.bounded},
-                   {"seconds", result.seconds},
-                   {"message", result.message},
-                   {"report", result.report},
-                   {"replay", result.replay}});
-    print(object);
+    print(json_of(scenario, result, met));
   } else {
     std::printf("%-46s %-14s %s%s\n", scenario.name.c_str(), scenario.invariants.c_str(),
                 interleave::summary(result).c_str(), met && !result.passed() ? ", as expected" : "");
@@ -117,14 +188,19 @@ int run_all(const Request& request) {
     std::fprintf(stderr, "verify_scenarios: no scenario has such a name or invariant; --list shows them\n");
     return 2;
   }
+  if (request.list) {
+    for (const Scenario& scenario : chosen) list(scenario, request.json);
+    return 0;
+  }
+  std::optional<std::ofstream> results, sites;
+  if (!request.results.empty()) results = opened(request.results);
+  if (!request.sites.empty()) sites = opened(request.sites);
+  SitesSeen seen;
   bool met = true;
   for (const Scenario& scenario : chosen) {
-    if (request.list) {
-      list(scenario, request.json);
-    } else {
-      met = run(scenario, request) && met;
-    }
+    met = run(scenario, request, results ? &*results : nullptr, seen) && met;
   }
+  if (sites) seen.write(*sites);
   return met ? 0 : 1;
 }
 
@@ -145,6 +221,10 @@ bool parse(const std::vector<std::string>& arguments, Request& request) {
       request.workers = static_cast<unsigned>(count);
     } else if (argument == "--invariant" && left >= 1) {
       request.invariants.push_back(arguments[++i]);
+    } else if (argument == "--results" && left >= 1) {
+      request.results = arguments[++i];
+    } else if (argument == "--sites" && left >= 1) {
+      request.sites = arguments[++i];
     } else if (argument == "--replay" && left >= 2 && !arguments[i + 2].empty()) {
       request.prefixes = {arguments[++i]};
       request.replay = arguments[++i];
@@ -163,10 +243,11 @@ bool parse(const std::vector<std::string>& arguments, Request& request) {
 int main(int argc, char** argv) {
   millrace::verify::Request request;
   if (!millrace::verify::parse({argv + 1, argv + argc}, request)) {
-    std::fprintf(
-        stderr,
-        "usage: verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... [PREFIX...]\n"
-        "       verify_scenarios [--json] --replay NAME STRING\n");
+    std::fprintf(stderr,
+                 "usage: verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... "
+                 "[--results FILE]\n"
+                 "                        [--sites FILE] [PREFIX...]\n"
+                 "       verify_scenarios [--json] --replay NAME STRING\n");
     return 2;
   }
   try {

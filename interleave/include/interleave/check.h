@@ -79,6 +79,13 @@ struct Options {
   bool shrink = true;       // a failure is reported in the shortest execution found
   bool duplicates = false;  // fails (nondeterministic) when an execution is met twice: the checker's own test
   bool load_buffering_lint = false;  // Result::notes tells where C++20 allows what RC11 does not; slow
+  bool sites = false;                // Result::sites tells which threads came by which lines
+};
+
+/// A line of which some operation of interleave's was called, and by whom.
+struct Site {
+  Where where;
+  std::uint32_t threads = 0;  // bit t: thread t has, in one run or another; the body is 0
 };
 
 /// What check found.
@@ -97,6 +104,7 @@ struct Result {
   std::string report;   // for people: events side by side, what was read from where, and why it is wrong
   std::string replay;   // for Options::replay; empty on pass
   std::vector<std::string> notes = {};  // what the lint has to say
+  std::vector<Site> sites = {};         // for Options::sites, by file and line; also when the check failed
 
   bool passed() const noexcept { return verdict == Verdict::pass; }
   /// Passed, nothing was left out, and there was something: an assume that never holds proves nothing.

@@ -95,7 +95,9 @@ class Exploration {
         observer_(observer),
         stack_(std::max<std::uint64_t>(options.max_memory, std::uint64_t{1} << 20)),
         runner_(new Runner<W>(options, body, stack_)),
-        begin_(Clock::now()) {}
+        begin_(Clock::now()) {
+    if (options.sites) runner_->note_sites(&sites_.emplace());
+  }
 
   /// What the options ask for. False when runs need a larger engine; then the result says nothing.
   bool run(const std::string& replay, Result& result, bool& race) {
@@ -109,6 +111,7 @@ class Exploration {
     } else {
       fits = everything(result, race);
     }
+    if (sites_) tell_sites(result);
     result.seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
     return fits;
   }
@@ -237,6 +240,14 @@ class Exploration {
                   ": C++20 lets other threads see the store first, RC11 does not");
     }
     result.notes.assign(told.begin(), told.end());
+  }
+
+  void tell_sites(Result& result) const {
+    result.sites = sites_->all();
+    if (sites_->lost() != 0) {
+      result.notes.push_back(
+          "sites: the operations of the test stand on more lines than are noted; some are missing");
+    }
   }
 
   bool sample(Result& result) {
@@ -396,6 +407,7 @@ class Exploration {
   Observer* observer_;
   Stack stack_;
   std::unique_ptr<Runner<W>> runner_;
+  std::optional<Sites> sites_;
   Clock::time_point begin_;
   std::optional<Watchdog> watchdog_;  // not of a replay, which may be in a debugger
   std::set<std::string> seen_;

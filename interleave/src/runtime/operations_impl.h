@@ -72,6 +72,8 @@ inline void Runner<W>::at(Where where, const char* doing) {
          std::string(doing) + " in the condition of an await, which must depend on the value alone", where,
          {});
   }
+  if (sites_ != nullptr) [[unlikely]]
+    sites_->note(where, current_);
   self().where = traced(where);
   self().doing = doing;
 }

@@ -13,6 +13,7 @@
 #include "runtime/machine.h"
 #include "runtime/memory.h"
 #include "runtime/races.h"
+#include "runtime/sites.h"
 #include "runtime/symbols.h"
 #include "runtime/thread_state.h"
 
@@ -78,6 +79,8 @@ class Runner final : public Machine, private Knowledge {
     tracing_ = on;
     observed_ = steering_ != nullptr || tracing_;
   }
+  /// Where to note who comes by which lines; null: nowhere.
+  void note_sites(Sites* sites) noexcept { sites_ = sites; }
   /// One run from explorer.graph on.
   Ending run();
 
@@ -261,6 +264,7 @@ class Runner final : public Machine, private Knowledge {
   const Options& options_;
   const std::function<void()>& body_;
   Steering* steering_ = nullptr;
+  Sites* sites_ = nullptr;
   Addresses addresses_;
   Races races_;
   Memory memory_;
