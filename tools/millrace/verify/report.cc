@@ -1,7 +1,7 @@
 #include "verify/report.h"
 
-#include <regex>
 #include <sstream>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -116,9 +116,24 @@ std::string action_required(const Round& round) {
 }
 
 std::string without_root(const std::string& text, const std::filesystem::path& root) {
-  // Debug information says a place from the folder of the build, which may be that of another checkout.
-  static const std::regex from_build(R"([^\s"'(]*/build/[A-Za-z0-9_-]+/(\.\./)+)");
-  std::string clean = std::regex_replace(text, from_build, "");
+  // Debug information says a place from the folder of the build, which may be that of another checkout:
+  // "<folder>/build/release/../../src/...".
+  constexpr std::string_view kBuild = "/build/", kUp = "../";
+  std::string clean = text;
+  for (std::size_t at = 0; (at = clean.find(kBuild, at)) != std::string::npos;) {
+    const std::size_t preset_end = clean.find_first_not_of(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", at + kBuild.size());
+    std::size_t end = preset_end == std::string::npos ? preset_end : preset_end + 1;
+    if (end == std::string::npos || clean[preset_end] != '/' || clean.compare(end, kUp.size(), kUp) != 0) {
+      at += kBuild.size();
+      continue;
+    }
+    while (clean.compare(end, kUp.size(), kUp) == 0) end += kUp.size();
+    const std::size_t before = clean.find_last_of(" \t\n\"'(", at);
+    const std::size_t begin = before == std::string::npos ? 0 : before + 1;
+    clean.erase(begin, end - begin);
+    at = begin;
+  }
   const std::string place = (root / "").string();
   for (std::size_t at = 0; (at = clean.find(place, at)) != std::string::npos;) clean.erase(at, place.size());
   return clean;
