@@ -332,7 +332,7 @@ TEST(Check, ARunOfMoreEventsThanEverIsBounded) {
 TEST(Check, RunsOfUpTo1024EventsAreFine) {
   Options options;
   options.max_events = 1024;
-  for (const int stores : {100, 200, 300, 900}) {
+  for (const int stores : {100, 200, 300, 600}) {
     const Result result = check(options, [stores] {
       atomic<int> x{0};
       parallel(

@@ -67,6 +67,8 @@ class Explorer {
   /// Null: all alternatives are explored.
   void set_chooser(Chooser* chooser) noexcept { chooser_ = chooser; }
   bool out_of_memory() const noexcept { return out_of_memory_; }
+  /// Graphs to go on with later.
+  std::size_t put_aside() const noexcept { return stack_.count(); }
   /// The last event's source leaves no place for its write: nothing follows but what it has revisited.
   bool abandoned() const noexcept { return abandoned_; }
   void start_run() noexcept { abandoned_ = newest_only_ = false; }
