@@ -114,6 +114,7 @@ const Register two_at_once(
       taker.join();
       INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
     },
+    Expectation::bounded("one preemption: all of two threads out of memory at once is hours"),
     few_preemptions());
 
 // What other streams' work still uses is waited for: it is committed, so it ends.
