@@ -101,7 +101,8 @@ class Core final : public sync::RefCounted {
     bool all = true;
     sync::LockGuard lock(contexts_mutex_);
     for (Context* context : contexts_) {
-      if (context->retired() || !wanted(*context)) continue;
+      if (!wanted(*context)) continue;
+      // Empty also for one whose thread is ending: it holds that until it has given everything back.
       if (const Context::Hold hold = context->try_steal()) {
         visit(*context);
       } else {

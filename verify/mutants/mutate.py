@@ -4,14 +4,14 @@
 
 FOLDER is a build of the project with the target verify_scenarios (default: build/release); what is built here goes to
 its folder `mutants`. The tree is left as it is: a mutant's file stands in a folder of its own that is searched first,
-and only those sources are compiled anew that the scenarios need and that include it. The scenarios have to be proved by
-the unchanged sources, built the same way.
+and only those sources are compiled anew that the scenarios need and that include it. With the unchanged sources, built the
+same way, the scenarios have to show what they are to show: that they are proved, or within which bounds they pass.
 
 --third: a third of the mutants, which one is chosen by the digest (of the sources under test, where none is given).
 With MILLRACE_TEST_FULL in the environment all of them.
 
 A mutant is killed when one of its scenarios fails in one of its ways. It is an error if it does not apply exactly
-once, does not compile, or its scenarios are not proved without it, or fail otherwise, or take longer than two minutes.
+once, does not compile, or its scenarios fail without it, or fail otherwise, or take longer than two minutes.
 One that is argued harmless has to survive, and is not part of the score. Exit status: 0 if all is as it should be, 1 if
 not, 2 for wrong arguments.
 """
@@ -212,23 +212,23 @@ class Core:
 
 
 def verdicts(program: pathlib.Path, prefixes) -> dict:
-    """What each scenario says: "complete" where it is proved, else what was found or how far it was explored."""
+    """What was found of each scenario, and whether that is what it is to show."""
     try:
-        done = run([str(program), *prefixes], timeout=LIMIT)
+        done = run([str(program), "--json", *prefixes], timeout=LIMIT)
     except subprocess.TimeoutExpired as late:
         raise Failed(f"the scenarios take longer than {LIMIT} s") from late
     found = {}
     for line in done.stdout.splitlines():
-        match = re.match(r"(\S+)\s.*?(?:PASS (\w+)|FAIL ([\w -]+):)", line)
-        if match and any(match[1].startswith(prefix) for prefix in prefixes):
-            found[match[1]] = match[2] or match[3]
+        if line.startswith("{"):
+            said = json.loads(line)
+            found[said["name"]] = (said["met"], said["coverage"] if said["verdict"] == "pass" else said["verdict"])
     if not found:
         raise Failed(f"no scenario has said anything; exit status {done.returncode}")
     return found
 
 
 class Proved:
-    """Sees to it, once for each set of scenarios, that they are proved without a mutant."""
+    """Sees to it, once for each set of scenarios, that they show without a mutant what they are to show."""
 
     def __init__(self, core: Core):
         self.core, self.lock, self.known = core, threading.Lock(), {}
@@ -237,9 +237,9 @@ class Proved:
         with self.lock:
             if prefixes not in self.known:
                 self.known[prefixes] = verdicts(self.core.plain_program(prefixes), prefixes)
-        for name, verdict in self.known[prefixes].items():
-            if verdict != "complete":
-                raise Failed(f"{name} is not proved without the mutant: {verdict}")
+        for name, (met, verdict) in self.known[prefixes].items():
+            if not met:
+                raise Failed(f"{name} does not show without the mutant what it is to show: {verdict}")
 
 
 def changed(mutant: mutants.Mutant) -> str:
@@ -288,7 +288,7 @@ def judge(core: Core, proved: Proved, mutant: mutants.Mutant) -> dict:
         program = build_mutant(core, mutant)
         proved.require(mutant.scenarios)
         said = verdicts(program, mutant.scenarios)
-        found = {name: verdict for name, verdict in said.items() if verdict != "complete"}
+        found = {name: verdict for name, (met, verdict) in said.items() if not met}
         for name, verdict in found.items():
             if verdict in mutant.verdicts:
                 outcome.update(killed=True, by=name, verdict=verdict)

@@ -21,8 +21,8 @@ HEAD = """# What is broken in the core to see a scenario fail
 Each line takes one thing away from the sources as they ship: then the third column is so, the invariant does not hold,
 and `verify/mutants/mutate.py` sees the model checker refute one of the scenarios, in one of the ways of the last column.
 It compiles the core anew with each, in the flavour `checked` ([two-flavours](../decisions/two-flavours.md)). A mutant
-that does not apply exactly once, does not compile, or whose scenarios are not proved without it is an error; one that
-survives says that a scenario is missing, or that the core has a line that it does not need.
+that does not apply exactly once, does not compile, or whose scenarios do not show what they are to show without it is an
+error; one that survives says that a scenario is missing, or that the core has a line that it does not need.
 
     python3 verify/mutants/mutate.py [--third [DIGEST]] [--only NAME...] [--json FILE|-] [--list]
 

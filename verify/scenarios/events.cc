@@ -82,6 +82,25 @@ const Register put_against_close(
     },
     with_device());
 
+const Register take_against_close(
+    "event.taken_against_close", "V4 D1 X1",
+    [] {
+      TinyDevice device;
+      TinyContext mine(device);
+      device.events().put(&mine.get(), device.events().get(mine.get(), "event"));
+      thread owner([&] {
+        try {
+          const EventPool::Lease lease = device.events().get(mine.get(), "event");
+          device.events().put(&mine.get(), lease);
+        } catch (const Error& error) {
+          INTERLEAVE_EXPECT(error.code() == ErrorCode::Closed);
+        }
+      });
+      device.close();
+      owner.join();
+    },
+    with_device());
+
 // Each lease has one end: a second one does nothing, and what was marked before is not the next lease's.
 const Register reuse(
     "event.slot_used_again", "V2 V4",
@@ -97,8 +116,11 @@ const Register reuse(
       one.device.events().put(&one.mine.get(), one.lease);
       INTERLEAVE_EXPECT(next.slot == one.lease.slot && next.number != one.lease.number);
       INTERLEAVE_EXPECT(one.slot().stamp().records == 0 && one.slot().point().value == 0);
+      const EventPool::Lease another = one.device.events().get(one.mine.get(), "event");
+      INTERLEAVE_EXPECT(another.slot != next.slot);
       device_runs.join();
       one.device.events().put(&one.mine.get(), next);
+      one.device.events().put(&one.mine.get(), another);
     },
     with_device());
 

@@ -2,6 +2,7 @@
 #include <new>
 #include <optional>
 
+#include "device/thread_contexts.h"
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -56,6 +57,50 @@ const Register first_use(
       TinyDevice device(by_hand());
       try_with_failures([&] { const TinyContext context(device); });
       device.memory().check_accounting();
+    },
+    with_device());
+
+const Register first_use_of_thread(
+    "no_memory.first_use_of_a_thread", "D2 X3",
+    [] {
+      ThreadContexts::open();
+      TinyDevice device(by_hand());
+      thread user([&] { try_with_failures([&] { ThreadContexts::create(device.core()); }); });
+      user.join();
+      device.memory().check_accounting();
+    },
+    with_device());
+
+// The arena's blocks come before the thread has a place for them.
+const Register allocate_current(
+    "no_memory.allocating_on_the_current_stream", "M1 T1",
+    [] {
+      TinyDevice device(by_hand());
+      TinyContext mine(device);
+      void* block = nullptr;
+      try_with_failures(
+          [&] { block = device.memory().allocate(mine.get(), Allocator::kCurrentSlot, kUnit, kUnit); });
+      device.memory().check_accounting();
+      if (block != nullptr) device.memory().deallocate(mine.get(), block, OnMisuse::raise);
+    },
+    with_device());
+
+// Pinned memory that work still uses.
+const Register free_pinned(
+    "no_memory.freeing_pinned_memory_in_use", "A4 M1 M6",
+    [] {
+      int ran = 0;
+      TinyDevice device(by_hand());
+      TinyContext mine(device);
+      const StreamId stream = device.streams().default_stream();
+      void* const block = device.pinned().allocate(mine.get(), stream.slot, kUnit, kUnit);
+      device.streams().record(stream, task(ran), "run");
+      device.streams().commit(stream, "commit");
+      if (!try_with_failures([&] { device.pinned().deallocate(mine.get(), block, OnMisuse::forgive); }))
+        device.pinned().deallocate(mine.get(), block, OnMisuse::forgive);
+      device.pinned().check_accounting();
+      INTERLEAVE_EXPECT(device.pinned().stats().live == 0);
+      device.backend().run_next();
     },
     with_device());
 
@@ -136,7 +181,7 @@ const Register events(
       device.streams().commit(stream, "commit");
       while (device.backend().run_next()) {
       }
-      INTERLEAVE_EXPECT(slot.stamp().reached);
+      INTERLEAVE_EXPECT(slot.stamp().reached && slot.stamp().records == 1);
       device.events().put(&mine.get(), *lease);
     },
     with_device());

@@ -206,6 +206,31 @@ const Register abandoned(
     },
     with_device());
 
+// The value of an event in the middle of a buffer is reached before the buffer's end.
+const Register middle(
+    "stream.waits_for_the_middle_of_a_buffer", "S1 S2",
+    [] {
+      TinyOptions options = with_streams(2);
+      options.runs = TinyBackend::Runs::by_hand;
+      TinyDevice device(options);
+      TinyContext mine(device, 1);
+      const StreamId stream = device.streams().default_stream();
+      const EventPool::Lease event = device.events().get(mine.get(), "event");
+      int done = 0;
+      device.streams().record(stream, task([&] { done = 1; }), "run");
+      device.streams().set_mark(stream, device.events().slot(event.slot), "record");
+      device.streams().record(stream, task(), "run");
+      device.streams().commit(stream, "commit");
+      thread runs([&] { INTERLEAVE_EXPECT(device.backend().run_next()); });
+      device.streams().wait(TimelinePoint{stream.slot, 1}, std::nullopt, "wait");
+      INTERLEAVE_EXPECT(done == 1);
+      runs.join();
+      INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == 1);
+      INTERLEAVE_EXPECT(device.backend().run_next());
+      device.events().put(nullptr, event);
+    },
+    with_device());
+
 // One buffer may be uncompleted: the second commit waits for the first to be done.
 const Register back_pressure(
     "stream.back_pressure", "S1 S7",
@@ -218,6 +243,7 @@ const Register back_pressure(
       for (int i = 0; i < 2; ++i) {
         device.streams().record(stream, task([&, i] { INTERLEAVE_EXPECT(done++ == i); }), "run");
         device.streams().commit(stream, "commit");
+        INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() >= static_cast<unsigned>(i));
       }
       device.streams().wait(stream, std::nullopt, "wait");
       INTERLEAVE_EXPECT(done == 2);
@@ -264,12 +290,15 @@ const Register two_close(
     [] {
       TinyDevice device(with_streams(2));
       TinyContext mine(device, 1);
-      thread other([&] {
+      bool stopped = false;
+      device.backend().when_stopped([&] { stopped = true; });
+      const auto close = [&] {
         device.close();
         INTERLEAVE_EXPECT(!device.core().is_open());
-      });
-      device.close();
-      INTERLEAVE_EXPECT(!device.core().is_open());
+        INTERLEAVE_EXPECT(stopped);
+      };
+      thread other(close);
+      close();
       other.join();
     },
     with_device());
@@ -281,7 +310,13 @@ const Register last_handle(
       static_cast<void>(
           sync::Ref<Core>::share(&device.core()).release());  // the first handle's; device keeps its own
       device.core().add_handle();
-      thread other([&] { device.core().drop_handle(); });
+      int used[2] = {};  // by the owner of each handle, before that is dropped
+      device.backend().when_stopped([&] { INTERLEAVE_EXPECT(used[0] == 1 && used[1] == 1); });
+      thread other([&] {
+        used[1] = 1;
+        device.core().drop_handle();
+      });
+      used[0] = 1;
       device.core().drop_handle();
       other.join();
       INTERLEAVE_EXPECT(!device.core().is_open());

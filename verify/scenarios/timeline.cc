@@ -43,6 +43,25 @@ const Register reached(
     },
     with_device());
 
+const Register final_status(
+    "timeline.what_a_final_status_says", "B3",
+    [] {
+      TinyDevice device(by_hand());
+      const StreamId stream = device.streams().default_stream();
+      int done = 0;
+      device.streams().record(stream, task([&] { done = 1; }), "test");
+      const sync::Ref<BufferState> buffer = device.streams().current_buffer(stream, "test");
+      thread asker([&] {
+        const BufferStatus status = buffer->status();
+        if (status != BufferStatus::recording) INTERLEAVE_EXPECT(buffer->end().value == 1);
+        if (is_final(status)) INTERLEAVE_EXPECT(done == 1);
+      });
+      static_cast<void>(device.streams().commit(stream, "test"));
+      INTERLEAVE_EXPECT(device.backend().run_next());
+      asker.join();
+    },
+    with_device());
+
 const Register failed(
     "timeline.what_has_failed", "S4",
     [] {

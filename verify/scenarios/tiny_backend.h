@@ -2,8 +2,10 @@
 // where a scenario says so.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -26,6 +28,7 @@ class TinyBackend final : public Backend {
     info_.name = "tiny";
     info_.memory_bytes = granules * kGranule;
     info_.host_tasks = true;
+    info_.driver_streams = true;
   }
 
   /// The next submission whose turn has come; false if there is none.
@@ -45,6 +48,8 @@ class TinyBackend final : public Backend {
     const sync::LockGuard lock(mutex_);
     refusal_ = std::move(why);
   }
+  /// Runs when the device has closed, but for the end of the backend's thread.
+  void when_stopped(std::function<void()> hook) { when_stopped_ = std::move(hook); }
 
   // Backend
   const DeviceInfo& info() const noexcept override { return info_; }
@@ -52,6 +57,7 @@ class TinyBackend final : public Backend {
   Status start(int queues, CompletionSink& sink) override {
     sink_ = &sink;
     queues_.resize(static_cast<std::size_t>(queues));
+    was_submitted_.resize(static_cast<std::size_t>(queues));
     return {};
   }
   void stop() noexcept override {
@@ -61,12 +67,14 @@ class TinyBackend final : public Backend {
       changed_.notify_one();
     }
     if (thread_.joinable()) thread_.join();
+    if (when_stopped_) when_stopped_();
   }
   void cancel() noexcept override {
     const sync::LockGuard lock(mutex_);
     cancelled_ = true;
   }
   Status submit(Submission&& submission) noexcept override {
+    note(submission);
     const sync::LockGuard lock(mutex_);
     if (!refusal_.ok()) return refusal_;
     queues_[static_cast<std::size_t>(submission.queue)].waiting.push_back(std::move(submission));
@@ -75,6 +83,22 @@ class TinyBackend final : public Backend {
     changed_.notify_one();
     return {};
   }
+  // Every stream of a driver's is its own number, and there at once.
+  Status native_stream(QueueId, void** stream) noexcept override {
+    *stream = this;
+    return {};
+  }
+  Status identify(void* stream, std::uint64_t* id) noexcept override {
+    *id = reinterpret_cast<std::uintptr_t>(stream);
+    return {};
+  }
+  Status wrap(QueueId, void*, std::uint64_t, bool* wrapped) noexcept override {
+    *wrapped = true;
+    return {};
+  }
+  Status check_wrapped(QueueId) noexcept override { return {}; }
+  bool is_idle(QueueId) noexcept override { return true; }
+  Status begin_capture(QueueId) noexcept override { return {}; }
   bool assist(QueueId) noexcept override { return false; }
   void host_knows(TimelinePoint) noexcept override {}
   void set_accessible(void*, std::size_t, bool) noexcept override {}
@@ -105,6 +129,18 @@ class TinyBackend final : public Backend {
     OwnThread& operator=(const OwnThread&) = delete;
   };
 
+  /// By the thread that submits, with nothing locked: it is the stream's mutex that orders what comes to a
+  /// queue (S7), and the timeline that says what may be waited for (S3, S9).
+  void note(const Submission& submission) noexcept {
+    for (const TimelinePoint& point : submission.waits)
+      INTERLEAVE_EXPECT(submitted(point.queue, point.value));
+    INTERLEAVE_EXPECT(submission.value == 1 || submitted(submission.queue, submission.value - 1));
+    INTERLEAVE_EXPECT(!submitted(submission.queue, submission.value));
+    submitted(submission.queue, submission.value) = true;
+  }
+  bool& submitted(QueueId queue, std::uint64_t value) {
+    return was_submitted_[static_cast<std::size_t>(queue)].at(static_cast<std::size_t>(value));
+  }
   bool take_ready(Submission& next) REQUIRES(mutex_) {
     for (Queue& queue : queues_) {
       if (queue.waiting.empty()) continue;
@@ -157,6 +193,8 @@ class TinyBackend final : public Backend {
   TinySource source_;
   const Runs runs_;
   CompletionSink* sink_ = nullptr;
+  std::vector<std::array<bool, 16>> was_submitted_;  // of each queue, by value
+  std::function<void()> when_stopped_;
   sync::Mutex mutex_;
   sync::ConditionVariable changed_;  // something was submitted or stopping_ was set
   std::vector<Queue> queues_ GUARDED_BY(mutex_);

@@ -25,10 +25,13 @@ inline interleave::Options with_device() {
 struct TinyOptions {
   std::size_t granules = 2;
   int streams = 3;  ///< the default one and two
+  int wrapped_streams = 0;
+  int captures = 0;
   ExhaustionPolicy exhaustion = ExhaustionPolicy::fail;
   int max_uncompleted = 64;
   TinyBackend::Runs runs = TinyBackend::Runs::on_its_thread;
   std::function<bool(std::size_t)> on_out_of_memory{};
+  int cache_waits = 0;  ///< how often who is out of memory waits for a cache that is in use
 };
 
 namespace detail {
@@ -52,10 +55,13 @@ class TinyDevice {
     pool.exhaustion = options.exhaustion;
     pool.exhaustion_timeout = std::chrono::milliseconds::max();
     pool.max_uncompleted = options.max_uncompleted;
+    pool.wrapped_streams = options.wrapped_streams;
+    pool.captures = options.captures;
     core_->install(LayerId::streams, std::make_unique<StreamPool>(*core_, pool));
     core_->install(LayerId::events, std::make_unique<EventPool>(
                                         *core_, EventPool::Options{.chunk_slots = 2, .max_chunks = 1}));
-    const Geometry geometry = tiny_geometry();
+    Geometry geometry = tiny_geometry();
+    geometry.cache_waits = options.cache_waits;
     const auto map = std::make_shared<PageMap>(geometry);
     const std::size_t limit = options.granules * kGranule;
     for (const auto& [layer, kind] :
@@ -74,6 +80,7 @@ class TinyDevice {
   StreamPool& streams() const noexcept { return StreamPool::of(*core_); }
   EventPool& events() const noexcept { return EventPool::of(*core_); }
   Allocator& memory() const noexcept { return static_cast<Allocator&>(core_->layer(LayerId::memory)); }
+  Allocator& pinned() const noexcept { return static_cast<Allocator&>(core_->layer(LayerId::pinned)); }
   void close() noexcept { core_->close(CloseMode::drain); }
 
  private:

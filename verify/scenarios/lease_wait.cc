@@ -1,0 +1,79 @@
+// Slots of streams: who waits for one, who shares one, and who parks one or leaves it behind.
+#include <chrono>
+
+#include "stream/lease.h"
+#include "tiny_device.h"
+
+namespace millrace::verify {
+namespace {
+
+using interleave::thread;
+
+const Register parked(
+    "lease.parked_against_waiting", "S6 S10 F1",
+    [] {
+      TinyDevice device;
+      TinyContext other(device, 2);
+      LeaseTable table(device.core(), 1, 1, ExhaustionPolicy::wait, std::chrono::milliseconds::max(),
+                       {"streams", "streams", false, true});
+      auto& part = static_cast<LeasePart&>(*other.get().part(LayerId::streams));
+      int theirs = -1, ours = -1;
+      INTERLEAVE_EXPECT(table.acquire(true, &theirs).ok() && theirs == 1);
+      // Taken here: an owner and a thief that get into each other's way may do so for any number of times.
+      Context::Hold hold = other.get().hold();
+      thread holder([&] {
+        const bool is_parked = table.park(part, theirs);
+        hold.leave();
+        if (!is_parked) table.add_free(theirs);
+      });
+      INTERLEAVE_EXPECT(table.acquire(true, &ours).ok() && ours == 1);
+      holder.join();
+    },
+    Expectation::bounded(
+        "who takes back what is parked locks the list of contexts in every round, of which there "
+        "are any number until its owner is out of its context"),
+    with_device());
+
+// What is parked with a thread is there again when the thread has ended.
+const Register exits(
+    "lease.parked_by_who_exits", "S6 S10 X3",
+    [] {
+      TinyOptions options;
+      options.streams = 2;
+      TinyDevice device(options);
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId held = device.streams().lease(other.get(), "lease");
+      device.streams().end_lease(&other.get(), held.slot);
+      thread owner([&] { other.end(); });
+      owner.join();
+      const StreamId taken = device.streams().lease(mine.get(), "lease");
+      INTERLEAVE_EXPECT(taken.slot == held.slot);
+      device.streams().end_lease(nullptr, taken.slot);
+    },
+    with_device());
+
+// Who shares a slot has its lease, or the next one where the last holder has left.
+const Register shared(
+    "lease.shared_against_end", "S6 S8",
+    [] {
+      TinyOptions options;
+      options.streams = 2;
+      options.exhaustion = ExhaustionPolicy::share;
+      TinyDevice device(options);
+      TinyContext mine(device, 1), other(device, 2);
+      const StreamId held = device.streams().lease(other.get(), "lease");
+      thread holder([&] { device.streams().end_lease(nullptr, held.slot); });
+      const StreamId taken = device.streams().lease(mine.get(), "lease");
+      holder.join();
+      if (taken.slot == held.slot) {
+        device.streams().check_handle(taken, "check");
+        device.streams().end_lease(nullptr, taken.slot);
+      }
+      const StreamId next = device.streams().lease(mine.get(), "lease");
+      INTERLEAVE_EXPECT(next.slot == held.slot && next.generation != held.generation);
+      device.streams().end_lease(nullptr, next.slot);
+    },
+    with_device());
+
+}  // namespace
+}  // namespace millrace::verify
