@@ -1,6 +1,7 @@
 #include "runtime/watchdog.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,19 +17,44 @@
 namespace interleave {
 namespace {
 
-constexpr int kLooks = 10;  // in the time allowed; so many in a row have to see the same
+constexpr int kLooks = 10;  // in the time allowed
 
-std::uint64_t seen = 0;
-int in_vain = 0;
+/// How far the run had come at the last look, and what its thread had used and done by then.
+struct Seen {
+  std::uint64_t progress = 0;
+  double processor_seconds = 0;
+  long sleeps = 0;
+};
 
+double allowed = 0;
+double period_seconds = 0;
+double in_vain = 0;  // seconds for which nothing has happened
+Seen last;
+
+Seen seen_now(std::uint64_t progress) {
+  rusage used{};
+  getrusage(RUSAGE_THREAD, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return {progress, seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_nvcsw};
+}
+
+/// Time counts while the thread computes, or sleeps of its own accord; not while it waits for a processor, which says
+/// nothing of the run.
+///
 /// Runs on the stack for signals, as the fiber's may be used up; hang leaves it for the host's.
 void look(int /*signal*/) {
   Machine* machine = running_machine;
   if (machine == nullptr) return;  // the checker's own code, which ends
-  const std::uint64_t now = machine->progress();
-  in_vain = now == seen ? in_vain + 1 : 0;
-  seen = now;
-  if (in_vain < kLooks) return;
+  const Seen now = seen_now(machine->progress());
+  if (now.progress != last.progress) {
+    in_vain = 0;
+  } else {
+    in_vain += now.sleeps != last.sleeps ? period_seconds : now.processor_seconds - last.processor_seconds;
+  }
+  last = now;
+  if (in_vain < allowed) return;
   in_vain = 0;
   machine->hang();
 }
@@ -37,8 +63,10 @@ void look(int /*signal*/) {
 
 Watchdog::Watchdog(double seconds) {
   if (seconds <= 0) return;
-  seen = 0;
+  allowed = seconds * (1.0 - 0.5 / kLooks);  // what a look or two may have missed
+  period_seconds = seconds / kLooks;
   in_vain = 0;
+  last = seen_now(0);
   struct sigaction action {};
   action.sa_handler = &look;
   action.sa_flags = SA_ONSTACK | SA_NODEFER | SA_RESTART;  // it may not return

@@ -8,7 +8,7 @@ namespace interleave {
 
 /// While it lives, a run of the calling thread in which nothing happens for so many seconds (no event, nor
 /// the run's end) is ended by Machine::hang, wherever its thread is: in a loop, or asleep in a lock that is
-/// not interleave's.
+/// not interleave's. On a busy machine the time for which the thread gets no processor does not count.
 ///
 /// A timer interrupts the thread a few times in that time and looks whether the run has gone on; explored
 /// runs pay nothing. The signal is SIGURG: debuggers pass it on in silence, and where it comes late it is
