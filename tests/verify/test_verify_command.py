@@ -29,9 +29,8 @@ class Verify(unittest.TestCase):
         self.write("verify/sources.txt", "src\nverify\n!verify/ledger\n")
         self.write("src/a.cc", "int a;")
         self.write("scripts/setup.sh", "build() { :; }\n")
-        self.write("tests/layers/check_layers.py", "")
-        self.write("scripts/check_docs.py", "")
-        self.write("scripts/format", "#!/bin/sh\n")
+        self.write("verify/rules.txt", "# nothing here\nscripts/rule a  # and this\n\n")
+        self.write("scripts/rule", "#!/bin/sh\n")
         self.scenarios(SCENARIO)
         self.write("verify/mutants/mutate.py",
                    f"import sys\nopen(sys.argv[2], 'w').write({json.dumps(MUTANTS)!r})\n")
@@ -114,6 +113,16 @@ class Verify(unittest.TestCase):
         again = subprocess.run(["sh", "-c", repeat], cwd=self.root, capture_output=True, text=True, check=False)
         self.assertIn("the execution", again.stdout)
         self.assertEqual(repeat.split()[:3], ["build/release/bin/verify_scenarios", "--replay", "gate.enter"])
+
+    def test_a_broken_rule_is_a_finding(self):
+        self.write("scripts/rule", "#!/bin/sh\necho $1 is wrong; exit 1\n")
+        text = self.verify("--attempts", "1", status=1)
+        self.assertIn("result    FAILED", text)
+        self.assertIn("the sources break a rule", text)
+        self.assertIn("to repeat: scripts/rule a", text)
+        self.assertIn("a is wrong", text)
+        self.write("scripts/rule", "#!/bin/sh\necho not here >&2; exit 77\n")
+        self.assertIn("scripts/rule a: skipped: not here", self.verify("--attempts", "1", status=0))
 
     def test_a_touched_ledger_is_refused(self):
         for _ in range(3):

@@ -40,8 +40,8 @@ Seen seen_now(std::uint64_t progress) {
   return {progress, seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_nvcsw};
 }
 
-/// Time counts while the thread computes, or sleeps of its own accord; not while it waits for a processor, which says
-/// nothing of the run.
+/// Time counts while the thread computes, or sleeps of its own accord; not while it waits for a processor,
+/// which says nothing of the run.
 ///
 /// Runs on the stack for signals, as the fiber's may be used up; hang leaves it for the host's.
 void look(int /*signal*/) {

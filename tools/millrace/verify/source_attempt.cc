@@ -1,5 +1,8 @@
 // Attempt 1: the rules of the house, and every scenario over the sources.
+#include <algorithm>
+#include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "verify/attempts.h"
 #include "verify/proofs.h"
 #include "verify/report.h"
+#include "verify/sha256.h"
 #include "verify/sources.h"
 
 namespace millrace::tool {
@@ -19,13 +23,24 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kProgram = "build/release/bin/verify_scenarios";
+constexpr const char* kRuleList = "verify/rules.txt";
 constexpr int kSkipped = 77;
 
+/// The commands of verify/rules.txt, which says how it is read.
+std::vector<std::vector<std::string>> rules(const AttemptContext& context) {
+  std::vector<std::vector<std::string>> commands;
+  std::istringstream lines(read_file(context.root / kRuleList));
+  for (std::string line; std::getline(lines, line);) {
+    line.erase(std::min(line.find('#'), line.size()));
+    std::istringstream words(line);
+    const std::vector<std::string> command{std::istream_iterator<std::string>(words), {}};
+    if (!command.empty()) commands.push_back(command);
+  }
+  return commands;
+}
+
 void check_rules(Attempt& attempt, const AttemptContext& context) {
-  const std::vector<std::vector<std::string>> checks{{"python3", "tests/layers/check_layers.py", "."},
-                                                     {"python3", "scripts/check_docs.py", "."},
-                                                     {"scripts/format", "--check"}};
-  for (const std::vector<std::string>& arguments : checks) {
+  for (const std::vector<std::string>& arguments : rules(context)) {
     if (interrupted()) return;
     const ChildCommand command{.arguments = arguments, .environment = {}, .folder = context.root};
     if (context.doing) context.doing(shell_text(command));
@@ -164,16 +179,14 @@ Attempt source_attempt(const AttemptContext& context) {
   Attempt attempt;
   attempt.outcome = Outcome::clean;
   attempt.methods = {
-      "rules that a script holds the sources against: layers, memory orders written out, documentation of "
-      "public "
-      "headers, format",
+      "the rules that scripts hold the sources against (verify/rules.txt)",
       "every scenario of verify/scenarios over the production sources, under every execution that C++20's "
       "memory model "
       "allows; what was explored completely in an earlier round of these sources is not explored again"};
   attempt.conclusion = "the scenarios were not run";
+  if (!build_for(attempt, context, "release", "verify_scenarios")) return attempt;
   check_rules(attempt, context);
-  if (interrupted() || !build_for(attempt, context, "release", "verify_scenarios")) return attempt;
-  Exploration(attempt, context).run();
+  if (!interrupted()) Exploration(attempt, context).run();
   return attempt;
 }
 
