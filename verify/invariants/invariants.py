@@ -15,13 +15,13 @@ class Invariant(NamedTuple):
     unmodelled: str = ""    # why no scenario and no mutant is about it, where one of them is missing
 
 
-HOST = ("the host backend's threads, pages and clocks are no part of the flavour `checked`; they are tested as they run, "
-        "under ThreadSanitizer and AddressSanitizer")
+HOST = ("the host backend's threads, pages and clocks are no part of the flavour `checked`; they are tested as they "
+        "run, under ThreadSanitizer and AddressSanitizer")
 QUEUES = "scenarios hold their own tiny backend to it, so nothing of the host backend's can be broken there: " + HOST
-DRIVER = ("the scenarios' backend has no driver whose streams could be looked at; it is tested on a GPU, and on the host "
-          "with a fake driver under ThreadSanitizer")
-CUDA_BACKEND = ("the CUDA backend needs a driver, so it is no part of the flavour `checked`; it is tested on a GPU, and on "
-                "the host with a fake driver under ThreadSanitizer")
+DRIVER = ("the scenarios' backend has no driver whose streams could be looked at; it is tested on a GPU, and on the "
+          "host with a fake driver under ThreadSanitizer")
+CUDA_BACKEND = ("the CUDA backend needs a driver, so it is no part of the flavour `checked`; it is tested on a GPU, "
+                "and on the host with a fake driver under ThreadSanitizer")
 
 CORE = [
     Invariant("G1", "after `close_and_wait` returns, no pass of the gate is alive and none will be",
@@ -36,8 +36,8 @@ CORE = [
               "under TSan"),
     Invariant("R1", "an object is destroyed by whoever drops the last reference, after all use of it",
               "under TSan and ASan"),
-    Invariant("F1", "of a thread that announces and then loads, and one that writes, fences and then loads, one sees the "
-              "other's",
+    Invariant("F1", "of a thread that announces and then loads, and one that writes, fences and then loads, one sees "
+              "the other's",
               "`unit_sync` asymmetric fence, with and without membarrier"),
     Invariant("X1", "at most one party holds a context",
               "`unit_sync` biased lock, `unit_device` context"),
@@ -148,14 +148,15 @@ STREAMS = [
               "the fake backend checks each submission"),
     Invariant("S10", "nobody waits for a slot while one is parked",
               "`unit_stream` lease stress"),
-    Invariant("S11", "what a caller has put on the driver's stream is followed there by its segment's submission, whatever "
-              "becomes of the buffer",
+    Invariant("S11", "what a caller has put on the driver's stream is followed there by its segment's submission, "
+              "whatever becomes of the buffer",
               "`unit_backend_cuda` native",
               unmodelled=DRIVER),
-    Invariant("S12", "once `covering()` is reached, all is done that was on the stream when it was asked for, whoever put "
-              "it there",
+    Invariant("S12", "once `covering()` is reached, all is done that was on the stream when it was asked for, whoever "
+              "put it there",
               "`unit_backend_cuda` wrapped"),
-    Invariant("S13", "as long as a lease lasts, a wrapped stream is one slot and a slot one stream, by the driver's number",
+    Invariant("S13", "as long as a lease lasts, a wrapped stream is one slot and a slot one stream, by the driver's "
+              "number",
               "`unit_backend_cuda` wrapped",
               upheld_by=("stream/wrapped.cc",)),
     Invariant("S14", "the driver is asked about a wrapped stream on behalf of nobody but a lease that lasts: under the "
@@ -176,8 +177,8 @@ STREAMS = [
     Invariant("H1", "each handler that was added runs exactly once",
               "`unit_stream` handlers, 8 threads, also while closing",
               upheld_by=("stream/progress.cc", "stream/dispatch.cc")),
-    Invariant("H2", "no lock is held while a handler, or a function that never ran, runs or is destroyed; both inside a "
-              "`HandlerScope`",
+    Invariant("H2", "no lock is held while a handler, or a function that never ran, runs or is destroyed; both inside "
+              "a `HandlerScope`",
               "`unit_stream` handlers, close"),
     Invariant("H3", "handlers run in the order in which they were handed over, so in order per stream",
               "`unit_stream` handlers",
@@ -227,8 +228,8 @@ CUDA = [
               "clang's analysis, under TSan",
               upheld_by=("backends/cuda/queue.cc",),
               unmodelled=CUDA_BACKEND),
-    Invariant("C6", "the watcher sleeps without bound only when nothing is underway: whoever adds something sees that it "
-              "sleeps, or it sees what was added",
+    Invariant("C6", "the watcher sleeps without bound only when nothing is underway: whoever adds something sees that "
+              "it sleeps, or it sees what was added",
               "`unit_backend_cuda` queues",
               unmodelled=CUDA_BACKEND),
     Invariant("C7", "nothing on a wrapped stream is reported before what its owner had put there is done: while it is "

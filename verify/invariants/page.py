@@ -17,19 +17,19 @@ HEAD = """# The invariants, one by one
 
 Each with what there is to hold it:
 
-- **Upheld by**: the files of `src/` whose comments cite the number, those first that state it, and a few more that uphold
-  it. Repeated folders are left out.
+- **Upheld by**: the files of `src/` whose comments cite the number, those first that state it, and a few more that
+  uphold it. Repeated folders are left out.
 - **Scenarios** (`verify/scenarios/`) over those sources, run by the model checker. *Complete*: every execution that the
-  memory model allows ([model.md](../../interleave/docs/model.md)) was explored, and so many there are. *Bounded*: so many
-  within a bound, for the reason given. *Sampled*: so many random runs. *Refuted*: it shows what is wrong, and fails as it
-  is to; how many executions came before depends on who shares the work.
+  memory model allows ([model.md](../../interleave/docs/model.md)) was explored, and so many there are. *Bounded*: so
+  many within a bound, for the reason given. *Sampled*: so many random runs. *Refuted*: it shows what is wrong, and
+  fails as it is to; how many executions came before depends on who shares the work.
 - **Mutants**: what is taken away from the sources to see a scenario fail ([mutants.md](mutants.md)). Those that are
   argued to be harmless are left out.
 - **Other tests**, which run the code as it ships.
 
 Made from `verify/invariants/invariants.py`, the sources, the mutants and a run of `verify_scenarios` by
-`MILLRACE_UPDATE=1 python3 verify/invariants/test_invariants.py`. The test `verify.invariants` does it again each time and
-compares; slow scenarios, which `./test` leaves out, are as the last run of all showed them, and compared by
+`MILLRACE_UPDATE=1 python3 verify/invariants/test_invariants.py`. The test `verify.invariants` does it again each time
+and compares; slow scenarios, which `./test` leaves out, are as the last run of all showed them, and compared by
 `./test --full`. The counts are those of the release build: assertions add executions.
 """
 
@@ -120,7 +120,8 @@ def scenario_table(scenarios) -> str:
 
 
 def mutants_in_words(broken: dict) -> str:
-    parts = [f"{len(names)} in [{title}](mutants.md#{anchor(title)}): {', '.join(names)}" for title, names in broken.items()]
+    parts = [f"{len(names)} in [{title}](mutants.md#{anchor(title)}): {', '.join(names)}"
+             for title, names in broken.items()]
     total = sum(map(len, broken.values()))
     return f"Mutants: {f'{total}: ' if len(parts) > 1 else ''}{'; '.join(parts)}."
 

@@ -27,7 +27,8 @@ class Shown(NamedTuple):
 def shown(said: dict) -> Shown:
     """Of a line of verify_scenarios --results."""
     if not said["met"]:
-        raise Wrong(f"{said['name']} does not show what it is to show ({said['expected']}): {said['message'] or said['coverage']}")
+        raise Wrong(f"{said['name']} does not show what it is to show ({said['expected']}): "
+                    f"{said['message'] or said['coverage']}")
     identity = (said["name"], tuple(said["invariants"]), not said["quick"])
     if said["verdict"] != "pass":
         return Shown(*identity, "refuted", said["verdict"], 0)
@@ -37,13 +38,15 @@ def shown(said: dict) -> Shown:
 
 def remembered(listed: dict, page: str) -> Shown:
     """A slow scenario that was not run now, as the page has it from the last run of all."""
-    row = re.search(rf"^\| `{re.escape(listed['name'])}` \(slow\) \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", page, re.MULTILINE)
+    row = re.search(rf"^\| `{re.escape(listed['name'])}` \(slow\) \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", page,
+                    re.MULTILINE)
     if row is None:
         raise Wrong(f"the page does not have the slow scenario {listed['name']} yet: with MILLRACE_UPDATE=1 it is run")
     kind, why, executions = row.groups()
     if kind in ("bounded", "sampled"):
         why = listed["expected"].partition(": ")[2]
-    return Shown(listed["name"], tuple(listed["invariants"]), True, kind, why or "", int((executions or "0").replace(",", "")))
+    return Shown(listed["name"], tuple(listed["invariants"]), True, kind, why or "",
+                 int((executions or "0").replace(",", "")))
 
 
 def lines(text: str) -> dict:
