@@ -18,8 +18,18 @@ target_link_libraries(verify_scenarios PRIVATE interleave::instrumented nlohmann
 if(TARGET millrace_sources)
   add_dependencies(verify_scenarios millrace_sources)
 endif()
-add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2)
-set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300)
+set(millrace_results ${PROJECT_BINARY_DIR}/verify_scenarios.jsonl)
+add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2 --results ${millrace_results})
+set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300 FIXTURES_SETUP millrace_scenarios_ran)
+
+# The invariants' pages count the executions of what ships; assertions have operations of their own.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_test(NAME verify.invariants
+    COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/invariants/test_invariants.py)
+  set_tests_properties(verify.invariants PROPERTIES
+    LABELS verify TIMEOUT 1200 FIXTURES_REQUIRED millrace_scenarios_ran ENVIRONMENT
+    "MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR};MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+endif()
 
 # A third of the mutants, or with MILLRACE_TEST_FULL in the environment all.
 add_test(NAME verify.mutants
