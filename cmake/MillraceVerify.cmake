@@ -21,6 +21,11 @@ endif()
 add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2)
 set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300)
 
+# They exit with 77 where there is nothing to look at.
+add_test(NAME verify.flavours COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/flavours/test_flavours.py)
+set_tests_properties(verify.flavours PROPERTIES LABELS verify TIMEOUT 120 SKIP_RETURN_CODE 77
+  ENVIRONMENT "MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR};MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+
 # A third of the mutants, or with MILLRACE_TEST_FULL in the environment all.
 add_test(NAME verify.mutants
   COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/mutants/mutate.py --build ${PROJECT_BINARY_DIR} --third)
