@@ -19,7 +19,8 @@ const Register two_refused(
       });
       const std::uint64_t last = one.device.streams().timeline(one.stream.slot).completed();
       INTERLEAVE_EXPECT(last == 1 || last == 2);
-      for (std::uint64_t value = 1; value <= last; ++value) INTERLEAVE_EXPECT(!one.state().failure_of(value).ok());
+      for (std::uint64_t value = 1; value <= last; ++value)
+        INTERLEAVE_EXPECT(!one.state().failure_of(value).ok());
     },
     with_device());
 

@@ -12,7 +12,8 @@ const Register two_encode(
       int ran = 0, recorded = 0;
       at_once([&](int) {
         sync::Ref<BufferState> mine;
-        const std::string opened = rule_of([&] { mine = one.state().open_recorder(one.generation(), "encode"); });
+        const std::string opened =
+            rule_of([&] { mine = one.state().open_recorder(one.generation(), "encode"); });
         INTERLEAVE_EXPECT(opened.empty() || opened == "one-encoder");
         if (!mine) return;
         one.state().record(*mine, task([&] { ++ran; }), "run");
@@ -104,7 +105,8 @@ const Register two_handlers(
           const sync::Ref<BufferState> current = one.state().current(one.generation(), "current");
           INTERLEAVE_EXPECT(current.get() == one.buffer.get());
           const HandlerKind kind = me == 0 ? HandlerKind::completed : HandlerKind::scheduled;
-          one.state().add_handler(*current, kind, [&](const Completion&) { ++told; }, "add");
+          one.state().add_handler(
+              *current, kind, [&](const Completion&) { ++told; }, "add");
         });
         one.commit();
         one.run_all();

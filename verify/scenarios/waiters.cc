@@ -89,12 +89,13 @@ const Register for_handlers(
     [] {
       OneStream one;
       int told = 0;
-      one.device.streams().add_handler(one.stream, HandlerKind::completed,
-                                       [&](const Completion&) {
-                                         ++told;
-                                         throw 1;  // which is counted, and told to nobody
-                                       },
-                                       "add");
+      one.device.streams().add_handler(
+          one.stream, HandlerKind::completed,
+          [&](const Completion&) {
+            ++told;
+            throw 1;  // which is counted, and told to nobody
+          },
+          "add");
       one.commit();
       at_once([&](int) {
         INTERLEAVE_EXPECT(one.device.streams().dispatcher().wait_until_idle(std::nullopt));
