@@ -98,5 +98,20 @@ const Register two_retire_a_held("biased_lock.two_retire_what_its_owner_holds", 
   INTERLEAVE_EXPECT(retired[0] != retired[1]);
 });
 
+// As threads flush each other's caches: each owns one lock and claims the other's.
+const Register two_owners("biased_lock.two_owners_claim_the_others", "X1 X2", [] {
+  sync::prepare_asymmetric_fences();
+  sync::BiasedLock locks[2];
+  int states[2] = {};
+  at_once([&](int me) {
+    if (locks[me].lock()) {
+      ++states[me];
+      locks[me].unlock();
+    }
+    claim_and_work(locks[1 - me], states[1 - me]);
+  });
+  INTERLEAVE_EXPECT(states[0] >= 1 && states[1] >= 1);
+});
+
 }  // namespace
 }  // namespace millrace::verify

@@ -81,5 +81,41 @@ const Register two_join("lifecycle.two_join", "", [] {
   });
 });
 
+// Of two that close as the process ends, one does it, and the other leaves at once.
+const Register two_exit(
+    "close.two_close_at_exit", "D1",
+    [] {
+      TinyDevice device;
+      at_once([&](int) { device.core().close(CloseMode::exit); });
+      INTERLEAVE_EXPECT(!device.core().is_open());
+    },
+    with_device());
+
+// Whoever closes waits for the thread that is ending.
+const Register two_close_one_ends(
+    "close.two_close_while_a_thread_ends", "D1 D2 X3",
+    [] {
+      TinyDevice device;
+      TinyContext mine(device, 1);
+      interleave::thread ends([&] { mine.end(); });
+      at_once([&](int) { device.close(); });
+      ends.join();
+    },
+    with_device());
+
+// As two threads that open the first device: one at a time, and what the first has done is there for both.
+const Register two_open("lifecycle.two_prepare", "", [] {
+  sync::Mutex opening;
+  at_once([&](int) {
+    {
+      const sync::LockGuard lock(opening);
+      ThreadContexts::open();
+      watch_for_fork();
+    }
+    ThreadContexts::set_current_device(1);
+    INTERLEAVE_EXPECT(ThreadContexts::current_device() == 1);
+  });
+});
+
 }  // namespace
 }  // namespace millrace::verify

@@ -116,5 +116,30 @@ const Register two_give_up(
     },
     with_device());
 
+// Handles that outlive their lease, in two threads: none of them leaves anything recorded.
+const Register two_stale(
+    "held.two_record_against_the_end_of_the_lease", "S8",
+    [] {
+      FiveStreams five;
+      StreamPool& streams = five.device.streams();
+      const StreamId held = five.leased[0];
+      const sync::Ref<BufferState> old = streams.current_buffer(held, "current");
+      streams.commit(held, "commit");
+      StreamState& state = old->stream();
+      bool ran = false;
+      interleave::thread ends([&] { streams.end_lease(nullptr, held.slot); });
+      at_once([&](int) {
+        const std::string rule =
+            rule_of([&] { state.record(held.generation, task([&] { ran = true; }), "run"); });
+        INTERLEAVE_EXPECT(rule.empty() || rule == "stale-stream");
+      });
+      ends.join();
+      five.leased[0] = streams.lease(five.mine.get(), "lease");
+      streams.commit(five.leased[0], "commit");
+      five.run_all();
+      INTERLEAVE_EXPECT(!ran);
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify

@@ -108,5 +108,30 @@ const Register two_ask(
     },
     with_device());
 
+// Nothing is parked while somebody waits: it comes back to the table, for the one who waits.
+const Register two_park_beside_waiting(
+    "lease_table.two_park_while_one_waits", "S6 S10",
+    [] {
+      TinyDevice device;
+      TinyContext first(device, 1), second(device, 2);
+      LeaseTable table(device.core(), 1, 2, ExhaustionPolicy::wait, std::chrono::milliseconds(1), kKind);
+      int held[2] = {};
+      for (int& slot : held) INTERLEAVE_EXPECT(table.acquire(false, &slot).ok());
+      interleave::thread waits([&] {
+        int slot = 0;
+        const Status status = table.acquire(true, &slot);
+        INTERLEAVE_EXPECT(status.ok() ? slot == 1 || slot == 2
+                                      : status.error().code() == ErrorCode::TimedOut);
+      });
+      at_once([&](int me) {
+        Context& context = (me == 0 ? first : second).get();
+        const Context::Hold hold = context.hold();
+        auto& part = static_cast<LeasePart&>(*context.part(LayerId::streams));
+        if (!table.park(part, held[me])) table.add_free(held[me]);
+      });
+      waits.join();
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify

@@ -73,5 +73,22 @@ const Register two_reset(
     },
     with_device());
 
+// Two arenas grow within one limit, for a thread each.
+const Register two_allocate(
+    "accounting.two_allocate_the_first", "M1 T2",
+    [] {
+      TinyDevice device(OneBlock::options());
+      TinyContext first(device, 1), second(device, 2);
+      void* blocks[2] = {};
+      at_once([&](int me) {
+        blocks[me] = device.memory().allocate((me == 0 ? first : second).get(), me, kUnit, kUnit);
+      });
+      INTERLEAVE_EXPECT(blocks[0] != blocks[1]);
+      device.memory().check_accounting();
+      device.memory().deallocate(first.get(), blocks[0], OnMisuse::raise);
+      device.memory().deallocate(second.get(), blocks[1], OnMisuse::raise);
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify

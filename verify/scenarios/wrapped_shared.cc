@@ -93,5 +93,24 @@ const Register two_insert(
     },
     with_device());
 
+// What the backend holds back comes after what others put on the stream meanwhile.
+const Register two_held_back(
+    "wrapped.two_cover_what_is_held_back", "S12",
+    [] {
+      OneWrapped one;
+      const Timeline& timeline = one.device.streams().timeline(one.wrapped.slot);
+      one.device.backend().hold_back(true);
+      at_once([&](int) {
+        one.device.streams().cover({one.wrapped.slot, timeline.covering()});
+        static_cast<void>(timeline.trails());
+      });
+      INTERLEAVE_EXPECT(timeline.trails());
+      one.device.backend().hold_back(false);
+      one.run_all();
+      INTERLEAVE_EXPECT(!timeline.trails());
+      one.end();
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify
