@@ -18,13 +18,21 @@ target_link_libraries(verify_scenarios PRIVATE interleave::instrumented nlohmann
 if(TARGET millrace_sources)
   add_dependencies(verify_scenarios millrace_sources)
 endif()
-add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2)
-set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300)
+# Notes who came by which lines, too.
+set(millrace_sites_seen ${PROJECT_BINARY_DIR}/verify_sites.jsonl)
+add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2 --sites ${millrace_sites_seen})
+set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300 FIXTURES_SETUP millrace_sites_seen)
+set(millrace_verify_environment MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR} MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR}
+                                PYTHONDONTWRITEBYTECODE=1)
+add_test(NAME verify.sites
+  COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/sites/sites.py --sites ${millrace_sites_seen})
+set_tests_properties(verify.sites PROPERTIES
+  LABELS verify TIMEOUT 120 FIXTURES_REQUIRED millrace_sites_seen ENVIRONMENT "${millrace_verify_environment}")
 
-# They exit with 77 where there is nothing to look at.
+# Exits with 77 where the objects are not built.
 add_test(NAME verify.flavours COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/flavours/test_flavours.py)
 set_tests_properties(verify.flavours PROPERTIES LABELS verify TIMEOUT 120 SKIP_RETURN_CODE 77
-  ENVIRONMENT "MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR};MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+  ENVIRONMENT "${millrace_verify_environment}")
 
 # A third of the mutants, or with MILLRACE_TEST_FULL in the environment all.
 add_test(NAME verify.mutants

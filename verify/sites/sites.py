@@ -148,7 +148,8 @@ def main() -> int:
     found = findings(sites, sources, seen)
     if options.list:
         print(*sites, sep="\n")
-    print(*found, sep="\n")
+    if found:
+        print(*found, sep="\n")
     both = sum(len(site.found_in) == 2 for site in sites)
     by_two = sum(site.threads >= ENOUGH for site in sites)
     print(f"{len(sites)} call sites ({both} found in the program and in the text, {len(sites) - both} in one of them); "
