@@ -97,7 +97,8 @@ class Sources(unittest.TestCase):
         self.assertEqual({tuple(unit.included_first) for unit in CHECKED}, {("interleave/detail/instrumented.h",)})
 
     def test_sync_alone_knows_of_the_checker(self):
-        knowing = [place for path in core_files() for place in names_in(path, r"MILLRACE_CHECKED|interleave|__SANITIZE_THREAD__")]
+        names = r"MILLRACE_CHECKED|interleave|__SANITIZE_THREAD__"
+        knowing = [place for path in core_files() for place in names_in(path, names)]
         self.assertTrue(knowing)
         self.assertEqual([place for place in knowing if not place.startswith("src/sync/")], [])
 

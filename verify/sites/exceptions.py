@@ -15,9 +15,9 @@ EXCEPTIONS = {
     "The forked child has one thread.": [
         ("src/device/fork.cc", "enter_child", "in_child.store(true, std::memory_order_relaxed);"),
     ],
-    "The registry outlives the process's devices, and notes in variables that are no run's that the process is prepared: a run "
-    "can't begin before that. Opening by two threads is tested under ThreadSanitizer (tests/unit/device, tests/lifecycle); "
-    "find, forget and what prepare calls have scenarios.": [
+    "The registry notes in a plain variable that the process is prepared, which a run can't take back: it would not do the "
+    "same again. tests/conformance/lifecycle_test.cc opens and closes in six threads under ThreadSanitizer; find, forget and "
+    "what is prepared have scenarios.": [
         ("src/device/registry.cc", "Registry::open", "sync::LockGuard opening(opening_);"),
         ("src/device/registry.cc", "Registry::open", "sync::LockGuard lock(mutex_);"),
         ("src/device/registry.cc", "Registry::create", "sync::LockGuard opening(opening_);"),
@@ -31,8 +31,8 @@ EXCEPTIONS = {
         ("src/memory/slow.cc", "Allocator::allocate_slow", "sync::sleep_for(Context::kOperation);"),
         ("src/stream/lease.cc", "LeaseTable::take_back_parked", "sync::sleep_for(Context::kOperation);"),
     ],
-    "A pause while the backend holds back what it has accepted. The scenarios' backend does so only where nobody waits for it; "
-    "tests/unit/backend_cuda has these waits.": [
+    "A pause while the backend holds back what it has accepted. The scenarios' backend does so only where nobody waits for "
+    "it; tests/unit/backend_cuda (native_test.cc, wrapped_lease_test.cc) waits here.": [
         ("src/stream/pool.cc", "StreamPool::open_native", "sync::yield();"),
         ("src/stream/wrapped.cc", "WrappedStreams::end", "sync::sleep_for(kPause);"),
     ],

@@ -30,6 +30,7 @@ ROOT = pathlib.Path(os.environ.get("MILLRACE_SOURCE_DIR", pathlib.Path(__file__)
 BUILD = pathlib.Path(os.environ.get("MILLRACE_BUILD_DIR", ROOT / "build/release"))
 LAYERS = ("sync", "device", "stream", "event", "memory")
 ENOUGH = 2
+LEAST_SHARE = 0.9  # below it one of the two searches does not work here at all
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import exceptions
@@ -60,7 +61,7 @@ class Sources:
     """The core's files, without what is not code."""
 
     def __init__(self):
-        paths = [path for layer in LAYERS for path in sorted((ROOT / "src" / layer).rglob("*")) if path.suffix in (".h", ".cc")]
+        paths = [path for layer in LAYERS for path in (ROOT / "src" / layer).rglob("*") if path.suffix in (".h", ".cc")]
         self.code = {str(path.relative_to(ROOT)): text.code_of(path) for path in paths}
         self.lines = {file: code.split("\n") for file, code in self.code.items()}
         self.functions = {file: text.functions(code) for file, code in self.code.items()}
@@ -90,35 +91,42 @@ def call_sites(sources: Sources, binary: pathlib.Path, seen: dict) -> list:
     for file, line in program.lines_called_from(binary, ROOT):
         if file in sources.code:
             add(file, line, "program")
+    in_program = set(found)
     for file, calls in sources.calls.items():
         for call in calls:
-            its_lines = [(file, line) for line in range(call.first, call.last + 1)]
-            known = [place for place in its_lines if place in found]
-            told = [place for place in its_lines if place in seen]
-            for place in known or [(told or its_lines)[0]]:
+            lines = [(file, line) for line in range(call.first, call.last + 1)]
+            # Of a call that the program has on another of its lines, or has not, whoever was told came by.
+            told = max((seen[place] for place in lines if place in seen and place not in in_program), default=(0, ""))
+            known = [place for place in lines if place in in_program]
+            for place in known or lines[:1]:
                 site = add(*place, "text")
-                site.threads, site.scenario = max([seen[told_at] for told_at in told if told_at == place or told_at not in found],
-                                                  default=(0, ""))
-    for place, site in found.items():
-        if place in seen:
-            site.threads, site.scenario = seen[place]
+                site.threads, site.scenario = max((site.threads, site.scenario), told)
+    for place in found.keys() & seen.keys():
+        found[place].threads, found[place].scenario = seen[place]
     return [found[place] for place in sorted(found)]
 
 
-def findings(sites: list, sources: Sources, seen: dict) -> list:
-    found = []
+def unknown_places(sites: list, sources: Sources, seen: dict) -> list:
+    """Where a scenario came by, and which is no call site."""
     lines = {(site.file, site.line) for site in sites}
-    spans = {(file, line) for file, calls in sources.calls.items() for call in calls for line in range(call.first, call.last + 1)}
-    for file, line in sorted(seen.keys() - lines - spans):
-        if file in sources.code:
-            found.append(f"{sources.site(file, line)}\n    a scenario came by, and neither the program nor the text has a call there: "
-                         "mend program.py or text.py")
+    for file, calls in sources.calls.items():
+        lines |= {(file, line) for call in calls for line in range(call.first, call.last + 1)}
+    return [sources.site(*place) for place in sorted(seen.keys() - lines) if place[0] in sources.code]
+
+
+def findings(sites: list, sources: Sources, seen: dict) -> list:
+    found = [f"{site}\n    a scenario came by; neither the program nor the text has a call there: mend program.py or text.py"
+             for site in unknown_places(sites, sources, seen)]
+    for where in ("program", "text"):
+        share = sum(where in site.found_in for site in sites) / max(len(sites), 1)
+        if share < LEAST_SHARE:
+            found.append(f"only {share:.0%} of the call sites are found in the {where}: mend {where}.py")
     excepted = Counter(exceptions.places())
-    found += [f"{key}: listed twice in exceptions.py" for key, count in excepted.items() if count > 1]
+    found += [f"{': '.join(key)}\n    listed twice in exceptions.py" for key, count in excepted.items() if count > 1]
     lacking = [site for site in sites if site.threads < ENOUGH]
     found += [f"{site}\n    two threads must come by in one scenario, or exceptions.py says why not" for site in lacking
               if site.key not in excepted]
-    for key in excepted.keys() - {site.key for site in lacking}:
+    for key in sorted(excepted.keys() - {site.key for site in lacking}):
         covered = [site for site in sites if site.key == key]
         why = f"is no exception any more: {covered[0]}" if covered else "there is no such call site any more"
         found.append(f"{': '.join(key)}\n    {why}; remove it from exceptions.py")
@@ -152,8 +160,9 @@ def main() -> int:
         print(*found, sep="\n")
     both = sum(len(site.found_in) == 2 for site in sites)
     by_two = sum(site.threads >= ENOUGH for site in sites)
-    print(f"{len(sites)} call sites ({both} found in the program and in the text, {len(sites) - both} in one of them); "
-          f"{by_two} come by by two threads, {len(exceptions.places())} exceptions, {len(found)} findings")
+    excepted = sum(site.threads < ENOUGH and site.key in exceptions.places() for site in sites)
+    print(f"{len(sites)} call sites ({both} found in the program and in the text, {len(sites) - both} in one of them): "
+          f"two threads come by {by_two}, {excepted} are exceptions; {len(found)} finding{'' if len(found) == 1 else 's'}")
     return 1 if found else 0
 
 
