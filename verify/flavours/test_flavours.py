@@ -152,4 +152,6 @@ if __name__ == "__main__":
         print(f"skipped: there is no verify_scenarios in {BUILD}")
         sys.exit(77)
     outcome = unittest.main(exit=False).result
+    for _, reason in outcome.skipped:
+        print(f"skipped: {reason}")
     sys.exit(1 if not outcome.wasSuccessful() else 77 if outcome.skipped else 0)
