@@ -18,18 +18,30 @@ target_link_libraries(verify_scenarios PRIVATE interleave::instrumented nlohmann
 if(TARGET millrace_sources)
   add_dependencies(verify_scenarios millrace_sources)
 endif()
+set(millrace_verify_environment MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR} MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR}
+                                PYTHONDONTWRITEBYTECODE=1)
+# Notes what each scenario showed, and who came by which lines, for the two after it.
 set(millrace_results ${PROJECT_BINARY_DIR}/verify_scenarios.jsonl)
-add_test(NAME verify.scenarios COMMAND verify_scenarios --quick --workers 2 --results ${millrace_results})
+set(millrace_sites_seen ${PROJECT_BINARY_DIR}/verify_sites.jsonl)
+add_test(NAME verify.scenarios
+  COMMAND verify_scenarios --quick --workers 2 --results ${millrace_results} --sites ${millrace_sites_seen})
 set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300 FIXTURES_SETUP millrace_scenarios_ran)
-
 # The invariants' pages count the executions of what ships; assertions have operations of their own.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_test(NAME verify.invariants
     COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/invariants/test_invariants.py)
   set_tests_properties(verify.invariants PROPERTIES
-    LABELS verify TIMEOUT 1200 FIXTURES_REQUIRED millrace_scenarios_ran ENVIRONMENT
-    "MILLRACE_SOURCE_DIR=${PROJECT_SOURCE_DIR};MILLRACE_BUILD_DIR=${PROJECT_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+    LABELS verify TIMEOUT 1200 FIXTURES_REQUIRED millrace_scenarios_ran ENVIRONMENT "${millrace_verify_environment}")
 endif()
+add_test(NAME verify.sites
+  COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/sites/sites.py --sites ${millrace_sites_seen})
+set_tests_properties(verify.sites PROPERTIES
+  LABELS verify TIMEOUT 120 FIXTURES_REQUIRED millrace_scenarios_ran ENVIRONMENT "${millrace_verify_environment}")
+
+# Exits with 77 where the objects are not built.
+add_test(NAME verify.flavours COMMAND ${MILLRACE_PYTHON} ${PROJECT_SOURCE_DIR}/verify/flavours/test_flavours.py)
+set_tests_properties(verify.flavours PROPERTIES LABELS verify TIMEOUT 120 SKIP_RETURN_CODE 77
+  ENVIRONMENT "${millrace_verify_environment}")
 
 # A third of the mutants, or with MILLRACE_TEST_FULL in the environment all.
 add_test(NAME verify.mutants

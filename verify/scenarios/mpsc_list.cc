@@ -92,5 +92,17 @@ const Register chains("mpsc_list.chains", "L1", [] {
   INTERLEAVE_EXPECT(early + take_all(list) == 4);
 });
 
+const Register two_look("mpsc_list.two_look", "L1", [] {
+  sync::MpscList<Node> list;
+  Node node;
+  thread other([&] {
+    push(list, node);
+    INTERLEAVE_EXPECT(!list.empty());
+  });
+  static_cast<void>(list.empty());  // a hint
+  other.join();
+  INTERLEAVE_EXPECT(!list.empty() && take_all(list) == 1);
+});
+
 }  // namespace
 }  // namespace millrace::verify

@@ -1,33 +1,18 @@
 // Leases of streams, and what is recorded, committed and waited for through them.
 #include <vector>
 
-#include "tiny_device.h"
+#include "one_stream.h"
 
 namespace millrace::verify {
 namespace {
 
 using interleave::thread;
 
-Operation task(HostTask run = [] {}) {
-  return {.work = TaskWork{std::move(run)}, .name = "task", .uses = {}, .place = {}};
-}
-
 TinyOptions with_streams(int streams, ExhaustionPolicy exhaustion = ExhaustionPolicy::fail) {
   TinyOptions options;
   options.streams = streams;
   options.exhaustion = exhaustion;
   return options;
-}
-
-/// The error that it throws, or none.
-template <typename F>
-std::string rule_of(F&& call) {
-  try {
-    call();
-    return {};
-  } catch (const Error& error) {
-    return error.rule().empty() ? std::string(to_string(error.code())) : error.rule();
-  }
 }
 
 const Register two_lease(

@@ -48,6 +48,8 @@ class TinyBackend final : public Backend {
     const sync::LockGuard lock(mutex_);
     refusal_ = std::move(why);
   }
+  /// Work is accepted, and not put on the driver's stream. Not beside other calls.
+  void hold_back(bool hold) noexcept { holds_back_ = hold; }
   /// Runs when the device has closed, but for the end of the backend's thread.
   void when_stopped(std::function<void()> hook) { when_stopped_ = std::move(hook); }
 
@@ -85,7 +87,7 @@ class TinyBackend final : public Backend {
   }
   // Every stream of a driver's is its own number, and there at once.
   Status native_stream(QueueId, void** stream) noexcept override {
-    *stream = this;
+    *stream = holds_back_ ? nullptr : this;
     return {};
   }
   Status identify(void* stream, std::uint64_t* id) noexcept override {
@@ -194,6 +196,7 @@ class TinyBackend final : public Backend {
   const Runs runs_;
   CompletionSink* sink_ = nullptr;
   std::vector<std::array<bool, 16>> was_submitted_;  // of each queue, by value
+  bool holds_back_ = false;
   std::function<void()> when_stopped_;
   sync::Mutex mutex_;
   sync::ConditionVariable changed_;  // something was submitted or stopping_ was set
