@@ -492,6 +492,10 @@ EVENTS = [
            "event_slot.native_replaced", WRONG, "the driver's event that another one replaces is not returned"),
 ]
 
+# Here, since they are made of what is above.
+import lifecycle_mutants
+import stream_mutants
+
 SECTIONS = {
     "The gate": GATE,
     "The list of many producers": LIST,
@@ -505,5 +509,7 @@ SECTIONS = {
     "Out of memory": OUT_OF_MEMORY,
     "Streams and handlers": STREAMS,
     "Events": EVENTS,
+    **stream_mutants.SECTIONS,
+    **lifecycle_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])
