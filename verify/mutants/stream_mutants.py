@@ -1,10 +1,9 @@
 """Mutants of what streams are made of: leases, what is recorded and committed, handlers, events, captures."""
 
-from mutants import GONE, RACE, STUCK, WRONG, Mutant, mutant
+from mutants import RACE, STUCK, WRONG, Mutant, mutant
 
 POOL_CC = "src/stream/pool.cc"
 LEASE_CC = "src/stream/lease.cc"
-LEASE_H = "src/stream/lease.h"
 STATE_CC = "src/stream/stream_state.cc"
 STATE_H = "src/stream/stream_state.h"
 PROGRESS_CC = "src/stream/progress.cc"
@@ -108,6 +107,8 @@ LEASES = [
     mutant("lease-returned-before-the-cache", "O1 S6", "src/device/context.cc", "  for (std::size_t i = kLayerCount; i-- > 0;) {\n    if (parts_[i]) parts_[i]->retire();",
            "  for (std::size_t i = 0; i < kLayerCount; ++i) {\n    if (parts_[i]) parts_[i]->retire();", "out_of_memory.cached_for_the_next_lease", WRONG,
            "a thread that ends returns its lease before its cache is drained"),
+    mutant("lease-parks-without-holding", "S6 X1", POOL_CC, "    const Context::Hold hold = mine->hold();\n    if (hold && leases_.park(own_part(*mine), slot)) return;", "    if (leases_.park(own_part(*mine), slot)) return;",
+           "lease.ended_against_waiting", WRONG + RACE + ("exception",) + STUCK, "a slot is parked in a context that is not held"),
     mutant("lease-takes-without-holding", "S6 X1", POOL_CC, "    const Context::Hold hold = context.hold();\n    if (!hold) core_.throw_closed(call);\n    LeasePart& own = own_part(context);\n    if (const int slot",
            "    LeasePart& own = own_part(context);\n    if (const int slot", "lease.parked_and_taken_back", WRONG + RACE + ("exception",), "what is parked is taken from a context that is not held"),
     mutant("lease-shared-relaxed", "S6", STATE_CC, "compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed)",
@@ -185,6 +186,11 @@ ORDER = [
            "a buffer is committed after it was scheduled, or after it has failed"),
     mutant("status-is-final-twice", "B1", PROGRESS_CC, "    if (!is_final(buffer->status())) {\n      const Status& failure", "    {\n      const Status& failure",
            "handlers.of_a_buffer_given_up", WRONG, "a buffer that was given up becomes completed"),
+    Mutant("buffer-figures-acquire", "D2", STATE_H, (
+        ("return committed_count_.load(std::memory_order_acquire);", "return committed_count_.load(std::memory_order_relaxed);"),
+        ("return abandoned_count_.load(std::memory_order_acquire);", "return abandoned_count_.load(std::memory_order_relaxed);"),
+    ), ("accounting.stream_figures",), WRONG, "reading how many buffers were committed or abandoned acquires nothing",
+        "They are figures alone, and nothing is read on the strength of them."),
 ]
 
 HANDLERS = [
@@ -212,13 +218,18 @@ HANDLERS = [
            "a buffer may go before its handlers have run"),
     mutant("handlers-after-a-throw", "H1", DISPATCH_CC, "      sync::add_single_writer(exceptions_, std::uint64_t{1});\n    }\n", "      sync::add_single_writer(exceptions_, std::uint64_t{1});\n      return;\n    }\n",
            "handlers.one_throws", WRONG, "handlers behind one that throws do not run"),
+    Mutant("handler-figures-acquire", "H1", "src/stream/dispatch.h", (
+        ("return run_.load(std::memory_order_acquire);", "return run_.load(std::memory_order_relaxed);"),
+        ("return exceptions_.load(std::memory_order_acquire);", "return exceptions_.load(std::memory_order_relaxed);"),
+    ), ("accounting.stream_figures",), WRONG, "reading how many handlers ran or threw acquires nothing", "As buffer-figures-acquire."),
 ]
 
-COVERED = "wrapped.covered_against_the_end_of_the_lease"
 ASKED = "wrapped.asked_against_the_end_of_the_lease"
 TWO_WRAP = "wrapped.two_wrap_one_stream"
 
 WRAPPED = [
+    mutant("covering-in-two-loads", "S12", TIMELINE_H, "    return (used >> kValueShift) + (used & kOthers);", "    return (used_.load(std::memory_order_acquire) >> kValueShift) + (used & kOthers);",
+           ASKED, WRONG, "what covers a wrapped stream is read in two loads"),
     mutant("covering-marks-only-the-end", "S12", WRAPPED_CC, "        timeline_.set_others(false);\n      } else {", "        timeline_.set_others(false);\n        ending_ = false;\n      } else {", ASKED, WRONG,
            "who asks beside the end of a lease gets a value that nothing submits"),
     mutant("wrapped-end-makes-no-mark", "S12", WRAPPED_CC, "  ending_ = true;\n  return progress();", "  timeline_.set_others(false);\n  return progress();", ASKED, WRONG,
@@ -248,11 +259,15 @@ EVENTS = [
            "an event is taken from a cache that the closing device has drained"),
     mutant("event-given-back-twice", "V4", EVENT_CC, "  if (!given.give_back(lease.number)) return;\n", "  static_cast<void>(given.give_back(lease.number));\n", REUSE, WRONG,
            "giving an event back with another lease's number is not refused"),
+    mutant("event-keeps-its-number", "V4", SLOT_H, "    lease_.store(lease + 1, std::memory_order_relaxed);\n    return true;", "    return true;", REUSE, WRONG,
+           "an event that was given back may be given back again (no generation)"),
     mutant("event-lease-keeps-the-mark", "V2", SLOT_H, "    word_.store(0, std::memory_order_relaxed);\n", "", REUSE, WRONG, "a new lease marks what the one before has marked"),
     mutant("event-stamp-of-another-lease", "V2", SLOT_H, "    if (marked_by_ != lease_.load(std::memory_order_relaxed)) return {};\n", "", REUSE, WRONG,
            "a new lease has the time of the one before"),
     mutant("event-fill-without-lock", "V4 V5", EVENT_CC, "bool EventPool::fill(EventCache& cache, const char* call) {\n  sync::LockGuard lock(mutex_);\n",
            "bool EventPool::fill(EventCache& cache, const char* call) {\n", TWO_TAKE, RACE, "two threads take events from the pool without its mutex"),
+    mutant("event-drain-without-lock", "V4", EVENT_CC, "void EventPool::drain(EventCache& cache, std::size_t keep) noexcept {\n  sync::LockGuard lock(mutex_);\n",
+           "void EventPool::drain(EventCache& cache, std::size_t keep) noexcept {\n", "event.exit_against_take", RACE, "a cache's events go back to the pool without its mutex"),
     mutant("event-put-without-lock", "V4", EVENT_CC, "  sync::LockGuard lock(mutex_);\n  if (!closed_) free_.push_back(lease.slot);", "  if (!closed_) free_.push_back(lease.slot);",
            "event.given_back_by_two", RACE, "an event is given back to the pool without its mutex"),
     mutant("event-drains-nobody", "V4", EVENT_CC, "    drain_others();  // with no hold of our own (X4)\n", "", TWO_TAKE, WRONG + ("exception",),

@@ -73,15 +73,15 @@ const Register found(
     "cache.found_by_address", "M6 P1",
     [] {
       TinyDevice device(by_hand(1));
-      TinyContext mine(device);
+      TinyContext mine(device, 1), before(device, 2);
       Allocator& memory = device.memory();
-      static_cast<void>(memory.allocate(mine.get(), 1, 4 * kUnit, kUnit));
-      static_cast<void>(memory.allocate(mine.get(), 1, 2 * kUnit, kUnit));
-      void* const one = memory.allocate(mine.get(), 1, kUnit, kUnit);
-      void* const two = memory.allocate(mine.get(), 1, kUnit, kUnit);
-      memory.deallocate(mine.get(), one, OnMisuse::raise);
-      memory.deallocate(mine.get(), two, OnMisuse::raise);
-      memory.trim();
+      static_cast<void>(memory.allocate(before.get(), 1, 4 * kUnit, kUnit));
+      static_cast<void>(memory.allocate(before.get(), 1, 2 * kUnit, kUnit));
+      void* const one = memory.allocate(before.get(), 1, kUnit, kUnit);
+      void* const two = memory.allocate(before.get(), 1, kUnit, kUnit);
+      memory.deallocate(before.get(), one, OnMisuse::raise);
+      memory.deallocate(before.get(), two, OnMisuse::raise);
+      before.end();  // the two are free, and not merged yet
       void* const where = std::min(one, two);
       thread asker([&] {
         try {
