@@ -447,8 +447,7 @@ STREAMS = [
            "    for (const auto& stream : streams_) static_cast<void>(stream->wait_until_empty(std::nullopt));\n    dispatcher_.stop();",
            "    dispatcher_.stop();", "handlers.completion_against_close", WRONG + GONE + ("leak",), "closing does not wait for what was committed"),
     mutant("completed-is-not-told", "S1", "src/stream/progress.cc", "  finished.push_back(&segment);\n  changed_.notify_all();", "  finished.push_back(&segment);",
-           "timeline.waited_for", STUCK, "who waits for a value is not woken when it is reached",
-           harmless="The end of a buffer is told by retire_buffers, behind the same store. This one is for values within a buffer, which no scenario waits for."),
+           "timeline.waited_for_within_a_buffer", STUCK, "who waits for a value within a buffer is not woken when it is reached"),
     mutant("wait-does-not-look-again", "S1", "src/stream/progress.cc", "  while (!done()) {\n    if (!deadline) {", "  for (bool first = true; first; first = false) {\n    if (!deadline) {",
            "timeline.waited_for", STUCK, "a wait sleeps without looking whether its value was reached meanwhile"),
     mutant("completed-store-relaxed", "S2", "src/stream/timeline.h", "completed_.store(value, std::memory_order_release);", "completed_.store(value, std::memory_order_relaxed);",
@@ -492,6 +491,10 @@ EVENTS = [
            "event_slot.native_replaced", WRONG, "the driver's event that another one replaces is not returned"),
 ]
 
+# Here, since they are made of what is above.
+import lifecycle_mutants
+import stream_mutants
+
 SECTIONS = {
     "The gate": GATE,
     "The list of many producers": LIST,
@@ -505,5 +508,7 @@ SECTIONS = {
     "Out of memory": OUT_OF_MEMORY,
     "Streams and handlers": STREAMS,
     "Events": EVENTS,
+    **stream_mutants.SECTIONS,
+    **lifecycle_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])

@@ -67,7 +67,11 @@ const Register shared(
       holder.join();
       if (taken.slot == held.slot) {
         device.streams().check_handle(taken, "check");
+        // Alone or not, it is shared with who comes next, and lasts for them.
+        const StreamId also = device.streams().lease(mine.get(), "lease");
         device.streams().end_lease(nullptr, taken.slot);
+        device.streams().check_handle(also, "check");
+        device.streams().end_lease(nullptr, also.slot);
       }
       const StreamId next = device.streams().lease(mine.get(), "lease");
       INTERLEAVE_EXPECT(next.slot == held.slot && next.generation != held.generation);

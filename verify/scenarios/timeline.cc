@@ -91,5 +91,27 @@ const Register waited(
     },
     with_device());
 
+// A value in the middle of a buffer, which is all that is done.
+const Register within(
+    "timeline.waited_for_within_a_buffer", "S1 S2",
+    [] {
+      TinyDevice device(by_hand());
+      TinyContext mine(device);
+      const StreamId stream = device.streams().default_stream();
+      const EventPool::Lease event = device.events().get(mine.get(), "event");
+      int done = 0;
+      device.streams().record(stream, task([&] { done = 1; }), "test");
+      device.streams().set_mark(stream, device.events().slot(event.slot), "test");
+      device.streams().record(stream, task([] {}), "test");
+      static_cast<void>(device.streams().commit(stream, "test"));
+      thread runs([&] { INTERLEAVE_EXPECT(device.backend().run_next()); });
+      INTERLEAVE_EXPECT(device.streams().wait_until_completed({stream.slot, 1}, std::nullopt));
+      INTERLEAVE_EXPECT(done == 1);
+      runs.join();
+      INTERLEAVE_EXPECT(device.backend().run_next());
+      device.events().put(nullptr, event);
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify

@@ -50,6 +50,12 @@ class TinyBackend final : public Backend {
   }
   /// Work is accepted, and not put on the driver's stream. Not beside other calls.
   void hold_back(bool hold) noexcept { holds_back_ = hold; }
+  /// Memory is committed so many times from here on, and then refused once.
+  void refuse_memory(int after, Status why) EXCLUDES(mutex_) {
+    const sync::LockGuard lock(mutex_);
+    commits_left_ = after;
+    memory_refusal_ = std::move(why);
+  }
   /// Runs when the device has closed, but for the end of the backend's thread.
   void when_stopped(std::function<void()> hook) { when_stopped_ = std::move(hook); }
 
@@ -111,7 +117,13 @@ class TinyBackend final : public Backend {
   std::size_t granule() const noexcept override { return source_.granule(); }
   Status reserve(std::size_t bytes, void** base) noexcept override { return source_.reserve(bytes, base); }
   void release(void* base, std::size_t bytes) noexcept override { source_.release(base, bytes); }
-  Status commit(void* address, std::size_t bytes) noexcept override { return source_.commit(address, bytes); }
+  Status commit(void* address, std::size_t bytes) noexcept override {
+    {
+      const sync::LockGuard lock(mutex_);
+      if (!memory_refusal_.ok() && commits_left_-- == 0) return std::exchange(memory_refusal_, {});
+    }
+    return source_.commit(address, bytes);
+  }
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override {
     return source_.decommittable(address, bytes);
   }
@@ -202,6 +214,8 @@ class TinyBackend final : public Backend {
   sync::ConditionVariable changed_;  // something was submitted or stopping_ was set
   std::vector<Queue> queues_ GUARDED_BY(mutex_);
   Status refusal_ GUARDED_BY(mutex_);
+  Status memory_refusal_ GUARDED_BY(mutex_);
+  int commits_left_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool cancelled_ GUARDED_BY(mutex_) = false;
   sync::Thread thread_;  // written by the first submission, read by stop

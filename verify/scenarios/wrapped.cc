@@ -82,5 +82,22 @@ const Register two_wrap(
     },
     with_device());
 
+// A stream that is wrapped again beside the end of its lease is wrapped as long as the new one lasts.
+const Register again(
+    "wrapped.again_against_the_end_of_the_lease", "S12 S13",
+    [] {
+      TinyDevice device(with_wrapped());
+      int driver_stream = 0;
+      const StreamId first = device.streams().wrap(&driver_stream, "wrap");
+      thread leaver([&] { device.streams().end_lease(nullptr, first.slot); });
+      const StreamId second = device.streams().wrap(&driver_stream, "wrap");
+      leaver.join();
+      INTERLEAVE_EXPECT(second.slot == first.slot && device.streams().timeline(second.slot).is_wrapped());
+      device.streams().check_handle(second, "check");
+      device.streams().end_lease(nullptr, second.slot);
+      run_all(device);
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify
