@@ -150,5 +150,31 @@ const Register cancelled(
     },
     where_the_process_exits());
 
+/// Says only in which order submissions of one queue are reported.
+class OrderSink final : public CompletionSink {
+ public:
+  Status may_run(const Submission&) noexcept override { return {}; }
+  void completed(TimelinePoint point, Status, sync::Clock::time_point) noexcept override {
+    INTERLEAVE_EXPECT(last_.exchange(point.value) == point.value - 1);
+  }
+
+ private:
+  interleave::atomic<std::uint64_t> last_{0};
+};
+
+// stop gives up on a worker that is about to report the first, or is destroying what it ran.
+const Register given_up(
+    "host_queue.given_up_while_it_reports", "Q2",
+    [] {
+      auto& sink = *new OrderSink;
+      const auto queues = sync::make_ref<host::Queues>(1, 1, sink, "host", std::nullopt);
+      INTERLEAVE_EXPECT(queues->start().ok());
+      for (const std::uint64_t value : {1U, 2U})
+        INTERLEAVE_EXPECT(queues->submit(submission(0, value, task([] {})), {}).ok());
+      queues->cancel();
+      static_cast<void>(queues->stop());
+    },
+    where_the_process_exits());
+
 }  // namespace
 }  // namespace millrace::verify
