@@ -681,6 +681,30 @@ TEST(Check, TimesBeyondTheClockAreItsEnd) {
   EXPECT_TRUE(result.proved()) << result.report;
 }
 
+TEST(Check, LooksAtTheClockTakeTime) {
+  using namespace std::chrono;
+  Options options;
+  options.tick = 1000;
+  const Result spun = check(options, [] {
+    thread spinner([] {
+      const auto end = clock::now() + microseconds(3);
+      while (clock::now() < end) yield();
+      INTERLEAVE_EXPECT(clock::now() == end + microseconds(1));
+    });
+    spinner.join();
+  });
+  EXPECT_TRUE(spun.proved()) << spun.report;
+
+  options.max_time = 5'500;
+  for (const int looks : {5, 6}) {
+    const Result looked = check(options, [looks] {
+      for (int i = 0; i < looks; ++i) static_cast<void>(clock::now());
+    });
+    EXPECT_TRUE(looked.passed()) << looked.report;
+    EXPECT_EQ(looked.bounded, looks == 5 ? 0U : 1U);
+  }
+}
+
 TEST(Check, NothingIsProvedByNoExecution) {
   const Result result = check([] {
     assume(false);

@@ -58,6 +58,10 @@ struct Options {
   double max_seconds = 0;            // 0: no limit; looked at between runs
   double max_run_seconds = 10;  // without an operation of interleave's, for which a run is given up: it is in
                                 // a loop, or in a lock of the standard library's; 0: no limit
+  std::uint64_t tick = 0;       // nanoseconds that each look at the clock takes; 0: it stands still, but for
+                                // sleeps and waits that time out
+  std::uint64_t max_time = 0;   // nanoseconds: a thread that looks at the clock later than that has its run
+                                // cut off, which is then bounded; 0: no limit
   std::uint64_t max_memory = std::uint64_t{1} << 30;  // bytes that pending work may take, at least 1 MiB
 
   unsigned workers = 1;  // processes that share the work of exploring everything; samples, max_preemptions,

@@ -1,6 +1,8 @@
 // A pointer of each thread's own, with a hook for when the thread ends.
 #pragma once
 
+#include <type_traits>
+
 #include "interleave/detail/runtime.h"
 
 namespace interleave {
@@ -23,8 +25,8 @@ class thread_slot {
 
   T* get() const noexcept { return static_cast<T*>(detail::slot_get(this)); }
   void set(T* value, Where where = Where::current()) {
-    detail::slot_set(this, value, hook_ == nullptr ? nullptr : reinterpret_cast<void (*)(void*)>(hook_),
-                     where);
+    detail::slot_set(this, const_cast<std::remove_const_t<T>*>(value),
+                     hook_ == nullptr ? nullptr : reinterpret_cast<void (*)(void*)>(hook_), where);
   }
 
  private:

@@ -1,6 +1,9 @@
 // Operations that wait for other threads: locks, condition variables, semaphores, once, threads.
 #pragma once
 
+#include <algorithm>
+#include <limits>
+
 #include "runtime/runner.h"
 
 namespace interleave {
@@ -264,6 +267,17 @@ void Runner<W>::slot_set(const void* key, void* value, void (*hook)(void*), Wher
     fail(Verdict::limit, "a thread sets more than 16 thread slots", where, {});
   }
   thread.slots[thread.slot_count++] = {key, value, hook};
+}
+
+template <int W>
+std::int64_t Runner<W>::clock_now() {
+  std::int64_t& time = self().time;
+  if (options_.tick != 0) {
+    const auto left = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() - time);
+    time += static_cast<std::int64_t>(std::min(options_.tick, left));
+  }
+  if (options_.max_time != 0 && static_cast<std::uint64_t>(time) > options_.max_time) end(Ending::bounded);
+  return time;
 }
 
 template <int W>

@@ -79,7 +79,7 @@ class Machine {
   virtual void thread_yield(Where where) = 0;
   virtual void* slot_get(const void* key) const = 0;
   virtual void slot_set(const void* key, void* value, void (*hook)(void*), Where where) = 0;
-  virtual std::int64_t clock_now() const = 0;
+  virtual std::int64_t clock_now() = 0;
   virtual void clock_reached(std::int64_t when) = 0;
   virtual int process_fork(Where where) = 0;
   virtual void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) = 0;

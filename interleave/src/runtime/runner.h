@@ -142,7 +142,7 @@ class Runner final : public Machine, private Knowledge {
   void thread_yield(Where where) override;
   void* slot_get(const void* key) const override;
   void slot_set(const void* key, void* value, void (*hook)(void*), Where where) override;
-  std::int64_t clock_now() const override { return threads_[current_].time; }
+  std::int64_t clock_now() override;
   void clock_reached(std::int64_t when) override;
   int process_fork(Where where) override;
   void process_at_fork(void (*prepare)(), void (*parent)(), void (*child)()) override;

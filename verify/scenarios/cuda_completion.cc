@@ -1,0 +1,160 @@
+// The CUDA backend's queues: who fills a stream, who reports what is on it, and when the watcher sleeps.
+#include <cstring>
+
+#include "tiny_cuda.h"
+
+namespace millrace::verify {
+namespace {
+
+using interleave::thread;
+
+// The watcher naps for as long as something is underway that does not move.
+const char* const kLooks = "the watcher looks again as often as it likes";
+const char* const kSwitches = "the watcher looks again as often as it likes; two preemptions";
+
+Operation fails() {
+  return task([] { throw 1; });
+}
+Submission depends(Submission made, const TimelinePoint& point) {
+  made.dependencies = {&point, 1};
+  return made;
+}
+
+const Register asleep(
+    "cuda_completion.asleep", "C1 C6",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      queues.submit(submission(0, 1));
+      sink.wait({0, 1});
+    },
+    Expectation::bounded(kLooks), with_clock(12));
+
+const Register by_the_device(
+    "cuda_completion.by_the_device", "C1",
+    [] {
+      TinySink sink;
+      CudaWork work;
+      CudaQueues queues(1, sink);
+      queues.submit(submission(0, 1, work.operation()));
+      work.finish();
+      sink.wait({0, 1});
+    },
+    Expectation::bounded(kLooks), with_clock(12));
+
+const Register across(
+    "cuda_completion.across_queues", "C1 C4",
+    [] {
+      TinySink sink;
+      CudaQueues queues(2, sink);
+      queues.submit(submission(1, 1));
+      thread other([&] { queues.submit(submission(0, 1, {{1, 1}})); });
+      sink.wait({1, 1});
+      sink.wait({0, 1});
+      other.join();
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register two_submit(
+    "cuda_completion.two_submit", "C1 C2 C6",
+    [] {
+      TinySink sink;
+      CudaQueues queues(2, sink);
+      thread other([&] { queues.submit(submission(0, 1)); });
+      queues.submit(submission(1, 1));
+      sink.wait({1, 1});
+      sink.wait({0, 1});
+      other.join();
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register assists(
+    "cuda_completion.assist", "C1 C2",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      queues.submit(submission(0, 1));
+      queues.submit(submission(0, 2));
+      static_cast<void>(queues->assist(0));
+      sink.wait({0, 2});
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register tasks(
+    "cuda_completion.task", "C1 C5",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      int done = 0;
+      queues.submit(submission(0, 1, task([&] { done = 1; })));
+      sink.wait({0, 1});
+      INTERLEAVE_EXPECT(done == 1);
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register copies(
+    "cuda_completion.copy", "C1 C2",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      char from = 1, to = 0;
+      Operation copy;
+      copy.work = CopyWork{&to, &from, 1};
+      queues.submit(submission(0, 1, std::move(copy)));
+      static_cast<void>(queues->assist(0));
+      static_cast<void>(queues->assist(0));
+      sink.wait({0, 1});
+      INTERLEAVE_EXPECT(to == 1);
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register failed(
+    "cuda_completion.behind_a_failure", "C3",
+    [] {
+      TinySink sink;
+      CudaQueues queues(2, sink);
+      const TimelinePoint failing{0, 1};
+      queues.submit(submission(0, 1, fails()));
+      queues.submit(depends(submission(1, 1, {failing}), failing));
+      sink.wait({1, 1});
+      INTERLEAVE_EXPECT(sink.failed(failing));
+      INTERLEAVE_EXPECT(sink.asked({1, 1}));
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register from_completion(
+    "cuda_completion.submit_from_completion", "C5",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      sink.then = [&](TimelinePoint point) {
+        if (point.value == 1) queues.submit(submission(0, 2));
+      };
+      queues.submit(submission(0, 1));
+      sink.wait({0, 2});
+    },
+    Expectation::bounded(kLooks), with_clock(10));
+
+/// What threads that were given up on still use is left to them, as where the process exits.
+interleave::Options where_the_process_exits() {
+  interleave::Options options = with_few_switches(12, 1'000'000'000);  // a second
+  options.leaks = false;
+  return options;
+}
+
+const Register cancelled(
+    "cuda_completion.cancel", "C1",
+    [] {
+      auto& sink = *new TinySink;
+      sink.exiting = true;
+      auto& queues = *new CudaQueues(1, sink);
+      queues.submit(submission(0, 1));
+      queues.submit(submission(0, 2, task([] {})));
+      queues->cancel();
+      // Where a thread is given up on that is about to report, the rest is nobody's.
+      if (queues->stop()) INTERLEAVE_EXPECT(sink.told({0, 2}));
+    },
+    Expectation::bounded(kSwitches), where_the_process_exits());
+
+}  // namespace
+}  // namespace millrace::verify

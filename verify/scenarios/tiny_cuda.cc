@@ -1,0 +1,161 @@
+#include "tiny_cuda.h"
+
+#include "backends/cuda/driver.h"
+#include "backends/cuda/own_queues.h"
+#include "backends/cuda/reduce/reduce.h"
+
+namespace millrace::verify {
+namespace {
+
+struct Stream;
+
+/// All that was put on a stream before it. Written by who records it, who owns the stream: plain, so that a
+/// stream which two use at once, or an event that is recorded while somebody asks for it, is a race.
+struct Event {
+  const Stream* stream = nullptr;
+  std::size_t count = 0;
+};
+
+struct Stream {
+  struct Entry {
+    CudaWork* work = nullptr;  // null: it waits for the event
+    Event event{};
+  };
+  std::array<Entry, 8> entries;
+  std::size_t count = 0;
+};
+
+Stream& stream_of(CUstream stream) {
+  return *reinterpret_cast<Stream*>(stream);
+}
+Event& event_of(CUevent event) {
+  return *reinterpret_cast<Event*>(event);
+}
+
+CUresult ask(const Event& event) {
+  for (std::size_t i = 0; i < event.count; ++i) {
+    const Stream::Entry& entry = event.stream->entries[i];
+    const CUresult answer = entry.work != nullptr ? entry.work->ask() : ask(entry.event);
+    if (answer != CUDA_SUCCESS) return answer;
+  }
+  return CUDA_SUCCESS;
+}
+
+cuda::Driver make_driver() {
+  cuda::Driver made;
+  made.capture_mode = [](CUstreamCaptureMode*) { return CUDA_SUCCESS; };
+  made.stream_create = [](CUstream* stream, unsigned, int) {
+    *stream = reinterpret_cast<CUstream>(new Stream);
+    return CUDA_SUCCESS;
+  };
+  made.stream_destroy = [](CUstream stream) {
+    delete &stream_of(stream);
+    return CUDA_SUCCESS;
+  };
+  made.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
+    Stream& waiting = stream_of(stream);
+    waiting.entries.at(waiting.count++) = {nullptr, event_of(event)};
+    return CUDA_SUCCESS;
+  };
+  made.event_create = [](CUevent* event, unsigned) {
+    *event = reinterpret_cast<CUevent>(new Event);
+    return CUDA_SUCCESS;
+  };
+  made.event_destroy = [](CUevent event) {
+    delete &event_of(event);
+    return CUDA_SUCCESS;
+  };
+  made.event_record = [](CUevent event, CUstream stream) {
+    event_of(event) = {&stream_of(stream), stream_of(stream).count};
+    return CUDA_SUCCESS;
+  };
+  made.event_query = [](CUevent event) { return ask(event_of(event)); };
+  made.graph_launch = [](CUgraphExec work, CUstream stream) {
+    Stream& given = stream_of(stream);
+    given.entries.at(given.count++).work = reinterpret_cast<CudaWork*>(work);
+    return CUDA_SUCCESS;
+  };
+  made.pointer_attributes = [](unsigned, CUpointer_attribute*, void**, CUdeviceptr) {
+    return CUDA_ERROR_INVALID_VALUE;  // it knows of no address
+  };
+  return made;
+}
+
+const cuda::Driver tiny_driver = make_driver();
+
+}  // namespace
+
+CUresult CudaWork::ask() {
+  State state = state_.load(std::memory_order_acquire);
+  bool& asked = asked_.at(interleave::detail::thread_self());
+  if (state == State::running) {
+    if (!asked) {
+      asked = true;
+      return CUDA_ERROR_NOT_READY;
+    }
+    state = interleave::await(
+        state_, [](State now) { return now != State::running; }, std::memory_order_acquire);
+  }
+  return state == State::done ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
+}
+
+Operation CudaWork::operation() {
+  Operation made;
+  made.work = GraphWork{sync::Ref<DeviceGraph>::share(this)};
+  made.name = "work";
+  return made;
+}
+
+CudaQueues::CudaQueues(int queues, TinySink& sink, int workers)
+    : sink_(sink),
+      queues_(sync::make_ref<cuda::Queues>(
+          cuda::Queues::Options{.queues = queues, .workers = workers, .nvtx = false}, sink, "cuda", nullptr,
+          memory_)) {
+  cuda::OwnQueues::open([](const cuda::Queues*) {});  // the checker calls a hook in any case
+  INTERLEAVE_EXPECT(queues_->start().ok());
+}
+
+}  // namespace millrace::verify
+
+// What the backend's other sources say of the driver and of memory.
+namespace millrace::cuda {
+
+const Driver& driver() noexcept {
+  return verify::tiny_driver;
+}
+std::string describe(CUresult result) {
+  return "CUDA error " + std::to_string(static_cast<int>(result));
+}
+bool is_fatal(CUresult result) noexcept {
+  return result == CUDA_ERROR_LAUNCH_FAILED;
+}
+Status status_of(CUresult result, const std::string& asked, const std::string& device, int stream) {
+  if (result == CUDA_SUCCESS) return {};
+  return Status(is_fatal(result) ? ErrorCode::DeviceLost : ErrorCode::WorkFailed, asked + describe(result),
+                {.call = {}, .device = device, .stream = stream, .rule = {}});
+}
+ContextScope::ContextScope(CUcontext) noexcept {}
+ContextScope::~ContextScope() = default;
+
+Memory::Memory(const Properties& properties, std::string device)
+    : device_(std::move(device)),
+      no_memory_(ErrorCode::OutOfMemory, "none"),
+      peers_(properties.device, device_),
+      pinned_(properties, device_) {}
+Status Memory::open(CUcontext) {
+  return {};
+}
+void Memory::leak() noexcept {}
+std::optional<MemoryRoom> Memory::room() const noexcept {
+  return std::nullopt;
+}
+
+CUresult hold_primary_context(CUdevice, CUcontext* context) noexcept {
+  *context = nullptr;
+  return CUDA_SUCCESS;
+}
+Status launch_reduce(const ReduceWork&, void*, cudaStream_t) noexcept {
+  return {};
+}
+
+}  // namespace millrace::cuda
