@@ -66,7 +66,8 @@ void Core::drop_handle() noexcept {
 }
 
 bool Core::is_open() const noexcept {
-  // acquire: pairs with the release in close, so that who sees it closed sees it torn down.
+  // acquire: pairs with the releases in close. Who sees it not open knows that closing has begun, not that it
+  // has ended.
   return !forked() && state_.load(std::memory_order_acquire) == State::open;
 }
 

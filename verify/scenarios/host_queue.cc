@@ -150,12 +150,15 @@ const Register cancelled(
     },
     where_the_process_exits());
 
-/// Says only in which order submissions of one queue are reported.
+/// Of one queue: its submissions are reported once each, in order.
 class OrderSink final : public CompletionSink {
  public:
   Status may_run(const Submission&) noexcept override { return {}; }
   void completed(TimelinePoint point, Status, sync::Clock::time_point) noexcept override {
     INTERLEAVE_EXPECT(last_.exchange(point.value) == point.value - 1);
+  }
+  void wait(std::uint64_t value) {
+    interleave::await(last_, [=](std::uint64_t last) { return last == value; });
   }
 
  private:
@@ -173,6 +176,7 @@ const Register given_up(
         INTERLEAVE_EXPECT(queues->submit(submission(0, value, task([] {})), {}).ok());
       queues->cancel();
       static_cast<void>(queues->stop());
+      sink.wait(2);
     },
     where_the_process_exits());
 

@@ -318,7 +318,12 @@ bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t hel
   sink_.completed(point, status, finished);
 
   mutex_.lock();
-  if (given_up_) return true;
+  if (given_up_) {
+    mutex_.unlock();
+    report_pending(strand);  // stop has left them to us
+    mutex_.lock();
+    return true;
+  }
   // relaxed: stop reads it under the mutex.
   strand.phase.store(Phase::none, std::memory_order_relaxed);
   reach(strand, point.value);
@@ -428,31 +433,37 @@ void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
 }
 
 void Queues::report_rest() noexcept {
-  const sync::Clock::time_point now = sync::now();
   for (std::size_t i = 0; i < static_cast<std::size_t>(size_); ++i) {
+    Strand& strand = strands_[i];
     TimelinePoint point;
-    bool left = false;
+    Phase found = Phase::running;
     {
       sync::LockGuard lock(mutex_);
-      point = {strands_[i].id, strands_[i].running};
-      Phase expected = Phase::running;
-      // acq_rel: decides with the exchange in work who reports the point (Q2).
-      left = strands_[i].phase.compare_exchange_strong(expected, Phase::abandoned, std::memory_order_acq_rel,
-                                                       std::memory_order_acquire);
+      point = {strand.id, strand.running};
+      // acq_rel: decides with the exchange in take_turn who reports the point (Q2).
+      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
+                                           std::memory_order_acquire);
     }
-    if (left) sink_.completed(point, failures_.cancelled, now);
-    for (;;) {
-      std::unique_ptr<Item> item;
-      {
-        sync::LockGuard lock(mutex_);
-        if (strands_[i].pending.empty()) break;
-        item = std::move(strands_[i].pending.front());
-        strands_[i].pending.pop_front();
-      }
-      point.value = item->submission.value;
-      item.reset();
-      sink_.completed(point, failures_.cancelled, now);
+    // What follows must come after what its worker is reporting now: that worker reports it, too.
+    if (found == Phase::reporting) continue;
+    if (found == Phase::running) sink_.completed(point, failures_.cancelled, sync::now());
+    report_pending(strand);
+  }
+}
+
+void Queues::report_pending(Strand& strand) noexcept {
+  for (;;) {
+    TimelinePoint point;
+    std::unique_ptr<Item> item;
+    {
+      sync::LockGuard lock(mutex_);
+      if (strand.pending.empty()) return;
+      item = std::move(strand.pending.front());
+      strand.pending.pop_front();
+      point = {strand.id, item->submission.value};
     }
+    item.reset();
+    sink_.completed(point, failures_.cancelled, sync::now());
   }
 }
 

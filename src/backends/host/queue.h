@@ -139,7 +139,9 @@ class Queues final : public sync::RefCounted {
   void wake_one() REQUIRES(mutex_);
   void wake_all() REQUIRES(mutex_);
   std::size_t running_workers() const REQUIRES(mutex_);
+  /// Once it was given up: what no worker runs and no worker will report.
   void report_rest() noexcept;
+  void report_pending(Strand& strand) noexcept EXCLUDES(mutex_);
 
   const int size_;
   CompletionSink& sink_;
@@ -165,7 +167,7 @@ class Queues final : public sync::RefCounted {
   std::size_t assisting_ GUARDED_BY(mutex_) = 0;  // threads of others that run a submission
   bool spinning_ GUARDED_BY(mutex_) = false;      // one worker is about to look again
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool given_up_ GUARDED_BY(mutex_) = false;  // stop reports the rest; workers touch nothing more
+  bool given_up_ GUARDED_BY(mutex_) = false;  // stop reports the rest, or who is reporting what comes before
 };
 
 }  // namespace millrace::host
