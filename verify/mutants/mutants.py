@@ -492,6 +492,7 @@ EVENTS = [
 ]
 
 # Here, since they are made of what is above.
+import completion_mutants
 import lifecycle_mutants
 import stream_mutants
 
@@ -510,5 +511,6 @@ SECTIONS = {
     "Events": EVENTS,
     **stream_mutants.SECTIONS,
     **lifecycle_mutants.SECTIONS,
+    **completion_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])

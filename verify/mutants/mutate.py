@@ -12,8 +12,9 @@ With MILLRACE_TEST_FULL in the environment all of them.
 
 A mutant is killed when one of its scenarios fails in one of its ways. It is an error if it does not apply exactly
 once, does not compile, or its scenarios fail without it, or fail otherwise, or take longer than two minutes.
-One that is argued harmless has to survive, and is not part of the score. Exit status: 0 if all is as it should be, 1 if
-not, 2 for wrong arguments.
+One that is argued harmless has to survive, and is not part of the score. Nor is one of the CUDA backend where CUDA is
+not found and none of its sources is part of the build: it is said to be left out. Exit status: 0 if all is as it
+should be, 1 if not, 2 for wrong arguments.
 """
 
 import argparse
@@ -34,6 +35,7 @@ import mutants
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCENARIOS = ROOT / "verify/scenarios"
+CUDA = ROOT / "src/backends/cuda"
 LIMIT = 120  # seconds, of one run of a mutant's scenarios
 DIGESTED = ("src", "include", "verify", "interleave/src", "interleave/include", "cmake", "CMakeLists.txt")
 
@@ -145,6 +147,9 @@ class Core:
         self.compile_prelude()
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             list(pool.map(self.bring_up_to_date, self.units))
+
+    def has_cuda(self) -> bool:
+        return any(unit.source.is_relative_to(CUDA) for unit in self.units)
 
     def compile_prelude(self):
         header, rule = self.work / "prelude.h", self.work / "prelude.d"
@@ -331,6 +336,19 @@ def choose(parser: argparse.ArgumentParser, only, third) -> list:
     return chosen
 
 
+def possible(core: Core, chosen: list, log) -> list:
+    """Those that this build can be broken by; says of the others why not."""
+    if core.has_cuda():
+        return chosen
+    kept = []
+    for mutant in chosen:
+        if (ROOT / mutant.file).is_relative_to(CUDA):
+            print(f"{mutant.name}: left out: without CUDA verify_scenarios has no source of src/backends/cuda", file=log)
+        else:
+            kept.append(mutant)
+    return kept
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
@@ -357,6 +375,7 @@ def main() -> int:
 
     log = sys.stderr if arguments.json == "-" else sys.stdout
     core = Core(arguments.build.resolve(), arguments.jobs)
+    chosen = possible(core, chosen, log)
     proved = Proved(core)
     outcomes = []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:

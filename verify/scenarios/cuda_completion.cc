@@ -92,6 +92,39 @@ const Register tasks(
     },
     Expectation::bounded(kSwitches), with_few_switches(10));
 
+// Whoever assists may be reporting the first when the watcher looks whether it is the task's turn.
+const Register task_behind_work(
+    "cuda_completion.task_behind_work", "C1 C2",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink);
+      queues.submit(submission(0, 1));
+      queues.submit(submission(0, 2, task([] {})));
+      static_cast<void>(queues->assist(0));
+      sink.wait({0, 2});
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
+const Register threads_run(
+    "cuda_completion.task_threads_run", "C1", [] {
+      interleave::atomic<bool> done{false};
+      cuda::TaskThreads threads(1);
+      INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
+      INTERLEAVE_EXPECT(threads.run([&] { done.store(true); }));
+      interleave::await(done, [](bool is_done) { return is_done; });
+      INTERLEAVE_EXPECT(threads.stop(std::nullopt));
+    });
+
+const Register threads_end(
+    "cuda_completion.task_threads_end", "C1", [] {
+      int done = 0;
+      cuda::TaskThreads threads(1);
+      INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
+      INTERLEAVE_EXPECT(threads.run([&] { ++done; }));
+      INTERLEAVE_EXPECT(threads.stop(std::nullopt));
+      INTERLEAVE_EXPECT(done == 1);
+    });
+
 const Register copies(
     "cuda_completion.copy", "C1 C2",
     [] {

@@ -1,0 +1,101 @@
+"""Mutants of who runs and who reports what was submitted: the host's queue, and the CUDA backend's."""
+
+from mutants import GONE, RACE, STUCK, WRONG, Mutant, mutant
+
+HOST_CC = "src/backends/host/queue.cc"
+ONE = "host_queue.submit_against_worker"
+IN_ORDER = "host_queue.in_order"
+GIVEN_UP = "host_queue.given_up_while_it_reports"
+SPREAD = "host_queue.spread"
+
+TELL = "  sink_.completed(point, status, finished);\n\n  mutex_.lock();\n"
+PHASE_GUESSED = """      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
+                                           std::memory_order_acquire);
+"""
+
+TAKEN_TWICE = RACE + WRONG + ("crash",)  # whoever takes a strand the second time finds no submission
+
+HOST_QUEUE = [
+    mutant("host-reports-the-next-first", "Q2", HOST_CC, "    if (found == Phase::reporting) continue;\n", "", GIVEN_UP, WRONG,
+           "stop reports what follows a submission that its worker is reporting"),
+    mutant("host-worker-leaves-the-rest", "Q2", HOST_CC, "    report_pending(strand);  // stop has left them to us\n", "", GIVEN_UP, STUCK,
+           "a worker that was given up on while it reported leaves what follows to nobody"),
+    mutant("host-worker-reports-all-the-same", "Q2", HOST_CC, "    mutex_.lock();  // it is there: stop keeps it forever then\n    return false;\n", "    expected = Phase::running;\n",
+           GIVEN_UP, WRONG, "a worker that was given up on reports what stop has reported"),
+    mutant("host-stop-guesses-the-phase", "Q2", HOST_CC, PHASE_GUESSED, """      found = strand.phase.load(std::memory_order_acquire);
+      if (found == Phase::running) strand.phase.store(Phase::abandoned, std::memory_order_release);
+""", GIVEN_UP, WRONG, "who reports what runs is looked up and then written, in two steps"),
+    mutant("host-submit-wakes-nobody", "Q4", HOST_CC, "      advance(strand);\n      wake_workers(0);\n    }\n    return {};", "      advance(strand);\n    }\n    return {};",
+           ONE, STUCK, "a strand becomes ready and no worker is woken"),
+    mutant("host-spinner-does-not-look-again", "Q4", HOST_CC, "if (ready_count_ > 0 || spreads_ != nullptr || stopping_) continue;", "if (stopping_) continue;", ONE, STUCK,
+           "the worker that others count on to look again sleeps instead"),
+    mutant("host-stop-wakes-nobody", "Q4", HOST_CC, "    stopping_ = true;\n    wake_all();\n", "    stopping_ = true;\n", ONE, STUCK, "workers sleep on when their queues are stopped"),
+    mutant("host-parked-is-forgotten", "Q1 Q4", HOST_CC, "    strand.waiters = waiter.next;\n    advance(waiter);\n  }\n  advance(strand);", "    strand.waiters = waiter.next;\n  }\n  advance(strand);",
+           "host_queue.parked", STUCK, "a strand is parked nowhere any more and moves on no further"),
+    mutant("host-strand-in-two-places", "Q1", HOST_CC, "    *place = &strand;\n    return;\n", "    *place = &strand;\n    break;\n", "host_queue.parked", TAKEN_TWICE,
+           "a strand that is parked is on the ready list, too"),
+    Mutant("host-reached-before-told", "Q2", HOST_CC, (
+        (TELL, "  mutex_.lock();\n  reach(strand, point.value);\n  wake_workers(0);\n  mutex_.unlock();\n" + TELL),
+        ("  reach(strand, point.value);\n  wake_workers(helpers);\n  return true;", "  wake_workers(helpers);\n  return true;"),
+    ), (IN_ORDER,), RACE + WRONG, "what follows runs before the sink is told of what it follows"),
+    mutant("host-tells-under-the-lock", "Q3", HOST_CC, TELL, "  mutex_.lock();\n  sink_.completed(point, status, finished);\n", "host_queue.submit_from_completion", STUCK,
+           "the sink is told with the queues' mutex locked"),
+    mutant("host-spread-leaves-its-helpers", "Q5", HOST_CC, "  while (spread.helpers > 0) helped_.wait(lock);\n", "", SPREAD, GONE + WRONG,
+           "a spread operation ends while others still do units of it"),
+    mutant("host-unit-done-twice", "Q5", HOST_CC, "    const std::int64_t unit = spread.next.fetch_add(1, std::memory_order_relaxed);\n    if",
+           "    const std::int64_t unit = spread.next.load(std::memory_order_relaxed);\n    spread.next.store(unit + 1, std::memory_order_relaxed);\n    if", SPREAD, RACE + WRONG,
+           "a helper takes a unit in two steps"),
+]
+
+QUEUE_CC = "src/backends/cuda/queue.cc"
+WATCHER_CC = "src/backends/cuda/watcher.cc"
+THREADS_CC = "src/backends/cuda/task_threads.cc"
+ASLEEP = "cuda_completion.asleep"
+BEHIND = "cuda_completion.behind_a_failure"
+THREADS_END = "cuda_completion.task_threads_end"
+
+FAILED_STORE = "      queue.last_failure.store(flight.value, std::memory_order_release);\n    } else if"
+REACHED_STORE = "    queue.reached.store(flight.value, std::memory_order_release);\n"
+HANDED_STORE = "      queue.handed.store(flight.value, std::memory_order_release);\n    queue.underway"
+
+CUDA_COMPLETION = [
+    mutant("cuda-underway-relaxed", "C6", QUEUE_CC, "queue.underway.fetch_add(1, std::memory_order_seq_cst);", "queue.underway.fetch_add(1, std::memory_order_relaxed);",
+           ASLEEP, STUCK, "what is added and whether the watcher sleeps: store buffering"),
+    mutant("cuda-doze-relaxed", "C6", WATCHER_CC, "doze_.load(std::memory_order_seq_cst)", "doze_.load(std::memory_order_relaxed)", ASLEEP, STUCK,
+           "whoever adds something may have looked before whether the watcher sleeps"),
+    mutant("cuda-sleeps-without-a-look", "C6", WATCHER_CC, "while (!wake_ && !stopping_ && underway() == 0)", "while (!wake_ && !stopping_)", ASLEEP, STUCK,
+           "the watcher says that it sleeps and does not look again for what is underway"),
+    mutant("cuda-notifies-before-it-says", "C6", WATCHER_CC, "  sync::LockGuard lock(mutex_);\n  wake_ = true;\n  woken_.notify_one();", "  woken_.notify_one();\n  sync::LockGuard lock(mutex_);\n  wake_ = true;",
+           ASLEEP, STUCK, "the watcher is notified before what it waits for is so"),
+    mutant("cuda-submit-wakes-nobody", "C6", QUEUE_CC, "    wake(ahead ? Urgency::low : Urgency::high);\n", "", ASLEEP, STUCK, "who adds something does not wake the watcher"),
+    mutant("cuda-stop-wakes-nobody", "C6", WATCHER_CC, "    wake_ = true;\n    woken_.notify_all();\n", "    wake_ = true;\n", ASLEEP, STUCK, "the watcher sleeps on when the queues are stopped"),
+    mutant("cuda-watcher-ends-unheard", "C1", WATCHER_CC, "  watcher_ended_ = true;\n  woken_.notify_all();\n", "  watcher_ended_ = true;\n", ASLEEP, STUCK, "nobody is told that the watcher has ended"),
+    mutant("cuda-two-report", "C1 C2", QUEUE_CC, "  if (queue.reporting || queue.abandoned) return false;\n", "  if (queue.abandoned) return false;\n", "cuda_completion.assist", GONE + WRONG,
+           "two threads report for one queue"),
+    mutant("cuda-turn-while-it-reports", "C1 C2", QUEUE_CC, "!queue.flights.empty() || queue.reporting)", "!queue.flights.empty())", "cuda_completion.task_behind_work", RACE + WRONG,
+           "the turn of what is held comes while what is before it is being reported"),
+    mutant("cuda-reports-no-waits", "C4", QUEUE_CC, "  if (flight.waits.empty()) return true;\n", "  if (flight.waits.empty() || depth == 0) return true;\n", "cuda_completion.across_queues", RACE + WRONG,
+           "what the device has done is reported before what it waited for"),
+    Mutant("cuda-reached-before-told", "C4", QUEUE_CC, (
+        (REACHED_STORE, ""),
+        ("    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed(", REACHED_STORE + "    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed("),
+    ), (BEHIND,), RACE + WRONG, "what waits on the host may have its turn before the sink is told"),
+    mutant("cuda-reached-relaxed", "C4", QUEUE_CC, REACHED_STORE, REACHED_STORE.replace("release", "relaxed"), BEHIND, RACE, "a value that was reported publishes nothing"),
+    Mutant("cuda-failure-after-handed", "C3", QUEUE_CC, (
+        (FAILED_STORE, "    } else if"),
+        (HANDED_STORE, HANDED_STORE.replace("    queue.underway", "    if (!status.ok()) queue.last_failure.store(flight.value, std::memory_order_release);\n    queue.underway")),
+    ), (BEHIND,), WRONG, "a value is handed on before its failure is noted"),
+    mutant("cuda-failure-not-looked-at", "C3", QUEUE_CC, "  if (!std::ranges::all_of(submission.dependencies, has_not_failed)) return false;\n", "", BEHIND, WRONG,
+           "what depends on a failure goes to the device, and nobody is asked"),
+    mutant("cuda-tells-under-the-lock", "C5", QUEUE_CC, "    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed({queue.id, flight.value}, status, when);\n    }\n    lock.lock();\n",
+           "    {\n      const OwnScope own(this);\n      sink_.completed({queue.id, flight.value}, status, when);\n    }\n", "cuda_completion.submit_from_completion", STUCK,
+           "the sink is told with the queue's mutex locked"),
+    mutant("cuda-threads-end-with-work-left", "C1", THREADS_CC, "    if (waiting_.empty()) break;\n", "    if (stopping_) break;\n", THREADS_END, WRONG, "threads for tasks end while tasks wait for one"),
+    mutant("cuda-threads-are-not-woken", "C1", THREADS_CC, "  changed_.notify_one();\n", "", "cuda_completion.task_threads_run", STUCK, "a task waits and the idle thread sleeps on"),
+    mutant("cuda-threads-stop-unheard", "C1", THREADS_CC, "    stopping_ = true;\n    changed_.notify_all();\n", "    stopping_ = true;\n", THREADS_END, STUCK, "idle threads for tasks are not told to end"),
+]
+
+SECTIONS = {
+    "The host's queue": HOST_QUEUE,
+    "The CUDA backend's completion": CUDA_COMPLETION,
+}
