@@ -132,6 +132,8 @@ MIDDLE = "stream.waits_for_the_middle_of_a_buffer"
 PRESSURE = "stream.back_pressure"
 
 ORDER = [
+    mutant("buffer-runs-on-after-a-failure", "B4", PROGRESS_CC, "  if (!segment->buffer->failure_.ok()) return segment->buffer->failure_;  // upholds B4\n", "",
+           "failure.later_in_the_buffer", WRONG, "what a buffer holds behind work that failed runs"),
     mutant("record-without-lock", "B2 S7", STATE_CC, "void StreamState::record(std::uint32_t generation, Operation&& operation, const char* call) {\n  sync::LockGuard lock(mutex_);\n",
            "void StreamState::record(std::uint32_t generation, Operation&& operation, const char* call) {\n", RECORD, RACE, "two record without the stream's mutex"),
     mutant("commit-out-of-order", "S7", PROGRESS_CC, "  // Under the mutex, so that submissions reach the queue in order (S7). It does not wait for completions.\n", "  mutex_.unlock();\n  mutex_.lock();\n",

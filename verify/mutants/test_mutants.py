@@ -26,7 +26,8 @@ error; one that survives says that a scenario is missing, or that the core has a
 
     python3 verify/mutants/mutate.py [--third [DIGEST]] [--only NAME...] [--json FILE|-] [--list]
 
-`./test` takes a third of them, chosen by the digest of the sources; `./test --full` takes all.
+`./test` takes a third of them, chosen by the digest of the sources; `./test --full` takes all. Where CUDA is not found,
+those of the CUDA backend are left out, and named.
 
 Made from `verify/mutants/mutants.py` by `MILLRACE_UPDATE=1 python3 verify/mutants/test_mutants.py`.
 """

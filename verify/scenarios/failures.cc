@@ -54,5 +54,27 @@ const Register two_ask_any(
     },
     with_device());
 
+// A wait splits a buffer in two; the first part may have failed before the second is submitted, or after.
+const Register later(
+    "failure.later_in_the_buffer", "B4 S4",
+    [] {
+      OneStream one;
+      TinyContext mine(one.device, 1);
+      const StreamId other = one.device.streams().lease(mine.get(), "lease");
+      one.device.streams().record(other, task(), "run");
+      one.device.streams().commit(other, "commit");
+      bool ran = false;
+      one.state().record(one.generation(), task([] { throw 1; }), "run");
+      one.device.streams().wait_for(one.stream, {other.slot, 1}, "wait");
+      one.state().record(one.generation(), task([&] { ran = true; }), "run");
+      at_once([&](int me) { me == 0 ? one.commit() : one.run_all(); });
+      one.run_all();
+      INTERLEAVE_EXPECT(one.device.streams().timeline(one.stream.slot).completed() == 2);
+      INTERLEAVE_EXPECT(!ran);
+      INTERLEAVE_EXPECT(!one.state().failure_of(std::uint64_t{2}).ok());
+      one.device.streams().end_lease(nullptr, other.slot);
+    },
+    with_device());
+
 }  // namespace
 }  // namespace millrace::verify

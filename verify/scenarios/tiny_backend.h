@@ -1,5 +1,5 @@
 // A device that runs what was submitted to it, one submission after the other: on a thread of its own, or
-// where a scenario says so.
+// where a scenario says so. A task that throws an int fails.
 #pragma once
 
 #include <array>
@@ -175,7 +175,13 @@ class TinyBackend final : public Backend {
     if (status.ok() && is_cancelled()) status = Status(ErrorCode::Closed, "cancelled");
     for (Operation& operation : next.operations) {
       if (!status.ok()) break;
-      if (auto* const task = std::get_if<TaskWork>(&operation.work)) task->task();
+      auto* const task = std::get_if<TaskWork>(&operation.work);
+      if (task == nullptr) continue;
+      try {
+        task->task();
+      } catch (int) {
+        status = Status(ErrorCode::WorkFailed, "it threw");
+      }
     }
     next.operations.clear();
     sink_->completed(point, std::move(status), sync::now());
