@@ -9,9 +9,12 @@ GIVEN_UP = "host_queue.given_up_while_it_reports"
 SPREAD = "host_queue.spread"
 
 TELL = "  sink_.completed(point, status, finished);\n\n  mutex_.lock();\n"
-PHASE_GUESSED = """      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
+STOP_DECIDES = """      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
                                            std::memory_order_acquire);
 """
+
+WORKER_DECIDES = """strand.phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
+                                            std::memory_order_acquire)"""
 
 TAKEN_TWICE = RACE + WRONG + ("crash",)  # whoever takes a strand the second time finds no submission
 
@@ -22,9 +25,18 @@ HOST_QUEUE = [
            "a worker that was given up on while it reported leaves what follows to nobody"),
     mutant("host-worker-reports-all-the-same", "Q2", HOST_CC, "    mutex_.lock();  // it is there: stop keeps it forever then\n    return false;\n", "    expected = Phase::running;\n",
            GIVEN_UP, WRONG, "a worker that was given up on reports what stop has reported"),
-    mutant("host-stop-guesses-the-phase", "Q2", HOST_CC, PHASE_GUESSED, """      found = strand.phase.load(std::memory_order_acquire);
+    mutant("host-stop-guesses-the-phase", "Q2", HOST_CC, STOP_DECIDES, """      found = strand.phase.load(std::memory_order_acquire);
       if (found == Phase::running) strand.phase.store(Phase::abandoned, std::memory_order_release);
 """, GIVEN_UP, WRONG, "who reports what runs is looked up and then written, in two steps"),
+    Mutant("host-phase-relaxed", "Q2", HOST_CC, tuple(
+        (decides, decides.replace("acq_rel", "relaxed").replace("memory_order_acquire", "memory_order_relaxed")) for decides in (WORKER_DECIDES, STOP_DECIDES)
+    ), (GIVEN_UP,), RACE + WRONG, "who reports what runs is decided without an order",
+           harmless="Of two exchanges of one word one comes first in any order. Who loses reads nothing that the other wrote: stop goes on to the next strand, a worker to the mutex; and what the winner tells is published by the sink."),
+    Mutant("host-cancelled-relaxed", "Q2", HOST_CC, (
+        ("cancelled_.load(std::memory_order_acquire)", "cancelled_.load(std::memory_order_relaxed)"),
+        ("cancelled_.store(true, std::memory_order_release)", "cancelled_.store(true, std::memory_order_relaxed)"),
+    ), ("host_queue.cancel",), RACE + WRONG, "that the queues were cancelled publishes nothing",
+           harmless="The failure that is reported then was made with the queues, and all else that cancel changes is under the mutex."),
     mutant("host-submit-wakes-nobody", "Q4", HOST_CC, "      advance(strand);\n      wake_workers(0);\n    }\n    return {};", "      advance(strand);\n    }\n    return {};",
            ONE, STUCK, "a strand becomes ready and no worker is woken"),
     mutant("host-spinner-does-not-look-again", "Q4", HOST_CC, "if (ready_count_ > 0 || spreads_ != nullptr || stopping_) continue;", "if (stopping_) continue;", ONE, STUCK,

@@ -105,25 +105,23 @@ const Register task_behind_work(
     },
     Expectation::bounded(kSwitches), with_few_switches(10));
 
-const Register threads_run(
-    "cuda_completion.task_threads_run", "C1", [] {
-      interleave::atomic<bool> done{false};
-      cuda::TaskThreads threads(1);
-      INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
-      INTERLEAVE_EXPECT(threads.run([&] { done.store(true); }));
-      interleave::await(done, [](bool is_done) { return is_done; });
-      INTERLEAVE_EXPECT(threads.stop(std::nullopt));
-    });
+const Register threads_run("cuda_completion.task_threads_run", "C1", [] {
+  interleave::atomic<bool> done{false};
+  cuda::TaskThreads threads(1);
+  INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
+  INTERLEAVE_EXPECT(threads.run([&] { done.store(true); }));
+  interleave::await(done, [](bool is_done) { return is_done; });
+  INTERLEAVE_EXPECT(threads.stop(std::nullopt));
+});
 
-const Register threads_end(
-    "cuda_completion.task_threads_end", "C1", [] {
-      int done = 0;
-      cuda::TaskThreads threads(1);
-      INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
-      INTERLEAVE_EXPECT(threads.run([&] { ++done; }));
-      INTERLEAVE_EXPECT(threads.stop(std::nullopt));
-      INTERLEAVE_EXPECT(done == 1);
-    });
+const Register threads_end("cuda_completion.task_threads_end", "C1", [] {
+  int done = 0;
+  cuda::TaskThreads threads(1);
+  INTERLEAVE_EXPECT(threads.start([] {}, "cuda").ok());
+  INTERLEAVE_EXPECT(threads.run([&] { ++done; }));
+  INTERLEAVE_EXPECT(threads.stop(std::nullopt));
+  INTERLEAVE_EXPECT(done == 1);
+});
 
 const Register copies(
     "cuda_completion.copy", "C1 C2",
