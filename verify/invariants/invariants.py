@@ -47,9 +47,7 @@ CORE = [
               "`unit_sync` biased lock, lifecycle"),
     Invariant("X4", "nobody waits for a context while holding another one",
               "eight threads out of memory",
-              upheld_by=("memory/slow.cc",),
-              unmodelled="a wait for a context is made of tries, each of which changes its lock: the model checker "
-                         "can't tell a circle of such waits from a long one, and cuts it off instead of refuting it"),
+              upheld_by=("memory/slow.cc",)),
     Invariant("D1", "after `close` nobody is inside the device, none gets in, and no thread of it runs",
               "lifecycle",
               upheld_by=("device/core.cc",)),

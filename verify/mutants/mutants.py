@@ -411,6 +411,20 @@ OUT_OF_MEMORY = [
            "out of memory, nobody waits for work that is going to end"),
     mutant("reclaim-keeps-empty-heaps", "O1 M2", SLOW_CC, "  release_empty();\n  if (try_again(false)) return result;", "  if (try_again(false)) return result;",
            "out_of_memory.cached_by_another", WRONG, "out of memory, other arenas keep what is empty"),
+    mutant("reclaim-waits-for-who-is-at-work", "X4 O1", "src/device/core.h", """      if (const Context::Hold hold = context->try_steal()) {
+        visit(*context);
+      } else {
+        all = false;
+      }
+""", """      for (bool visited = false; !visited;) {
+        if (const Context::Hold hold = context->try_steal()) {
+          visit(*context);
+          visited = true;
+        } else {
+          sync::yield();
+        }
+      }
+""", "out_of_memory.cached_by_who_exits", STUCK, "out of memory, a context is waited for with the list locked, which its ending thread needs before it lets go"),
 ]
 
 STATE_CC = "src/stream/stream_state.cc"
