@@ -30,7 +30,8 @@ Each with what there is to hold it:
 Made from `verify/invariants/invariants.py`, the sources, the mutants and a run of `verify_scenarios` by
 `MILLRACE_UPDATE=1 python3 verify/invariants/test_invariants.py`. The test `verify.invariants` does it again each time
 and compares; slow scenarios, which `./test` leaves out, are as the last run of all showed them, and compared by
-`./test --full`. The counts are those of the release build: assertions add executions.
+`./test --full`, and those over the CUDA backend's sources as the last build with it showed them. The counts are those of
+the release build: assertions add executions.
 """
 
 

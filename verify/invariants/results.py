@@ -8,6 +8,9 @@ import tempfile
 from typing import NamedTuple
 
 
+CUDA = "cuda_"  # how the names of scenarios over the CUDA backend's sources begin
+
+
 class Wrong(Exception):
     """Why there is nothing to write a page from, and what to do."""
 
@@ -49,6 +52,19 @@ def remembered(listed: dict, page: str) -> Shown:
                  int((executions or "0").replace(",", "")))
 
 
+def not_built(listed, page: str) -> list:
+    """The CUDA backend's, as the page has them, where the program was built without that backend."""
+    if any(name.startswith(CUDA) for name in listed):
+        return []
+    found = {}
+    for number, text in re.findall(r"^### (\w+)\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL):
+        for name, kind, why, executions in re.findall(
+                rf"^\| `({CUDA}[^`]*)` \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", text, re.MULTILINE):
+            numbers = found[name].invariants if name in found else ()
+            found[name] = Shown(name, (*numbers, number), False, kind, why, int((executions or "0").replace(",", "")))
+    return list(found.values())
+
+
 def lines(text: str) -> dict:
     """The objects of a text of one a line, by name."""
     objects = [json.loads(line) for line in text.splitlines()]
@@ -70,7 +86,8 @@ class Program:
             with tempfile.NamedTemporaryFile("r") as file:
                 self.run("--results", file.name, *lacking)
                 said |= lines(file.read())
-        return [shown(said[name]) if name in said else remembered(listed[name], page) for name in sorted(listed)]
+        found = [shown(said[name]) if name in said else remembered(each, page) for name, each in listed.items()]
+        return sorted([*found, *not_built(listed, page)], key=lambda scenario: scenario.name)
 
     def last_results(self) -> dict:
         if not self.results.exists() or self.results.stat().st_mtime_ns < self.program.stat().st_mtime_ns:

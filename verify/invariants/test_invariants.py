@@ -75,6 +75,12 @@ class Rows(unittest.TestCase):
         row = page.scenario_table([results.shown({**self.RUN, "verdict": "race"})])
         self.assertIn("| `a.slow` (slow) | refuted: race |  |", row)
 
+    def test_those_of_a_backend_that_was_not_built_stay_as_they_were_written(self):
+        cuda = results.shown({**self.RUN, "name": "cuda_completion.asleep", "invariants": ["C1", "C6"], "quick": True})
+        details = "".join(f"### {number}\n\n{page.scenario_table([cuda])}\nMutants: none.\n\n" for number in cuda.invariants)
+        self.assertEqual(results.not_built({"gate.enter": {}}, details), [cuda])
+        self.assertEqual(results.not_built({"gate.enter": {}, "cuda_other": {}}, details), [])
+
     def test_nothing_is_written_of_one_that_fails(self):
         with self.assertRaisesRegex(results.Wrong, "a.slow does not show"):
             results.shown({**self.RUN, "met": False})

@@ -216,19 +216,34 @@ class Core:
         return program
 
 
-def verdicts(program: pathlib.Path, prefixes) -> dict:
-    """What was found of each scenario, and whether that is what it is to show."""
-    try:
-        done = run([str(program), "--json", *prefixes], timeout=LIMIT)
-    except subprocess.TimeoutExpired as late:
-        raise Failed(f"the scenarios take longer than {LIMIT} s") from late
-    found = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
+def verdicts(program: pathlib.Path, prefixes, enough=()) -> dict:
+    """What was found of each scenario, and whether that is what it is to show; up to the first that is not, in one of the
+    ways that are enough."""
+    found, late = {}, threading.Event()
+    with subprocess.Popen([str(program), "--json", *prefixes], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as process:
+
+        def stop():
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(LIMIT, stop)
+        timer.start()
+        for line in process.stdout:
+            if not (line.startswith("{") and line.endswith("\n")):
+                continue
             said = json.loads(line)
-            found[said["name"]] = (said["met"], said["coverage"] if said["verdict"] == "pass" else said["verdict"])
+            verdict = said["coverage"] if said["verdict"] == "pass" else said["verdict"]
+            found[said["name"]] = (said["met"], verdict)
+            if not said["met"] and verdict in enough:
+                process.kill()
+                break
+        timer.cancel()
+        process.wait()
+    if late.is_set():
+        raise Failed(f"the scenarios take longer than {LIMIT} s")
     if not found:
-        raise Failed(f"no scenario has said anything; exit status {done.returncode}")
+        raise Failed(f"no scenario has said anything; exit status {process.returncode}")
     return found
 
 
@@ -292,7 +307,7 @@ def judge(core: Core, proved: Proved, mutant: mutants.Mutant) -> dict:
     try:
         program = build_mutant(core, mutant)
         proved.require(mutant.scenarios)
-        said = verdicts(program, mutant.scenarios)
+        said = verdicts(program, mutant.scenarios, mutant.verdicts)
         found = {name: verdict for name, (met, verdict) in said.items() if not met}
         for name, verdict in found.items():
             if verdict in mutant.verdicts:
