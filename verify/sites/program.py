@@ -6,6 +6,7 @@ innermost one that neither takes a Where nor belongs to the façade is the one w
 """
 
 import functools
+import os
 import pathlib
 import re
 import subprocess
@@ -36,14 +37,21 @@ def calls(program: pathlib.Path) -> list:
     return [address for address, name in found if name in meant]
 
 
-def passes_on(file: str, line: int) -> bool:
+def in_project(file: str, root: pathlib.Path) -> str:
+    """Below the project's folder; empty for another's. A cache of the compiler's may know it by another checkout's name."""
+    path = os.path.normpath(file)
+    own = path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else path[path.rfind("/src/") + 1:]
+    return own if own.startswith("src/") and (root / own).is_file() else ""
+
+
+def passes_on(file: pathlib.Path, line: int) -> bool:
     """A line that has its caller's place, and hands it on."""
     return PASSES_ON.search(lines_of(file)[line - 1]) is not None
 
 
 @functools.cache
-def lines_of(file: str) -> list:
-    return pathlib.Path(file).read_text().splitlines()
+def lines_of(file: pathlib.Path) -> list:
+    return file.read_text().splitlines()
 
 
 def lines_called_from(program: pathlib.Path, root: pathlib.Path) -> set:
@@ -58,9 +66,10 @@ def lines_called_from(program: pathlib.Path, root: pathlib.Path) -> set:
                 break
             if FACADE.search(file) or TAKES_PLACE.search(function):
                 continue
-            if file.startswith(f"{root}/") and line.isdigit():
-                if passes_on(file, int(line)):
+            own = in_project(file, root)
+            if own and line.isdigit():
+                if passes_on(root / own, int(line)):
                     continue
-                found.add((file[len(str(root)) + 1:], int(line)))
+                found.add((own, int(line)))
             break
     return found
