@@ -27,7 +27,7 @@ using std::memory_order_seq_cst;
 template <typename T>
 class atomic {
  public:
-  constexpr atomic([[maybe_unused]] Where where = Where::current()) noexcept
+  constexpr atomic([[maybe_unused]] Where where = Where::current()) noexcept  // NOLINT: as std's
       : value_(T() MILLRACE_AND(where)) {}
   constexpr explicit atomic(T value, [[maybe_unused]] Where where = Where::current()) noexcept
       : value_(value MILLRACE_AND(where)) {}

@@ -220,8 +220,8 @@ class atomic {
 /// Thread safety: all members from any thread.
 class atomic_flag {
  public:
-  constexpr atomic_flag(Where where = Where::current()) noexcept
-      : value_(false, where) {}  // NOLINT: as std's
+  constexpr atomic_flag(Where where = Where::current()) noexcept  // NOLINT: as std's
+      : value_(false, where) {}
 
   bool test(memory_order order = memory_order_seq_cst, Where where = Where::current()) const {
     return value_.load(order, where);

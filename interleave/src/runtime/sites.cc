@@ -58,6 +58,7 @@ std::vector<Site> Sites::all() const {
     site.threads |= slot.threads.load(std::memory_order_relaxed);
   }
   std::vector<Site> ordered;
+  ordered.reserve(sites.size());
   for (const auto& [place, site] : sites) ordered.push_back(site);
   return ordered;
 }
