@@ -188,6 +188,11 @@ int run_all(const Request& request) {
     std::fprintf(stderr, "verify_scenarios: no scenario has such a name or invariant; --list shows them\n");
     return 2;
   }
+  if (const auto twice = std::ranges::adjacent_find(chosen, {}, &Scenario::name); twice != chosen.end()) {
+    std::fprintf(stderr, "verify_scenarios: two scenarios are called %s; give one of them another name\n",
+                 twice->name.c_str());
+    return 2;
+  }
   if (request.list) {
     for (const Scenario& scenario : chosen) list(scenario, request.json);
     return 0;

@@ -35,7 +35,7 @@ void use(TinyDevice& device, Context& context) {
 }
 
 const Register two_begin(
-    "lifecycle.two_threads_begin", "D2 X3",
+    "lifecycle.two_threads_attach", "D2 X3",
     [] {
       TinyDevice device(by_hand());
       std::optional<TinyContext> first, second;

@@ -18,6 +18,13 @@ void parallel(Functions&&... functions) {
   for (thread& each : threads) each.join();
 }
 
+/// 720 executions.
+inline void six_increments() {
+  atomic<int> x{0};
+  const auto add = [&] { x.fetch_add(1, memory_order_relaxed); };
+  parallel(add, add, add, add, add, add);
+}
+
 /// The body passes, nothing is left out, and there are so many executions: no one missed, none met twice. The
 /// first argument is a number, which oracle/test_scenarios.py reads here where it has the same program.
 inline void expect_executions(std::uint64_t expected, const std::function<void()>& body,
