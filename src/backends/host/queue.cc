@@ -434,20 +434,21 @@ void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
 
 void Queues::report_rest() noexcept {
   for (std::size_t i = 0; i < static_cast<std::size_t>(size_); ++i) {
-    Strand& strand = strands_[i];
+    Strand* strand = nullptr;
     TimelinePoint point;
     Phase found = Phase::running;
     {
       sync::LockGuard lock(mutex_);
-      point = {strand.id, strand.running};
+      strand = &strands_[i];
+      point = {strand->id, strand->running};
       // acq_rel: decides with the exchange in take_turn who reports the point (Q2).
-      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
-                                           std::memory_order_acquire);
+      strand->phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
+                                            std::memory_order_acquire);
     }
     // What follows must come after what its worker is reporting now: that worker reports it, too.
     if (found == Phase::reporting) continue;
     if (found == Phase::running) sink_.completed(point, failures_.cancelled, sync::now());
-    report_pending(strand);
+    report_pending(*strand);
   }
 }
 
