@@ -13,6 +13,10 @@
 
 namespace millrace {
 
+namespace detail {
+class ErrorDetails;
+}
+
 /// What kind of failure it is. docs/errors.md lists for each what causes it and what to do.
 enum class ErrorCode : std::uint8_t {
   InvalidArgument,  ///< a value that no state of the device would accept
@@ -41,25 +45,31 @@ struct ErrorContext {
 
 /// The one exception type of the library.
 ///
-/// Thread safety: immutable once thrown; may be copied and read from any thread.
+/// Thread safety: immutable; may be copied and read from any thread. Copies share what they say and need no
+/// memory.
 class MILLRACE_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, std::string message, ErrorContext context = {});
+  Error(const Error& other) noexcept;
+  Error& operator=(const Error& other) noexcept;
+  ~Error() override;
 
   ErrorCode code() const noexcept { return code_; }
   /// What was asked, what was found, what to do; without code and context, which what() adds.
-  const std::string& message() const noexcept { return message_; }
-  const std::string& call() const noexcept { return context_.call; }
-  const std::string& device() const noexcept { return context_.device; }
-  int stream() const noexcept { return context_.stream; }
+  const std::string& message() const noexcept;
+  const std::string& call() const noexcept { return context().call; }
+  const std::string& device() const noexcept { return context().device; }
+  int stream() const noexcept { return context().stream; }
   /// The rule that was broken; empty unless code() is InvalidState.
-  const std::string& rule() const noexcept { return context_.rule; }
-  const ErrorContext& context() const noexcept { return context_; }
+  const std::string& rule() const noexcept { return context().rule; }
+  const ErrorContext& context() const noexcept;
 
  private:
+  friend class OutOfMemoryError;
+  Error(ErrorCode code, const detail::ErrorDetails* details);
+
   ErrorCode code_;
-  std::string message_;
-  ErrorContext context_;
+  const detail::ErrorDetails* details_;  // counted
 };
 
 /// Who holds how much when memory ran out. Sizes in bytes.
@@ -91,10 +101,7 @@ struct OutOfMemoryReport {
 class MILLRACE_API OutOfMemoryError : public Error {
  public:
   OutOfMemoryError(OutOfMemoryReport report, ErrorContext context);
-  const OutOfMemoryReport& report() const noexcept { return report_; }
-
- private:
-  OutOfMemoryReport report_;
+  const OutOfMemoryReport& report() const noexcept;
 };
 
 }  // namespace millrace

@@ -1,8 +1,30 @@
 #include <millrace/error.h>
 
 #include <string>
+#include <type_traits>
+#include <utility>
+
+#include "sync/ref.h"
 
 namespace millrace {
+
+// Whoever is told of a failure copies it, and must not need memory for that.
+static_assert(std::is_nothrow_copy_constructible_v<Error> && std::is_nothrow_copy_assignable_v<Error>);
+static_assert(std::is_nothrow_copy_constructible_v<OutOfMemoryError>);
+
+/// What an error and its copies say.
+///
+/// Thread safety: a constant, but for its count.
+class detail::ErrorDetails final : public sync::RefCounted {
+ public:
+  ErrorDetails(std::string text, ErrorContext place, OutOfMemoryReport&& figures = {})
+      : message(std::move(text)), context(std::move(place)), report(std::move(figures)) {}
+
+  const std::string message;
+  const ErrorContext context;
+  const OutOfMemoryReport report;  // of an OutOfMemoryError
+};
+
 namespace {
 
 std::string full_text(ErrorCode code, const std::string& message, const ErrorContext& context) {
@@ -62,14 +84,47 @@ std::string_view to_string(ErrorCode code) noexcept {
   return "unknown";
 }
 
+Error::Error(ErrorCode code, const detail::ErrorDetails* details) try : std
+  ::runtime_error(full_text(code, details->message, details->context)), code_(code), details_(details) {}
+catch (...) {
+  details->drop_ref();
+}
+
 Error::Error(ErrorCode code, std::string message, ErrorContext context)
-    : std::runtime_error(full_text(code, message, context)),
-      code_(code),
-      message_(std::move(message)),
-      context_(std::move(context)) {}
+    : Error(code, new detail::ErrorDetails(std::move(message), std::move(context))) {}
+
+Error::Error(const Error& other) noexcept
+    : std::runtime_error(other), code_(other.code_), details_(other.details_) {
+  details_->add_ref();
+}
+
+Error& Error::operator=(const Error& other) noexcept {
+  other.details_->add_ref();
+  details_->drop_ref();
+  std::runtime_error::operator=(other);
+  code_ = other.code_;
+  details_ = other.details_;
+  return *this;
+}
+
+Error::~Error() {
+  details_->drop_ref();
+}
+
+const std::string& Error::message() const noexcept {
+  return details_->message;
+}
+
+const ErrorContext& Error::context() const noexcept {
+  return details_->context;
+}
 
 OutOfMemoryError::OutOfMemoryError(OutOfMemoryReport report, ErrorContext context)
-    : Error(ErrorCode::OutOfMemory, out_of_memory_text(report), std::move(context)),
-      report_(std::move(report)) {}
+    : Error(ErrorCode::OutOfMemory,
+            new detail::ErrorDetails(out_of_memory_text(report), std::move(context), std::move(report))) {}
+
+const OutOfMemoryReport& OutOfMemoryError::report() const noexcept {
+  return details_->report;
+}
 
 }  // namespace millrace

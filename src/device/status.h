@@ -24,7 +24,7 @@ class [[nodiscard]] Status {
   /// Only of a failure.
   const Error& error() const noexcept { return failure_->error; }
   /// Null when ok.
-  std::exception_ptr exception() const {
+  std::exception_ptr exception() const noexcept {
     return ok() ? std::exception_ptr() : std::make_exception_ptr(error());
   }
   void throw_if_failed() const {
