@@ -56,7 +56,7 @@ Status MappedMemory::open(CUcontext context) {
   return {};
 }
 
-Status MappedMemory::reserve(std::size_t bytes, void** base) noexcept {
+Status MappedMemory::reserve(std::size_t bytes, void** base) noexcept try {
   *base = nullptr;
   if (!is_whole_granules(0, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
@@ -79,6 +79,8 @@ Status MappedMemory::reserve(std::size_t bytes, void** base) noexcept {
   }
   *base = reinterpret_cast<void*>(address);
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory();
 }
 
 void MappedMemory::release(void* base, std::size_t bytes) noexcept {
@@ -102,7 +104,7 @@ bool MappedMemory::is_reserved(std::uintptr_t address, std::size_t bytes) const 
   return offset < found->second && bytes <= found->second - offset;
 }
 
-Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) noexcept {
+Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) noexcept try {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
@@ -135,6 +137,8 @@ Status MappedMemory::commit(void* address, std::size_t bytes, const Cut& cut) no
   if (result == CUDA_SUCCESS && !no_room) return {};
   for (const auto& [at, chunk] : made) give_back(at, chunk);
   return no_room ? no_memory() : failed(result, "commit", address, bytes);
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory();
 }
 
 CUresult MappedMemory::admit(std::uintptr_t address, std::size_t bytes, Chunks& chunks) {
@@ -274,7 +278,12 @@ Moved MappedMemory::move(std::span<std::byte> range, void* to, std::size_t wante
   }
   if (result == CUDA_SUCCESS && !no_room) return {bytes, bytes, {}};
   for (const auto& [address, chunk] : moving) give_back(address, chunk);
-  return {bytes, 0, no_room ? no_memory() : failed(result, "move", to, bytes)};
+  if (no_room) return {bytes, 0, no_memory()};
+  try {
+    return {bytes, 0, failed(result, "move", to, bytes)};
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    return {bytes, 0, no_memory()};
+  }
 }
 
 bool MappedMemory::contains(const void* address, std::size_t bytes) const noexcept {

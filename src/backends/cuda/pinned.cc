@@ -20,8 +20,8 @@
 namespace millrace::cuda {
 namespace {
 
-std::string errno_text() {
-  return std::generic_category().message(errno);
+std::string errno_text(int error) {
+  return std::generic_category().message(error);
 }
 
 /// False, with errno set, where the system has no memory for the pages.
@@ -57,7 +57,7 @@ Status Pinned::refuse(ErrorCode code, const char* call, const void* address, std
                 {.call = {}, .device = device_, .stream = -1, .rule = {}});
 }
 
-Status Pinned::reserve(std::size_t bytes, void** base) noexcept {
+Status Pinned::reserve(std::size_t bytes, void** base) noexcept try {
   *base = nullptr;
   if (!reaches_host_) {
     return refuse(ErrorCode::Unsupported, "reserve pinned memory,", nullptr, bytes,
@@ -70,7 +70,7 @@ Status Pinned::reserve(std::size_t bytes, void** base) noexcept {
   void* const pages = reserve_pages(bytes, kGranule);
   if (pages == nullptr) {
     return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes,
-                  errno_text() + "; the process has too little address space left (ulimit -v)");
+                  errno_text(errno) + "; the process has too little address space left (ulimit -v)");
   }
   try {
     sync::LockGuard lock(mutex_);
@@ -81,9 +81,11 @@ Status Pinned::reserve(std::size_t bytes, void** base) noexcept {
   }
   *base = pages;
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory_;
 }
 
-Status Pinned::commit(void* address, std::size_t bytes) noexcept {
+Status Pinned::commit(void* address, std::size_t bytes) noexcept try {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   {
     sync::LockGuard lock(mutex_);
@@ -94,11 +96,10 @@ Status Pinned::commit(void* address, std::size_t bytes) noexcept {
       return refuse(ErrorCode::InvalidState, "commit", address, bytes, "it is committed already");
   }
   if (!make_pages(address, bytes)) {
-    Status refused =
-        refuse(ErrorCode::OutOfMemory, "pin", address, bytes,
-               errno_text() + "; free memory of the host's, or lower DeviceOptions::pinned_limit");
+    const int error = errno;
     empty_pages(address, bytes);
-    return refused;
+    return refuse(ErrorCode::OutOfMemory, "pin", address, bytes,
+                  errno_text(error) + "; free memory of the host's, or lower DeviceOptions::pinned_limit");
   }
   const ContextScope scope(context_);
   CUresult result = scope.result();
@@ -114,6 +115,8 @@ Status Pinned::commit(void* address, std::size_t bytes) noexcept {
   ranges_.find(start)->second.registered = true;
   committed_ += bytes;
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory_;
 }
 
 std::span<std::byte> Pinned::decommittable(void* address, std::size_t bytes) const noexcept {

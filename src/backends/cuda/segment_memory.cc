@@ -14,7 +14,7 @@ SegmentMemory::~SegmentMemory() {
   for (const auto& [base, segment] : segments_) (void)driver().memory_free(base);
 }
 
-Status SegmentMemory::reserve(std::size_t bytes, void** base) noexcept {
+Status SegmentMemory::reserve(std::size_t bytes, void** base) noexcept try {
   *base = nullptr;
   if (!is_whole_granules(0, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
@@ -39,9 +39,11 @@ Status SegmentMemory::reserve(std::size_t bytes, void** base) noexcept {
   }
   *base = reinterpret_cast<void*>(address);
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory();
 }
 
-Status SegmentMemory::commit(void* address, std::size_t bytes) noexcept {
+Status SegmentMemory::commit(void* address, std::size_t bytes) noexcept try {
   sync::LockGuard lock(mutex_);
   const auto segment = segments_.find(reinterpret_cast<std::uintptr_t>(address));
   if (segment == segments_.end() || segment->second.bytes != bytes)
@@ -51,6 +53,8 @@ Status SegmentMemory::commit(void* address, std::size_t bytes) noexcept {
   segment->second.committed = true;
   committed_ += bytes;
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory();
 }
 
 std::span<std::byte> SegmentMemory::decommittable(void* address, std::size_t bytes) const noexcept {

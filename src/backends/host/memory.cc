@@ -6,6 +6,7 @@
 #include <iterator>
 #include <new>
 #include <system_error>
+#include <utility>
 
 #include "device/memory_range.h"
 #include "device/reserved_pages.h"
@@ -18,6 +19,11 @@ std::string errno_text(int error) {
 }
 
 }  // namespace
+
+Memory::Memory(std::string device)
+    : device_(std::move(device)),
+      no_memory_(ErrorCode::OutOfMemory, "no host memory for the bookkeeping of the device's",
+                 {.call = {}, .device = device_, .stream = -1, .rule = {}}) {}
 
 Memory::~Memory() {
   if (leaked_) return;
@@ -40,7 +46,7 @@ Memory::Reservations::iterator Memory::find(std::uintptr_t address, std::size_t 
   return offset < size && bytes <= size - offset ? reservation : reservations_.end();
 }
 
-Status Memory::reserve(std::size_t bytes, void** base) noexcept {
+Status Memory::reserve(std::size_t bytes, void** base) noexcept try {
   *base = nullptr;
   if (!is_whole_granules(0, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "reserve", nullptr, bytes,
@@ -57,10 +63,12 @@ Status Memory::reserve(std::size_t bytes, void** base) noexcept {
                           Reservation{bytes, std::vector<bool>(bytes / kGranule)});
   } catch (const std::bad_alloc&) {
     release_pages(pages, bytes);
-    return refuse(ErrorCode::OutOfMemory, "reserve", nullptr, bytes, "no host memory for its bookkeeping");
+    return no_memory_;
   }
   *base = pages;
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory_;
 }
 
 void Memory::release(void* base, std::size_t bytes) noexcept {
@@ -72,7 +80,7 @@ void Memory::release(void* base, std::size_t bytes) noexcept {
   release_pages(base, bytes);
 }
 
-Status Memory::commit(void* address, std::size_t bytes) noexcept {
+Status Memory::commit(void* address, std::size_t bytes) noexcept try {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   if (!is_whole_granules(start, bytes, kGranule)) {
     return refuse(ErrorCode::InvalidArgument, "commit", address, bytes,
@@ -102,6 +110,8 @@ Status Memory::commit(void* address, std::size_t bytes) noexcept {
   for (std::size_t i = first; i < first + bytes / kGranule; ++i) committed[i] = true;
   committed_ += bytes;
   return {};
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return no_memory_;
 }
 
 void Memory::decommit(void* address, std::size_t bytes) noexcept {

@@ -25,7 +25,7 @@ class Memory {
  public:
   static constexpr std::size_t kGranule = std::size_t{2} << 20;
 
-  explicit Memory(std::string device) : device_(std::move(device)) {}
+  explicit Memory(std::string device);
   ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -57,6 +57,7 @@ class Memory {
                 const std::string& why) const;
 
   const std::string device_;
+  const Status no_memory_;  // made before, since it is said when nothing can be made
   mutable sync::Mutex mutex_;
   Reservations reservations_ GUARDED_BY(mutex_);
   std::size_t committed_ GUARDED_BY(mutex_) = 0;
