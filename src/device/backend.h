@@ -28,6 +28,12 @@ struct TimelinePoint {
   std::uint64_t value = 0;
 };
 
+/// What a backend keeps a submission in.
+class SubmissionHolder {
+ public:
+  virtual ~SubmissionHolder() = default;
+};
+
 /// A piece of a command buffer: runs after its waits, in order after what was submitted to its queue
 /// before, and reaches its value when done.
 struct Submission {
@@ -45,6 +51,8 @@ struct Submission {
   bool timed = false;
   /// Points whose failure is its own, of its queue or of others; valid until it was reported.
   std::span<const TimelinePoint> dependencies = {};
+  /// From Backend::make_holder.
+  std::unique_ptr<SubmissionHolder> holder = nullptr;
 };
 
 /// What a backend tells the layers above. Implemented by the stream layer.
@@ -151,9 +159,14 @@ class Backend : public MemorySource {
   /// What a reduction needs of the device's memory besides its tensors.
   virtual std::size_t scratch_bytes(const ReduceWork& /*work*/) const noexcept { return 0; }
 
+  /// What submit needs of the host's memory for one submission, made when there is somebody to tell that
+  /// there is none: throws std::bad_alloc. Null where it needs none.
+  virtual std::unique_ptr<SubmissionHolder> make_holder() { return nullptr; }
+
   /// Never waits for completions: the stream's mutex is held. A submission may have no operations. A failure
   /// means that it was not taken and is not reported: it is as it was, so that the caller destroys a user's
-  /// functions where that is safe.
+  /// functions where that is safe. What is refused leaves a hole in the order, with the waits that later work
+  /// relies on: so one with a holder is refused only where the queues have stopped or the device is lost.
   virtual Status submit(Submission&& submission) noexcept = 0;
 
   /// The driver's own stream behind the queue, for work that the backend is told nothing of but by the

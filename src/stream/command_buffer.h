@@ -6,9 +6,9 @@
 #include <millrace/stream.h>
 
 #include "device/core.h"
+#include "device/fifo.h"
 #include "device/status.h"
 #include "stream/dispatch.h"
-#include "stream/fifo.h"
 #include "stream/segment.h"
 #include "sync/atomic.h"
 #include "sync/ref.h"

@@ -6,8 +6,8 @@
 
 #include <millrace/stream.h>
 
+#include "device/fifo.h"
 #include "device/status.h"
-#include "stream/fifo.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"

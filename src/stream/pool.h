@@ -188,6 +188,8 @@ class StreamPool final : public Layer, public CompletionSink {
   /// Has the point of a wrapped stream reached by itself, when everything is done that is on it now (S12).
   /// Does nothing for other streams.
   void cover(TimelinePoint point) noexcept;
+  /// The same of all that is on any wrapped stream now.
+  void cover_all() noexcept;
   /// The same for all that is on wrapped streams; looks for a while whether it is done where they are idle.
   /// No context is held.
   void cover_wrapped() noexcept;

@@ -74,6 +74,7 @@ void StreamState::submit(Segment& segment) noexcept {
   submission.value = recorded.value;
   submission.sequence = recorded.sequence;
   submission.waits = std::move(recorded.waits);
+  submission.holder = std::move(recorded.holder);
   submission.native = segment.native;
   submission.given_up = !segment.failure.ok();
   submission.timed = !segment.markings.empty();

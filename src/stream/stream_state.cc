@@ -115,7 +115,9 @@ BufferState& StreamState::recording(std::uint32_t generation, const char* call) 
 
 Segment& StreamState::new_segment(BufferState& buffer) {
   const std::uint64_t value = timeline_.last_used() + 1;
-  Segment* const segment = std::make_unique<Segment>(buffer, slot_, value, buffer.sequence()).release();
+  auto made = std::make_unique<Segment>(buffer, slot_, value, buffer.sequence());
+  made->submission.holder = pool_.core().backend().make_holder();
+  Segment* const segment = made.release();
   if (!buffer.segments_.empty()) buffer.segments_.back()->ended = true;
   buffer.segments_.push_back(segment);
   timeline_.set_last_used(value);

@@ -9,11 +9,11 @@
 #include <millrace/stream.h>
 
 #include "device/backend.h"
+#include "device/fifo.h"
 #include "device/operation.h"
 #include "device/status.h"
 #include "stream/command_buffer.h"
 #include "stream/failure_log.h"
-#include "stream/fifo.h"
 #include "stream/held_waits.h"
 #include "stream/segment.h"
 #include "stream/timeline.h"

@@ -136,6 +136,10 @@ void StreamPool::cover(TimelinePoint point) noexcept {
   tidy(state(point.queue), state(point.queue).want_mark(point.value));
 }
 
+void StreamPool::cover_all() noexcept {
+  for (int slot = first_wrapped_; slot < first_captured_; ++slot) cover({slot, timeline(slot).covering()});
+}
+
 void StreamPool::cover_wrapped() noexcept {
   for (int slot = first_wrapped_; slot < first_captured_; ++slot) {
     if (!timeline(slot).is_wrapped()) continue;
@@ -209,6 +213,7 @@ sync::Ref<BufferState> StreamState::make_empty_marker() {
   // Nothing may fail any more once the value was begun.
   segment->markings.reserve(1);
   segment->submission.waits.reserve(1);
+  segment->submission.holder = pool_.core().backend().make_holder();
   segment->native = true;
   segment->ended = true;
   marker->segments_.push_back(segment.release());

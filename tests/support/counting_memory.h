@@ -168,6 +168,7 @@ class CountedBackend final : public Backend {
   std::optional<MemoryRoom> room() const noexcept override { return inner_->room(); }
   /// Not counted.
   MemorySource& pinned() noexcept override { return inner_->pinned(); }
+  std::unique_ptr<SubmissionHolder> make_holder() override { return inner_->make_holder(); }
   Status submit(Submission&& submission) noexcept override { return inner_->submit(std::move(submission)); }
   bool assist(QueueId queue) noexcept override { return inner_->assist(queue); }
   void host_knows(TimelinePoint point) noexcept override { inner_->host_knows(point); }

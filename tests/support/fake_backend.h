@@ -98,7 +98,7 @@ class FakeBackend final : public Backend {
   std::size_t granule() const noexcept override { return std::size_t{2} << 20; }
   std::size_t default_memory_limit() const noexcept override { return std::size_t{1} << 30; }
   Status start(int queues, CompletionSink& sink) override {
-    queues_.resize(static_cast<std::size_t>(queues));
+    queues_ = std::vector<Queue>(static_cast<std::size_t>(queues));
     sink_ = &sink;
     return {};
   }

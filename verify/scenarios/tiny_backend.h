@@ -64,7 +64,7 @@ class TinyBackend final : public Backend {
   std::size_t default_memory_limit() const noexcept override { return info_.memory_bytes; }
   Status start(int queues, CompletionSink& sink) override {
     sink_ = &sink;
-    queues_.resize(static_cast<std::size_t>(queues));
+    queues_ = std::vector<Queue>(static_cast<std::size_t>(queues));
     was_submitted_.resize(static_cast<std::size_t>(queues));
     return {};
   }

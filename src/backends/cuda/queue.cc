@@ -126,33 +126,31 @@ Status Queues::try_submit(Submission&& submission) noexcept {
       const std::uint64_t submitted = at(wait.queue).submitted.load(std::memory_order_relaxed);
       if (Status refused = failures_.check_wait(submission, wait, submitted); !refused.ok()) return refused;
     }
-    auto item = std::make_unique<Item>();
+    if (!submission.holder) submission.holder = make_holder();
     const ContextScope scope(context_);  // the driver says of which kind an address is
-    item->on_host = std::ranges::any_of(submission.operations, [&](const Operation& operation) {
+    const bool on_host = std::ranges::any_of(submission.operations, [&](const Operation& operation) {
       return place_of(operation, memory_) == Place::host;
     });
-    item->plain =
+    const bool plain =
         !submission.given_up && std::ranges::none_of(submission.operations, [](const auto& operation) {
           return std::holds_alternative<TaskWork>(operation.work);
         });
     Queue& queue = at(submission.queue);
+    std::unique_ptr<Item> item;
     bool ahead = false;
     {
       sync::LockGuard lock(queue.mutex);
       if (queue.abandoned) return failures_.stopped;
       const std::uint64_t last = queue.submitted.load(std::memory_order_relaxed);  // relaxed: under the mutex
       if (Status refused = failures_.check_value(submission, last); !refused.ok()) return refused;
-      ahead = queue.held.empty() && goes_ahead(queue, submission, item->on_host);
-      const std::uint64_t value = submission.value;
-      if (ahead) {
-        begin(queue, submission, true);
-        item->submission = std::move(submission);
-      } else {
-        queue.held.emplace_back();
-        item->submission = std::move(submission);
-        queue.held.back() = std::move(item);
-      }
-      queue.submitted.store(value, std::memory_order_relaxed);
+      ahead =
+          queue.held.empty() && goes_ahead(queue, submission, on_host) && try_begin(queue, submission, true);
+      item.reset(static_cast<Item*>(submission.holder.release()));
+      item->submission = std::move(submission);
+      item->on_host = on_host;
+      item->plain = plain;
+      queue.submitted.store(item->submission.value, std::memory_order_relaxed);
+      if (!ahead) queue.held.push_back(item.release());
       // seq_cst: with the load in wake and the watcher's in doze, one of us sees the other (C6).
       queue.underway.fetch_add(1, std::memory_order_seq_cst);
     }
@@ -195,16 +193,20 @@ bool Queues::is_its_turn(const Queue& queue, const Item& item) const noexcept {
   });
 }
 
-void Queues::begin(Queue& queue, const Submission& submission, bool plain) {
-  Flight flight;
-  flight.value = submission.value;
-  flight.waits = submission.waits;
-  flight.timed = submission.timed;
-  flight.plain = plain;
-  const bool timed = flight.timed;
-  queue.flights.push_back(std::move(flight));
-  if (timed) timed_.fetch_add(1, std::memory_order_relaxed);  // relaxed: see watch
+bool Queues::try_begin(Queue& queue, const Submission& submission, bool plain) noexcept {
+  try {
+    Flight flight;
+    flight.value = submission.value;
+    flight.waits = submission.waits;
+    flight.timed = submission.timed;
+    flight.plain = plain;
+    queue.flights.push_back(std::move(flight));
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  if (submission.timed) timed_.fetch_add(1, std::memory_order_relaxed);  // relaxed: see watch
   queue.filling = true;
+  return true;
 }
 
 CUresult Queues::take_event(Queue& queue, bool timed, CUevent* event) noexcept {
@@ -441,13 +443,8 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     if (plain_only && !front.plain) return false;
     ahead = goes_ahead(queue, front.submission, front.on_host);
     if (!ahead && !is_its_turn(queue, front)) return false;
-    try {
-      begin(queue, front.submission, front.plain);
-    } catch (const std::bad_alloc&) {
-      return false;  // the next look may find memory
-    }
-    item = std::move(queue.held.front());
-    queue.held.pop_front();
+    if (!try_begin(queue, front.submission, front.plain)) return false;  // the next look may find memory
+    item.reset(queue.held.pop_front());
   }
   if (ahead) {
     fill(queue, std::move(item));

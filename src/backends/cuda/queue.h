@@ -17,6 +17,7 @@
 #include "backends/cuda/native_stream.h"
 #include "backends/cuda/task_threads.h"
 #include "device/backend.h"
+#include "device/fifo.h"
 #include "device/queue_failures.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
@@ -69,6 +70,7 @@ class Queues final : public sync::RefCounted {
   ~Queues() override;
 
   Status start();
+  static std::unique_ptr<SubmissionHolder> make_holder() { return std::make_unique<Item>(); }
   Status submit(Submission&& submission) noexcept;
   /// As Backend::native_stream.
   Status native_stream(QueueId id, CUstream* stream) noexcept;
@@ -102,7 +104,8 @@ class Queues final : public sync::RefCounted {
   static void keep_forever(sync::Ref<Queues> queues) noexcept;
 
  private:
-  struct Item {
+  struct Item final : SubmissionHolder {
+    Item* next = nullptr;
     Submission submission;
     bool on_host = false;  // an operation of it is the host's
     bool plain = true;     // it runs and destroys no code of the user's
@@ -143,6 +146,9 @@ class Queues final : public sync::RefCounted {
   struct alignas(sync::kInterference) Queue {
     Queue(int number, const Memory& memory, const std::string& device)
         : id(number), stream(number, memory, device) {}
+    ~Queue() {
+      while (!held.empty()) delete held.pop_front();
+    }
 
     const QueueId id;
     sync::atomic<std::uint32_t> underway{0};      // held and in flight
@@ -152,7 +158,7 @@ class Queues final : public sync::RefCounted {
     sync::atomic<std::uint64_t> last_failure{0};  // the last value that failed
 
     sync::Mutex mutex;
-    std::deque<std::unique_ptr<Item>> held GUARDED_BY(mutex);
+    Fifo<Item> held GUARDED_BY(mutex);  // owned
     std::deque<Flight> flights GUARDED_BY(mutex);
     std::vector<CUevent> events GUARDED_BY(mutex);        // to be used again
     std::vector<CUevent> timed_events GUARDED_BY(mutex);  // the same, of those that keep times
@@ -177,8 +183,9 @@ class Queues final : public sync::RefCounted {
   bool is_captured_by_owner(const Queue& queue) const noexcept;
   /// Was all reported that is before the item and that it waits for?
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
-  /// The flight of what is taken; filling is set. Throws std::bad_alloc before anything has changed.
-  void begin(Queue& queue, const Submission& submission, bool plain) REQUIRES(queue.mutex);
+  /// The flight of what is taken; filling is set. False where there is no memory for it.
+  [[nodiscard]] bool try_begin(Queue& queue, const Submission& submission, bool plain) noexcept
+      REQUIRES(queue.mutex);
   /// Puts the item on the stream; it completes with refused, if that is a failure.
   void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, Mark* mark);

@@ -119,8 +119,7 @@ Status HostBackend::submit(Submission&& submission) noexcept {
     try {
       refused = protect_->check(submission);
     } catch (const std::bad_alloc&) {
-      return Status(ErrorCode::OutOfMemory, "no host memory to check a submission in protect mode",
-                    {.call = {}, .device = info_.name, .stream = submission.queue, .rule = {}});
+      refused = queues_->failures().no_memory;
     }
   }
   return queues_->submit(std::move(submission), std::move(refused));

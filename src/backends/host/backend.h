@@ -36,6 +36,7 @@ class HostBackend final : public Backend {
   std::span<std::byte> decommittable(void* address, std::size_t bytes) const noexcept override;
   void decommit(void* address, std::size_t bytes) noexcept override;
 
+  std::unique_ptr<SubmissionHolder> make_holder() override { return Queues::make_holder(); }
   Status submit(Submission&& submission) noexcept override;
   bool assist(QueueId queue) noexcept override;
   void host_knows(TimelinePoint point) noexcept override;

@@ -80,7 +80,7 @@ std::vector<std::uint64_t> Queues::reported() const {
 
 Status Queues::submit(Submission&& submission, Status refused) noexcept {
   try {
-    auto item = std::make_unique<Item>();
+    if (!submission.holder) submission.holder = make_holder();
     sync::LockGuard lock(mutex_);
     if (stopping_) return failures_.stopped;
     Strand& strand = strands_[static_cast<std::size_t>(submission.queue)];
@@ -91,11 +91,11 @@ Status Queues::submit(Submission&& submission, Status refused) noexcept {
       if (Status refused_wait = failures_.check_wait(submission, wait, other.submitted); !refused_wait.ok())
         return refused_wait;
     }
-    strand.pending.push_back(std::move(item));
-    Item& taken = *strand.pending.back();
-    taken.submission = std::move(submission);
-    taken.refused = std::move(refused);
-    strand.submitted = taken.submission.value;
+    auto* const item = static_cast<Item*>(submission.holder.release());
+    item->submission = std::move(submission);
+    item->refused = std::move(refused);
+    strand.submitted = item->submission.value;
+    strand.pending.push_back(item);
     if (!strand.busy) {
       advance(strand);
       wake_workers(0);
@@ -294,8 +294,7 @@ void Queues::work(int index) noexcept {
 }
 
 bool Queues::take_turn(Strand& strand, Crew& crew, Chaos& chaos, std::size_t helpers) {
-  strand.current = std::move(strand.pending.front());
-  strand.pending.pop_front();
+  strand.current.reset(strand.pending.pop_front());
   const TimelinePoint point{strand.id, strand.current->submission.value};
   strand.running = point.value;
   // relaxed: stop reads it only after it took the mutex, which we hold here.
@@ -459,8 +458,7 @@ void Queues::report_pending(Strand& strand) noexcept {
     {
       sync::LockGuard lock(mutex_);
       if (strand.pending.empty()) return;
-      item = std::move(strand.pending.front());
-      strand.pending.pop_front();
+      item.reset(strand.pending.pop_front());
       point = {strand.id, item->submission.value};
     }
     item.reset();

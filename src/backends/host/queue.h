@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "backends/host/chaos.h"
 #include "backends/host/workers.h"
 #include "device/backend.h"
+#include "device/fifo.h"
 #include "device/queue_failures.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
@@ -50,6 +50,7 @@ class Queues final : public sync::RefCounted {
 
   /// On failure no thread is left.
   Status start();
+  static std::unique_ptr<SubmissionHolder> make_holder() { return std::make_unique<Item>(); }
   /// refused: a failure with which the submission completes when its turn comes, without running.
   /// A submission that is not taken stays as it was.
   Status submit(Submission&& submission, Status refused) noexcept;
@@ -73,17 +74,22 @@ class Queues final : public sync::RefCounted {
   /// Who will report what a worker runs: the worker itself, or stop, which has given up on it.
   enum class Phase : std::uint8_t { none, running, reporting, abandoned };
 
-  struct Item {
+  struct Item final : SubmissionHolder {
+    Item* next = nullptr;
     Submission submission;
     Status refused;
   };
 
   // Guarded by mutex_, but for the atomics, and for current, which is its worker's.
   struct Strand {
+    ~Strand() {
+      while (!pending.empty()) delete pending.pop_front();
+    }
+
     QueueId id = 0;
-    bool busy = false;   // anywhere but idle (Q1)
-    bool ready = false;  // on the ready list
-    std::deque<std::unique_ptr<Item>> pending;
+    bool busy = false;              // anywhere but idle (Q1)
+    bool ready = false;             // on the ready list
+    Fifo<Item> pending;             // owned
     std::unique_ptr<Item> current;  // with a worker; here, not on its stack, to be kept if stop gives up
     std::uint64_t submitted = 0;    // the last value accepted
     std::uint64_t running = 0;      // the last value that a worker took

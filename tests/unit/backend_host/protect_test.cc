@@ -364,7 +364,7 @@ TEST(Clocks, AgreeWithReachability) {
       ASSERT_EQ(clock[static_cast<std::size_t>(all[j].queue)] >= all[j].value, reach[j])
           << i << " after " << j;
     }
-    all.push_back(s);
+    all.push_back(std::move(s));
     before.push_back(reach);
     if (random() % 20 == 0) {
       const std::size_t known = random() % all.size();
