@@ -12,8 +12,8 @@ namespace millrace::cuda {
 Status TaskThreads::start(Body enter, const std::string& device) {
   sync::LockGuard lock(mutex_);
   enter_ = std::move(enter);
-  threads_.reserve(most_);
   try {
+    threads_.reserve(most_);
     add_thread();
     return {};
   } catch (const std::exception& error) {

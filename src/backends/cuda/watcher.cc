@@ -129,7 +129,7 @@ bool Queues::stop() noexcept {
         break;
       }
     }
-    watcher_ended = watcher_ended_;
+    watcher_ended = watcher_ended_ || !watcher_.joinable();  // none where the start failed
   }
   if (watcher_.joinable()) watcher_ended ? watcher_.join() : watcher_.detach();
   const bool tasks_ended = tasks_.stop(cancelled ? sync::Deadline(deadline) : std::nullopt);
@@ -159,13 +159,13 @@ void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
     if (queue->reporting || queue->finishing) continue;
     std::deque<Flight> flights;
     flights.swap(queue->flights);
-    std::deque<std::unique_ptr<Item>> held;
-    held.swap(queue->held);
+    Fifo<Item> held = std::move(queue->held);
     lock.unlock();
     for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, failures_.cancelled, now);
-    for (std::unique_ptr<Item>& item : held) {
+    while (!held.empty()) {
+      Item* const item = held.pop_front();
       const std::uint64_t value = item->submission.value;
-      item.reset();
+      delete item;
       sink_.completed({queue->id, value}, failures_.cancelled, now);
     }
   }
