@@ -1,5 +1,6 @@
 #include <millrace/device.h>
 
+#include <new>
 #include <utility>
 
 #include "device/fork.h"
@@ -30,19 +31,17 @@ Buffer::~Buffer() {
 void Buffer::reset() noexcept {
   void* data = release();
   if (data == nullptr || forked()) return;
-  Context* context = ThreadContexts::find(device_);
+  // What no record_use covers is made safe here: an owner that goes out of scope can't be asked.
+  constexpr auto kOnMisuse = Allocator::OnMisuse::forgive;
   try {
-    if (context == nullptr) {
-      const sync::Ref<Core> core = Registry::get().find(device_);
-      if (!core) return;  // closed: the memory is gone
-      context = &ThreadContexts::create(*core);
-    }
-    // What no record_use covers is made safe here: an owner that goes out of scope can't be asked.
-    Allocator::of(context->core()).deallocate(*context, data, Allocator::OnMisuse::forgive);
+    if (Context* const context = ThreadContexts::find(device_))
+      return Allocator::of(context->core()).deallocate(*context, data, kOnMisuse);
+    const sync::Ref<Core> core = Registry::get().find(device_);
+    if (core) Allocator::deallocate_first(*core, data, kOnMisuse);  // else closed: the memory is gone
   } catch (const Error&) {
     // The device closed meanwhile, or somebody freed what this owned; both leave nothing to free.
   } catch (const std::bad_alloc&) {
-    // No memory for a context on this thread: the block stays allocated, as the stats show.
+    // As above: there was no memory to say so.
   }
 }
 

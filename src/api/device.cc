@@ -111,16 +111,13 @@ void* Device::allocate(Stream stream, std::size_t bytes, std::size_t alignment) 
 
 void Device::deallocate(void* address) {
   if (address == nullptr || core_ == nullptr || forked()) return;
-  Context* context = ThreadContexts::find(core_->id());
-  if (context == nullptr) {
-    try {
-      context = &ThreadContexts::create(*core_);
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::Closed) return;
-      throw;
-    }
+  if (Context* const context = ThreadContexts::find(core_->id()))
+    return Allocator::of(*core_).deallocate(*context, address, Allocator::OnMisuse::raise);
+  try {
+    Allocator::deallocate_first(*core_, address, Allocator::OnMisuse::raise);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Closed) throw;
   }
-  Allocator::of(*core_).deallocate(*context, address, Allocator::OnMisuse::raise);
 }
 
 Buffer Device::buffer(std::size_t bytes, std::size_t alignment) {

@@ -1,11 +1,13 @@
 #include "memory/allocator.h"
 
 #include <bit>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "device/status.h"
+#include "device/thread_contexts.h"
 #include "sync/prefetch.h"
 
 namespace millrace {
@@ -188,36 +190,44 @@ inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
   return (word & BlockWord::kMarks) != 0 || needs_own_use(block, covering);
 }
 
-bool Allocator::try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
-                              OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover) {
+void Allocator::count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes) noexcept {
+  if (cache != nullptr) return cache->count_free(bytes);
+  Allocator& counted = of(core_, kind);
+  sync::LockGuard lock(counted.totals_mutex_);
+  counted.retired_totals_ += {.freed_bytes = bytes, .frees = 1};
+  counted.peak_.publish(-static_cast<std::int64_t>(bytes), 0);
+}
+
+bool Allocator::try_free_used(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering,
+                              OnMisuse on_misuse, CoverList& to_cover) {
   Arena& arena = *block.arena;
   const std::size_t size = block.size;
   const bool host_waits = block.kind == MemoryKind::pinned;
-  BlockUse own{.point = {arena.slot(), arena.timeline().last_used()}, .until_free = host_waits};
-  if (arena.is_direct()) own = {.point = {arena.slot(), BlockUse::kWithGraph}};
-  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive,
-                       host_waits || needs_own_use(block, covering) ? &own : nullptr, &to_cover)) {
-    return false;
+  OwnEnd own = OwnEnd::none;
+  if (host_waits || needs_own_use(block, covering)) {
+    own = arena.is_direct() ? OwnEnd::graph : host_waits ? OwnEnd::covering : OwnEnd::recorded;
   }
-  cache.count_free(size);
+  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive, own, &to_cover))
+    return false;
+  count_free(cache, block.kind, size);
   return true;
 }
 
-bool Allocator::try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering) {
+bool Allocator::try_free(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering) {
   Arena& arena = *block.arena;
   // A live block's size does not change; once it is free it is no longer ours to ask.
   const std::size_t size = block.size;
-  ArenaCache* own = block.large ? nullptr : cache.find(&arena);
+  ArenaCache* own = cache == nullptr || block.large ? nullptr : cache->find(&arena);
   const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
   if (!try_take(block, word, next)) return false;
   block.free_value = covering;
-  cache.count_free(size);
+  count_free(cache, block.kind, size);
   if (own != nullptr) {
-    cache.push(*own, block);
-  } else if (arena.is_direct() || (block.large && cache.find(&arena) != nullptr)) {
+    cache->push(*own, block);
+  } else if (arena.is_direct() || (block.large && cache != nullptr && cache->find(&arena) != nullptr)) {
     arena.give(block);
-  } else if (!block.large) {
-    cache.send(block);
+  } else if (!block.large && cache != nullptr) {
+    cache->send(block);
   } else {
     BlockList one;
     one.push(&block);
@@ -247,15 +257,45 @@ void Allocator::deallocate(Context& context, void* address, OnMisuse on_misuse) 
       return;
     }
   }
-  deallocate_slow(hold, context, *block, word, on_misuse);
+  CoverList to_cover;
+  deallocate_slow(&cache_of(context, block->kind), *block, word, on_misuse, to_cover);
+  if (to_cover.empty()) return;
+  hold.leave();
+  cover(to_cover);
 }
 
-void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
-                                OnMisuse on_misuse) {
+void Allocator::deallocate_first(Core& core, void* address, OnMisuse on_misuse) {
+  Allocator& allocator = of(core);
+  Context* context = nullptr;
+  try {
+    context = &ThreadContexts::create(core);
+  } catch (const std::bad_alloc&) {
+    return allocator.deallocate_without_context(address, on_misuse);
+  }
+  allocator.deallocate(*context, address, on_misuse);
+}
+
+void Allocator::deallocate_without_context(void* address, OnMisuse on_misuse) {
+  CoverList to_cover;
+  {
+    // Keeps the arenas and their blocks there, as the hold of a context does.
+    const sync::Gate::Pass pass = core_.enter(kDeallocate);
+    std::uint64_t word = 0;
+    Block& block = live_block(address, kDeallocate, word);
+    deallocate_slow(nullptr, block, word, on_misuse, to_cover);
+  }
+  cover(to_cover);
+}
+
+void Allocator::cover(const CoverList& list) noexcept {
+  for (const TimelinePoint& point : list.points()) streams_.cover(point);
+  if (list.more()) streams_.cover_all();
+}
+
+void Allocator::deallocate_slow(ThreadCache* cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
+                                CoverList& to_cover) {
   const void* const address = block.data();
   const std::uint64_t meant = BlockWord::generation(word);
-  std::vector<TimelinePoint> to_cover;
-  ThreadCache& cache = cache_of(context, block.kind);
   const auto try_to = [&] {
     const std::uint64_t covering = block.arena->timeline().covering();
     return needs_arena(block, word, covering)
@@ -272,9 +312,6 @@ void Allocator::deallocate_slow(Context::Hold& hold, Context& context, Block& bl
                  core_.error_context(kDeallocate));
     }
   }
-  if (to_cover.empty()) return;
-  hold.leave();
-  for (const TimelinePoint& point : to_cover) streams_.cover(point);
 }
 
 bool Allocator::reached(const TimelinePoint& point) noexcept {

@@ -65,6 +65,11 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// pending.
   enum class OnMisuse : std::uint8_t { raise, forgive };
   void deallocate(Context& context, void* address, OnMisuse on_misuse);
+  /// By a thread that has no context yet. It gets one, but where there is no memory for that it frees
+  /// without: a free needs none. Throws Closed, ForkedProcess.
+  static void deallocate_first(Core& core, void* address, OnMisuse on_misuse);
+  /// What it falls back on: dearer, and with no context.
+  void deallocate_without_context(void* address, OnMisuse on_misuse);
 
   /// What the live allocation at the address has, which is what was asked for or a little more.
   std::size_t size_of(const void* address, const char* call) const;
@@ -125,13 +130,15 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// Is the end of work on the block's own stream a part of the free, so that the arena keeps it until then?
   bool needs_own_use(const Block& block, std::uint64_t covering) const noexcept;
   /// False if the word has changed.
-  bool try_free(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering);
+  bool try_free(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering);
   /// The same of a block that needs its arena; to_cover: as Arena::free_used's.
-  bool try_free_used(ThreadCache& cache, Block& block, std::uint64_t word, std::uint64_t covering,
-                     OnMisuse on_misuse, std::vector<TimelinePoint>& to_cover);
-  /// What a plain free could not do at once.
-  void deallocate_slow(Context::Hold& hold, Context& context, Block& block, std::uint64_t word,
-                       OnMisuse on_misuse);
+  bool try_free_used(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering,
+                     OnMisuse on_misuse, CoverList& to_cover);
+  /// What a plain free could not do at once. cache: null where the thread has none.
+  void deallocate_slow(ThreadCache* cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
+                       CoverList& to_cover);
+  void cover(const CoverList& list) noexcept;
+  void count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes) noexcept;
   void unhide(const Block& block) noexcept;
   /// By another stream of the capture that the block's stream is of. Throws rule "use-after-free".
   void add_captured_use(Block& block, std::uint64_t word, int slot, const char* call);

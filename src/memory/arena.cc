@@ -1,6 +1,7 @@
 #include "memory/arena.h"
 
 #include <algorithm>
+#include <new>
 
 #include "device/status.h"
 #include "sync/prefetch.h"
@@ -29,7 +30,12 @@ void Arena::refill(const BlockRequest& request, int count, BlockList& out) {
     out.push(block);
   }
   while (out.count < count) {
-    Block* block = small_.take(request.size, geometry_.small_unit);
+    Block* block = nullptr;
+    try {
+      block = small_.take(request.size, geometry_.small_unit);
+    } catch (const std::bad_alloc&) {  // no descriptors
+      if (out.empty()) throw;
+    }
     if (block == nullptr) break;
     block->size_class = request.size_class;
     block->set_state(BlockState::cached);
@@ -139,8 +145,8 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
   return true;
 }
 
-bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
-                      std::vector<TimelinePoint>* to_cover) {
+bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, OwnEnd own,
+                      CoverList* to_cover) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
   std::uint64_t word = block.word.load(std::memory_order_acquire);
@@ -149,29 +155,20 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
   };
   if (!is_meant()) return false;
   if (!forgiving) refuse_uncovered_uses(block);
-  // These throw while nothing has changed.
-  if (extra != nullptr) block.uses.reserve(block.uses.size() + 1);
-  if (to_cover != nullptr) {
-    const auto ends_with_wrapped = [&](const BlockUse& use) {
-      return use.until_free && host_.timeline(use.point.queue).is_wrapped();
-    };
-    const auto count = std::ranges::count_if(block.uses, ends_with_wrapped);
-    to_cover->reserve(static_cast<std::size_t>(count) +
-                      (extra != nullptr && ends_with_wrapped(*extra) ? 1 : 0));
-  }
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
                                            std::memory_order_acquire, std::memory_order_acquire)) {
     if (!is_meant()) return false;
   }
   block.free_value = timeline_.covering();
-  if (extra != nullptr) block.uses.push_back(*extra);
+  block.own_end = own_end(own);
+  if (own == OwnEnd::covering && to_cover != nullptr && timeline_.is_wrapped())
+    to_cover->add({slot_, block.own_end});
   for (BlockUse& use : block.uses) {
     if (!use.until_free) continue;
     const Timeline& used_on = host_.timeline(use.point.queue);
     use.point.value = used_on.covering();
-    if (to_cover != nullptr && to_cover->size() < to_cover->capacity() && used_on.is_wrapped())
-      to_cover->push_back(use.point);
+    if (to_cover != nullptr && used_on.is_wrapped()) to_cover->add(use.point);
   }
   if (all_reached(block)) {
     retire_uses(block);
@@ -179,6 +176,16 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, co
     link_pending(block);
   }
   return true;
+}
+
+std::uint64_t Arena::own_end(OwnEnd own) const noexcept {
+  switch (own) {
+    case OwnEnd::none: break;
+    case OwnEnd::recorded: return timeline_.last_used();
+    case OwnEnd::covering: return timeline_.covering();
+    case OwnEnd::graph: return BlockUse::kWithGraph;
+  }
+  return 0;
 }
 
 void Arena::refuse_uncovered_uses(const Block& block) {
@@ -193,12 +200,14 @@ void Arena::refuse_uncovered_uses(const Block& block) {
 
 void Arena::retire_uses(Block& block) {
   block.uses.clear();
+  block.own_end = 0;
   host_.hide(block);
   take_in(block);
 }
 
 bool Arena::all_reached(const Block& block) {
-  return std::all_of(block.uses.begin(), block.uses.end(),
+  return (block.own_end == 0 || host_.reached({slot_, block.own_end})) &&
+         std::all_of(block.uses.begin(), block.uses.end(),
                      [&](const BlockUse& use) { return host_.reached(use.point); });
 }
 
@@ -248,10 +257,10 @@ Block* Arena::claim_pending(const BlockRequest& request) {
     if (block.large != request.large || block.size < request.size) continue;
     if (reinterpret_cast<std::uintptr_t>(block.data()) % request.alignment != 0) continue;
     if (best != nullptr && (*best)->size <= block.size) continue;
-    const bool submitted = std::all_of(block.uses.begin(), block.uses.end(), [&](const BlockUse& use) {
-      return use.point.queue != slot_ && is_submitted(use.point);
-    });
-    if (!submitted) continue;
+    // Its own stream's end, where that is waited for, is the host's to see.
+    if (block.own_end != 0) continue;
+    if (!std::ranges::all_of(block.uses, [&](const BlockUse& use) { return is_submitted(use.point); }))
+      continue;
     best = link;
     if (block.size == request.size) break;
   }
@@ -277,6 +286,7 @@ bool Arena::release_all() {
   take_in_remote();
   for (Block* block = pending_; block != nullptr; block = block->next) {
     std::erase_if(block->uses, [](const BlockUse& use) { return use.point.value == BlockUse::kWithGraph; });
+    if (block->own_end == BlockUse::kWithGraph) block->own_end = 0;
   }
   collect_pending_locked(false);
   merge_bins();
@@ -290,9 +300,12 @@ std::optional<TimelinePoint> Arena::next_to_finish() {
   take_in_remote();
   merge_bins();  // what is in them becomes whole granules, too, once the stream's work is done
   for (const Block* block = pending_; block != nullptr; block = block->next) {
+    const auto keeps = [&](TimelinePoint point) { return !host_.reached(point) && is_submitted(point); };
     for (const BlockUse& use : block->uses) {
-      if (!host_.reached(use.point) && is_submitted(use.point)) return use.point;
+      if (keeps(use.point)) return use.point;
     }
+    const TimelinePoint own{slot_, block->own_end};
+    if (own.value != 0 && keeps(own)) return own;
   }
   const std::uint64_t done = timeline_.completed();
   const std::uint64_t submitted = timeline_.submitted();

@@ -10,6 +10,7 @@
 #include "memory/block.h"
 #include "memory/block_pool.h"
 #include "memory/counters.h"
+#include "memory/cover_list.h"
 #include "memory/geometry.h"
 #include "memory/heap.h"
 #include "memory/page_map.h"
@@ -77,12 +78,11 @@ class Arena {
 
   /// A use of a live block by another stream; false when the block is not that of the generation.
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
-  /// A free of a block with uses, or with an extra one that may be its own stream's: false when another free
-  /// was first. Throws
-  /// InvalidState, rule "freed-while-in-use", if recorded work uses it that no record_use covers,
-  /// unless forgiving. to_cover: points on wrapped streams that the caller has to have covered.
-  bool free_used(Block& block, std::uint64_t generation, bool forgiving, const BlockUse* extra,
-                 std::vector<TimelinePoint>* to_cover = nullptr) EXCLUDES(mutex_);
+  /// A free of a block with uses, or that waits for its own stream: false when another free was first. Needs
+  /// no memory, but for an error: throws InvalidState, rule "freed-while-in-use", if recorded work uses it
+  /// that no record_use covers, unless forgiving. to_cover: what the caller has to have covered.
+  bool free_used(Block& block, std::uint64_t generation, bool forgiving, OwnEnd own,
+                 CoverList* to_cover = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
   /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal
@@ -120,6 +120,7 @@ class Arena {
   bool collect_pending_locked(bool oldest_only) REQUIRES(mutex_);
   Block* take_locked(const BlockRequest& request, std::uint64_t done) REQUIRES(mutex_);
   bool all_reached(const Block& block) REQUIRES(mutex_);
+  std::uint64_t own_end(OwnEnd own) const noexcept;
   void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
   void retire_uses(Block& block) REQUIRES(mutex_);
   Block& unlink_pending(Block** link) REQUIRES(mutex_);

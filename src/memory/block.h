@@ -59,6 +59,14 @@ struct BlockUse {
   bool declared = false;    ///< by recorded work alone: no record_use covers it
 };
 
+/// What a freed block waits for on its arena's own stream, too.
+enum class OwnEnd : std::uint8_t {
+  none,
+  recorded,  ///< the newest segment
+  covering,  ///< all that is on it at the free
+  graph,     ///< the graph that the memory belongs to (A3)
+};
+
 /// Descriptors are recycled but not freed while their arena lives, so one found through the page map
 /// can be looked at, whatever has become of it; word tells whether it is still what was meant.
 ///
@@ -83,8 +91,9 @@ struct alignas(sync::kCacheLine) Block {
   Heap* heap = nullptr;
   Block* left = nullptr;  ///< neighbours by address in the heap
   Block* right = nullptr;
-  std::vector<BlockUse> uses;              ///< guarded by the arena's mutex while live
-  sync::atomic<std::size_t> extent{0};     ///< size when it was last handed out, for look-ups without a lock
+  std::vector<BlockUse> uses;           ///< guarded by the arena's mutex while live
+  std::uint64_t own_end = 0;            ///< pending: what the arena's own timeline has to reach; 0: nothing
+  sync::atomic<std::size_t> extent{0};  ///< size when it was last handed out, for look-ups without a lock
   sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
 
   std::byte* data() const noexcept {

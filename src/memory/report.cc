@@ -14,12 +14,15 @@ namespace millrace {
 Totals Allocator::totals() {
   Totals sum;
   // With the list locked no context is folded, so each counts once (D2). All frees before any
-  // allocation, so that the difference is never negative (M4).
+  // allocation, so that the difference is never negative (M4); among the retired totals are frees of threads
+  // that have no context.
   core_.with_contexts([&](std::span<Context* const> contexts) {
     for (Context* context : contexts) cache_of(*context).counters().add_freed_to(sum);
+    {
+      sync::LockGuard lock(totals_mutex_);
+      sum += retired_totals_;
+    }
     for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
-    sync::LockGuard lock(totals_mutex_);
-    sum += retired_totals_;
   });
   return sum;
 }

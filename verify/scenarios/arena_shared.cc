@@ -38,7 +38,7 @@ const Register two_claim("arena.two_claim_what_is_pending", "A1", [] {
   Block& block = TinyMemory::live(arena, TinyMemory::small(4));
   const std::uint64_t generation = TinyMemory::generation(block);
   INTERLEAVE_EXPECT(arena.add_use(block, generation, {.point = {1, 0}}));
-  INTERLEAVE_EXPECT(arena.free_used(block, generation, true, nullptr));
+  INTERLEAVE_EXPECT(arena.free_used(block, generation, true, OwnEnd::none));
   int claimed = 0;
   at_once([&](int) {
     Block* const mine = arena.claim_pending(TinyMemory::small(4));
