@@ -28,7 +28,7 @@ constexpr StressKind kKinds[] = {
     {"reduce", "Reduce", 100, stress_reduce},         {"alloc", "Alloc", 20'000, stress_alloc},
     {"streams", "Stream", 1'000, stress_streams},     {"events", "Event", 1'000, stress_events},
     {"guards", "Guard", 2'000, stress_guards},        {"handlers", "Handler", 10'000, stress_handlers},
-    {"lifecycle", "Lifecycle", 50, stress_lifecycle},
+    {"lifecycle", "Lifecycle", 50, stress_lifecycle}, {"faults", "Fault", 200, stress_faults},
 };
 
 }  // namespace
@@ -135,12 +135,14 @@ void check_device_at_rest(Device device, Findings& findings) {
                                  missing.earlier.operation, missing.earlier.stream, missing.later.operation,
                                  missing.later.stream, missing.bytes, missing.address));
     }
-    const MemoryStats memory = device.memory();
-    if (memory.live != 0) {
-      findings.error(fmt::format("{} bytes are still live after all was freed", memory.live));
-    }
-    if (memory.allocations != memory.frees) {
-      findings.error(fmt::format("{} allocations but {} frees", memory.allocations, memory.frees));
+    for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned}) {
+      const MemoryStats memory = device.memory(kind);
+      if (memory.live != 0) {
+        findings.error(fmt::format("{} bytes are still live after all was freed", memory.live));
+      }
+      if (memory.allocations != memory.frees) {
+        findings.error(fmt::format("{} allocations but {} frees", memory.allocations, memory.frees));
+      }
     }
     device.check_accounting();
   });
