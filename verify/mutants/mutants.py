@@ -289,8 +289,8 @@ ARENA = [
            USES, WRONG, "freeing does not raise the generation"),
     mutant("free-twice", "M6", ARENA_CC, "  if (!is_meant()) return false;\n  if (!forgiving)", "  if (!forgiving)", "arena.two_frees_of_a_used_block", WRONG + STUCK,
            "the second of two frees is not refused"),
-    mutant("free-without-lock", "M6", ARENA_CC, "                      std::vector<TimelinePoint>* to_cover) {\n  sync::LockGuard lock(mutex_);\n",
-           "                      std::vector<TimelinePoint>* to_cover) {\n", "arena.", RACE, "a used block is freed without the arena's mutex"),
+    mutant("free-without-lock", "M6", ARENA_CC, "                      CoverList* to_cover) {\n  sync::LockGuard lock(mutex_);\n",
+           "                      CoverList* to_cover) {\n", "arena.", RACE, "a used block is freed without the arena's mutex"),
     mutant("use-is-forgotten", "A1", ARENA_CC, "  if (all_reached(block)) {\n    retire_uses(block);\n  } else {", "  if (true) {\n    retire_uses(block);\n  } else {",
            USES, WRONG, "a block is free although another stream may use it"),
     mutant("give-without-lock", "M1", ARENA_CC, "void Arena::give(Block& block) {\n  sync::LockGuard lock(mutex_);\n", "void Arena::give(Block& block) {\n",
@@ -508,6 +508,7 @@ EVENTS = [
 # Here, since they are made of what is above.
 import completion_mutants
 import lifecycle_mutants
+import no_memory_mutants
 import stream_mutants
 
 SECTIONS = {
@@ -526,5 +527,6 @@ SECTIONS = {
     **stream_mutants.SECTIONS,
     **lifecycle_mutants.SECTIONS,
     **completion_mutants.SECTIONS,
+    **no_memory_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])

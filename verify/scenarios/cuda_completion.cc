@@ -187,5 +187,22 @@ const Register cancelled(
     },
     Expectation::bounded(kSwitches), where_the_process_exits());
 
+// Whatever can't be put ahead is held.
+const Register cuda_takes_it(
+    "cuda_completion.no_memory_to_submit", "S15 C1",
+    [] {
+      TinySink sink;
+      CudaQueues queues(2, sink);
+      Submission first = sink.expect(with_holder<cuda::Queues>(submission(0, 1)));
+      Submission second = sink.expect(with_holder<cuda::Queues>(submission(1, 1, {{0, 1}})));
+      {
+        const OneFails fails;
+        INTERLEAVE_EXPECT(queues->submit(std::move(first)).ok());
+        INTERLEAVE_EXPECT(queues->submit(std::move(second)).ok());
+      }
+      sink.wait({1, 1});
+    },
+    Expectation::bounded(kSwitches), with_few_switches(10));
+
 }  // namespace
 }  // namespace millrace::verify

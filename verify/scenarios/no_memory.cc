@@ -87,7 +87,7 @@ const Register allocate_current(
 
 // Pinned memory that work still uses.
 const Register free_pinned(
-    "no_memory.freeing_pinned_memory_in_use", "A4 M1 M6",
+    "no_memory.freeing_pinned_memory_in_use", "A4 M1 M6 M7",
     [] {
       int ran = 0;
       TinyDevice device(by_hand());
@@ -96,8 +96,8 @@ const Register free_pinned(
       void* const block = device.pinned().allocate(mine.get(), stream.slot, kUnit, kUnit);
       device.streams().record(stream, task(ran), "run");
       device.streams().commit(stream, "commit");
-      if (!try_with_failures([&] { device.pinned().deallocate(mine.get(), block, OnMisuse::forgive); }))
-        device.pinned().deallocate(mine.get(), block, OnMisuse::forgive);
+      INTERLEAVE_EXPECT(
+          try_with_failures([&] { device.pinned().deallocate(mine.get(), block, OnMisuse::forgive); }));
       device.pinned().check_accounting();
       INTERLEAVE_EXPECT(device.pinned().stats().live == 0);
       device.backend().run_next();
@@ -123,7 +123,7 @@ const Register allocate(
     with_device());
 
 const Register free_used(
-    "no_memory.freeing_what_is_used", "A1 M1 M6",
+    "no_memory.freeing_what_is_used", "A1 M1 M6 M7",
     [] {
       int ran = 0;
       TinyDevice device(by_hand());
@@ -132,8 +132,8 @@ const Register free_used(
       device.streams().record({2, 1}, task(ran), "run");
       try_with_failures([&] { device.memory().record_use(block, 2, false, "record_use"); });
       device.streams().commit({2, 1}, "commit");
-      if (!try_with_failures([&] { device.memory().deallocate(mine.get(), block, OnMisuse::forgive); }))
-        device.memory().deallocate(mine.get(), block, OnMisuse::forgive);
+      INTERLEAVE_EXPECT(
+          try_with_failures([&] { device.memory().deallocate(mine.get(), block, OnMisuse::forgive); }));
       device.memory().check_accounting();
       INTERLEAVE_EXPECT(device.memory().stats().live == 0);
       device.backend().run_next();

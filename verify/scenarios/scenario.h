@@ -72,4 +72,13 @@ struct Register {
   }
 };
 
+/// While it lives, one allocation of the calling thread's fails, whichever.
+class OneFails {
+ public:
+  OneFails() { interleave::fail_allocations(1); }
+  ~OneFails() { interleave::fail_allocations(0); }
+  OneFails(const OneFails&) = delete;
+  OneFails& operator=(const OneFails&) = delete;
+};
+
 }  // namespace millrace::verify

@@ -51,6 +51,13 @@ inline Submission submission(QueueId queue, std::uint64_t value, Operation opera
   return made;
 }
 
+/// A submission as the layer above makes it.
+template <typename Queues>
+Submission with_holder(Submission made) {
+  made.holder = Queues::make_holder();
+  return made;
+}
+
 /// Fails where a submission is reported twice, in the wrong order, or before one that it waits for. What it
 /// keeps are plain values: who reports, and who is told, must be ordered by the backend.
 ///
