@@ -509,6 +509,7 @@ EVENTS = [
 import completion_mutants
 import lifecycle_mutants
 import stream_mutants
+import thread_mutants
 
 SECTIONS = {
     "The gate": GATE,
@@ -526,5 +527,6 @@ SECTIONS = {
     **stream_mutants.SECTIONS,
     **lifecycle_mutants.SECTIONS,
     **completion_mutants.SECTIONS,
+    **thread_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])
