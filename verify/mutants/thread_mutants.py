@@ -1,6 +1,6 @@
 """Mutants of what becomes of a device where the system has no thread left for it."""
 
-from mutants import STUCK, WRONG, Mutant, mutant
+from mutants import GONE, STUCK, WRONG, Mutant, mutant
 
 DISPATCH_CC = "src/stream/dispatch.cc"
 POOL_CC = "src/stream/pool.cc"
@@ -48,7 +48,7 @@ BACKENDS = [
            "a worker that can't be made is not expected"),
     mutant("no-thread-to-watch", "C1", CUDA_CC, "    (void)tasks_.stop(std::nullopt);\n    return Status", "    return Status", "cuda_thread_failures.either_of_two", STUCK + UNCAUGHT,
            "threads for tasks go on although nobody watches the device"),
-    mutant("no-thread-for-a-task", "C1", TASKS_CC, "catch (const std::exception&) {\n      // Those", "catch (const std::bad_alloc&) {\n      // Those", SECOND, UNCAUGHT, "a task is refused although there is a thread that can run it"),
+    mutant("no-thread-for-a-task", "C1", TASKS_CC, "catch (const std::exception&) {\n      // Those", "catch (const std::bad_alloc&) {\n      // Those", SECOND, UNCAUGHT + GONE, "a task is refused although there is a thread that can run it"),
     mutant("no-thread-and-no-task", "C1", TASKS_CC, "      // Those that are there run it in their turn.\n", "      waiting_.pop_back();\n", SECOND, WRONG, "a task is lost with the thread that could not be made for it"),
     Mutant("no-thread-but-waited-for", "C1", TASKS_CC, (
         ("  const std::size_t index = threads_.size();\n", "  const std::size_t index = threads_.size();\n  ++live_;\n"),
