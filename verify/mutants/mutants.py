@@ -510,6 +510,7 @@ import completion_mutants
 import lifecycle_mutants
 import no_memory_mutants
 import stream_mutants
+import thread_mutants
 
 SECTIONS = {
     "The gate": GATE,
@@ -528,5 +529,6 @@ SECTIONS = {
     **lifecycle_mutants.SECTIONS,
     **completion_mutants.SECTIONS,
     **no_memory_mutants.SECTIONS,
+    **thread_mutants.SECTIONS,
 }
 MUTANTS = sum(SECTIONS.values(), [])

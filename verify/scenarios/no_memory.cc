@@ -122,6 +122,30 @@ const Register allocate(
     },
     with_device());
 
+// Beside somebody who has memory, a thread that may have none at any point.
+const Register record_beside(
+    "no_memory.recording_beside_another", "S7 H1",
+    [] {
+      int ran[2] = {};
+      bool recorded = false;
+      {
+        TinyDevice device(by_hand());
+        const StreamId first{1, 1}, second{2, 1};
+        thread other([&] {
+          recorded = try_with_failures([&] { device.streams().record(second, task(ran[1]), "run"); });
+          if (!try_with_failures([&] { device.streams().commit(second, "commit"); }))
+            device.streams().commit(second, "commit");
+        });
+        device.streams().record(first, task(ran[0]), "run");
+        device.streams().commit(first, "commit");
+        other.join();
+        while (device.backend().run_next()) {
+        }
+      }
+      INTERLEAVE_EXPECT(ran[0] == 1 && ran[1] == recorded);
+    },
+    with_device());
+
 const Register free_used(
     "no_memory.freeing_what_is_used", "A1 M1 M6 M7",
     [] {

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "device/handler_scope.h"
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -92,6 +93,24 @@ const Register not_found(
       });
       core->close(CloseMode::drain);
       asker.join();
+    },
+    with_device());
+
+// Where there is no thread to close it on, it stays open and listed until somebody else closes it.
+const Register dropped_without_a_thread(
+    "registry.dropped_where_no_thread_is_left", "D1",
+    [] {
+      const sync::Ref<Core> core = open();
+      interleave::fail_threads(1);
+      {
+        const HandlerScope in_a_handler(*core, nullptr);
+        sync::Ref<Core>::share(core.get()).release()->drop_handle();
+      }
+      if (interleave::fail_threads(0) == 0) {
+        INTERLEAVE_EXPECT(core->is_open());
+        INTERLEAVE_EXPECT(Registry::get().find(core->id()).get() == core.get());
+      }
+      core->close(CloseMode::drain);
     },
     with_device());
 

@@ -45,10 +45,18 @@ class CudaWork final : public DeviceGraph {
 /// The production class over that driver; stopped when it ends.
 class CudaQueues {
  public:
-  explicit CudaQueues(int queues, TinySink& sink, int workers = 1);
-  ~CudaQueues() { INTERLEAVE_EXPECT(queues_->stop()); }
+  enum class Start : std::uint8_t {
+    succeeds,
+    may_fail,  ///< then nothing is submitted
+  };
+  explicit CudaQueues(int queues, TinySink& sink, int workers = 1, Start start = Start::succeeds);
+  ~CudaQueues() {
+    if (started_.ok()) INTERLEAVE_EXPECT(queues_->stop());
+  }
   CudaQueues(const CudaQueues&) = delete;
   CudaQueues& operator=(const CudaQueues&) = delete;
+
+  const Status& started() const noexcept { return started_; }
 
   cuda::Queues* operator->() const noexcept { return queues_.get(); }
   void submit(Submission made) { INTERLEAVE_EXPECT(queues_->submit(sink_.expect(std::move(made))).ok()); }
@@ -72,6 +80,7 @@ class CudaQueues {
   TinySink& sink_;
   NoMemory memory_;
   sync::Ref<cuda::Queues> queues_;
+  Status started_;
 };
 
 }  // namespace millrace::verify

@@ -31,6 +31,7 @@ struct TinyOptions {
   int max_uncompleted = 64;
   TinyBackend::Runs runs = TinyBackend::Runs::on_its_thread;
   std::function<bool(std::size_t)> on_out_of_memory{};
+  std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
   int cache_waits = 0;  ///< how often who is out of memory waits for a cache that is in use
 };
 
@@ -56,6 +57,7 @@ class TinyDevice {
     pool.exhaustion_timeout = std::chrono::milliseconds::max();
     pool.max_uncompleted = options.max_uncompleted;
     pool.wrapped_streams = options.wrapped_streams;
+    pool.exit_wait = options.exit_wait;
     pool.captures = options.captures;
     core_->install(LayerId::streams, std::make_unique<StreamPool>(*core_, pool));
     core_->install(LayerId::events, std::make_unique<EventPool>(

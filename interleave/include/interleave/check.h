@@ -139,8 +139,14 @@ void assume(bool condition, Where where = Where::current());
 /// A choice of the test's own: explores all of 0 to count - 1.
 unsigned choose(unsigned count, Where where = Where::current());
 /// From here on each operator new of the calling thread may throw std::bad_alloc and each malloc return null,
-/// until so many have: each of them is explored. 0: none, as at the beginning of a thread.
-void fail_allocations(unsigned most, Where where = Where::current());
+/// until so many have: each of them is explored. 0: none, as at the beginning of a thread. What a thread is
+/// to run is allocated by whoever starts it, too; exceptions are not: the C++ runtime has memory for those.
+/// Returns how many of those that might have failed so far have not.
+unsigned fail_allocations(unsigned most, Where where = Where::current());
+/// As fail_allocations, of the starts of threads: each constructor of a thread or jthread that is given a
+/// function may throw std::system_error with std::errc::resource_unavailable_try_again, as where the system
+/// has no thread left.
+unsigned fail_threads(unsigned most, Where where = Where::current());
 
 const char* name(Verdict verdict) noexcept;
 const char* name(Coverage coverage) noexcept;

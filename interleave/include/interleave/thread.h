@@ -15,7 +15,8 @@
 
 namespace interleave {
 
-/// Makes a thread of the run it is constructed in; there is none outside of runs (misuse).
+/// Makes a thread of the run it is constructed in; there is none outside of runs (misuse). Throws
+/// std::system_error where fail_threads says so.
 ///
 /// Thread safety: one thread at a time.
 class thread {
@@ -45,16 +46,18 @@ class thread {
     using Closure = std::tuple<std::decay_t<F>, std::decay_t<Arguments>...>;
     // The run's memory, but not the test's: it goes with the run.
     void* room = detail::closure_room(sizeof(Closure), alignof(Closure), where);
-    auto* closure = new (room) Closure(std::forward<F>(function), std::forward<Arguments>(arguments)...);
+    struct Destroy {
+      void operator()(Closure* closure) const { std::destroy_at(closure); }
+    };
+    using Owner = std::unique_ptr<Closure, Destroy>;
+    Owner closure(new (room) Closure(std::forward<F>(function), std::forward<Arguments>(arguments)...));
     number_ = detail::thread_start(
         [](void* raw) {
-          struct Destroy {
-            void operator()(Closure* mine) const { std::destroy_at(mine); }
-          };
-          const std::unique_ptr<Closure, Destroy> mine(static_cast<Closure*>(raw));
+          const Owner mine(static_cast<Closure*>(raw));
           std::apply([](auto&&... part) { std::invoke(std::move(part)...); }, std::move(*mine));
         },
-        closure, where);
+        closure.get(), where);
+    static_cast<void>(closure.release());  // the thread's
   }
   thread(thread&& other) noexcept : number_(std::exchange(other.number_, kNone)) {}
   thread& operator=(thread&& other) noexcept {

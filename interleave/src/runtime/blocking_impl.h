@@ -166,6 +166,7 @@ void Runner<W>::once_end(const Cell& cell, bool done, Where where) {
 
 template <int W>
 void* Runner<W>::closure_room(std::size_t bytes, std::size_t alignment, Where where) {
+  if (allocation_fails(where)) return nullptr;
   std::size_t& used = closures_used_[current_];
   const std::size_t begin = (used + alignment - 1) / alignment * alignment;
   if (alignment > 64 || begin + bytes > kClosureBytes) {
@@ -178,6 +179,7 @@ void* Runner<W>::closure_room(std::size_t bytes, std::size_t alignment, Where wh
 
 template <int W>
 unsigned Runner<W>::thread_start(void (*function)(void*), void* closure, Where where) {
+  if (may_fail(self().failing_threads, where)) return kNoThread;
   at(where, "start of a thread");
   int e = take(Kind::create, Access::load, 0);
   if (e == kNone) {

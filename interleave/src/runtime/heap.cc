@@ -31,13 +31,31 @@ namespace {
 
 struct Range {
   std::uintptr_t begin = 0, end = 0;
+
+  bool has(const void* address) const noexcept {
+    return reinterpret_cast<std::uintptr_t>(address) - begin < end - begin;
+  }
 };
 Range libc;  // where the C library's code is
+Range exceptions[2];
+
+Range range_of(const char* function) noexcept {
+  void* const found = dlsym(RTLD_DEFAULT, function);
+  Dl_info info{};
+  const ElfW(Sym)* symbol = nullptr;
+  if (found == nullptr ||
+      dladdr1(found, &info, const_cast<void**>(reinterpret_cast<const void**>(&symbol)), RTLD_DL_SYMENT) ==
+          0 ||
+      symbol == nullptr) {
+    return {};
+  }
+  const auto begin = reinterpret_cast<std::uintptr_t>(found);
+  return {begin, begin + symbol->st_size};
+}
 
 /// What the C library allocates for itself (buffers of streams, say) outlives the run.
 [[maybe_unused]] bool from_libc(const void* caller) noexcept {
-  const auto address = reinterpret_cast<std::uintptr_t>(caller);
-  return address - libc.begin < libc.end - libc.begin;
+  return libc.has(caller);
 }
 
 int note_libc(dl_phdr_info* info, std::size_t, void* wanted) {
@@ -108,7 +126,13 @@ void release(void* address, const void* caller) {
 
 void install_heap() {
   if (libc.begin != 0) return;
+  exceptions[0] = range_of("__cxa_allocate_exception");
+  exceptions[1] = range_of("__cxa_allocate_dependent_exception");
   if (void* function = dlsym(RTLD_NEXT, "qsort"); function != nullptr) dl_iterate_phdr(&note_libc, function);
+}
+
+bool is_for_exception(const void* caller) noexcept {
+  return exceptions[0].has(caller) || exceptions[1].has(caller);
 }
 
 }  // namespace interleave

@@ -2,19 +2,31 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
+#include "runtime/heap.h"
 #include "runtime/runner.h"
 #include "runtime/symbols.h"
 
 namespace interleave {
 
 template <int W>
+bool Runner<W>::allocation_fails(Where where) {
+  if (options_.allocation_failures && choose(2, where) == 1) return true;
+  return may_fail(self().failing_allocations, where);
+}
+
+/// One of those that are left, unless it is none or the run is one of those in which this goes well.
+template <int W>
+bool Runner<W>::may_fail(unsigned& left, Where where) {
+  if (left == 0 || choose(2, where) == 0) return false;
+  --left;
+  return true;
+}
+
+template <int W>
 void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* by) {
-  if (options_.allocation_failures && choose(2, place_of(by)) == 1) return nullptr;
-  if (self().may_fail != 0 && choose(2, place_of(by)) == 1) {
-    --self().may_fail;
-    return nullptr;
-  }
+  if (!is_for_exception(by) && allocation_fails(place_of(by))) return nullptr;
   if (options_.address_reuse && alignment <= 16) {
     const int freed = std::min(memory_.reusable(bytes), 8);
     if (freed > 0) {
@@ -37,9 +49,15 @@ void* Runner<W>::allocate(std::size_t bytes, std::size_t alignment, const void* 
 }
 
 template <int W>
-void Runner<W>::fail_allocations(unsigned most, Where where) {
+unsigned Runner<W>::fail_allocations(unsigned most, Where where) {
   at(where, "fail_allocations");
-  self().may_fail = most;
+  return std::exchange(self().failing_allocations, most);
+}
+
+template <int W>
+unsigned Runner<W>::fail_threads(unsigned most, Where where) {
+  at(where, "fail_threads");
+  return std::exchange(self().failing_threads, most);
 }
 
 template <int W>

@@ -71,7 +71,10 @@ class Machine {
   /// An exception is thrown there.
   virtual void thrown(const void* from) = 0;
 
+  /// Null when there is none.
   virtual void* closure_room(std::size_t bytes, std::size_t alignment, Where where) = 0;
+  /// Its number; kNoThread when the system has none left.
+  static constexpr unsigned kNoThread = ~0U;
   virtual unsigned thread_start(void (*run)(void*), void* closure, Where where) = 0;
   virtual void thread_join(unsigned thread, Where where) = 0;
   virtual void thread_detach(unsigned thread, Where where) = 0;
@@ -90,7 +93,8 @@ class Machine {
   [[noreturn]] virtual void hang() = 0;
 
   virtual unsigned choose(unsigned count, Where where) = 0;
-  virtual void fail_allocations(unsigned most, Where where) = 0;
+  virtual unsigned fail_allocations(unsigned most, Where where) = 0;
+  virtual unsigned fail_threads(unsigned most, Where where) = 0;
   [[noreturn]] virtual void abandon(Where where) = 0;
   [[noreturn]] virtual void fail(Verdict verdict, const std::string& message, Where where, Where other) = 0;
 };

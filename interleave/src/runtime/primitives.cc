@@ -1,6 +1,8 @@
 // The functions that the primitives' templates call: to the machine that runs, or what they mean without one.
 #include <cstdio>
 #include <cstdlib>
+#include <new>
+#include <system_error>
 
 #include "runtime/machine.h"
 
@@ -65,8 +67,11 @@ void assume(bool condition, Where where) {
   if (!condition) machine("assume", where).abandon(where);
 }
 
-void fail_allocations(unsigned most, Where where) {
-  if (running_machine != nullptr) running_machine->fail_allocations(most, where);
+unsigned fail_allocations(unsigned most, Where where) {
+  return running_machine == nullptr ? 0 : running_machine->fail_allocations(most, where);
+}
+unsigned fail_threads(unsigned most, Where where) {
+  return running_machine == nullptr ? 0 : running_machine->fail_threads(most, where);
 }
 unsigned choose(unsigned count, Where where) {
   return running_machine == nullptr ? 0 : running_machine->choose(count, where);
@@ -187,10 +192,15 @@ void plain_destroy(const void* address, std::size_t bytes) {
 }
 
 void* closure_room(std::size_t bytes, std::size_t alignment, Where where) {
-  return machine("a thread", where).closure_room(bytes, alignment, where);
+  void* room = machine("a thread", where).closure_room(bytes, alignment, where);
+  if (room == nullptr) throw std::bad_alloc();
+  return room;
 }
 unsigned thread_start(void (*run)(void*), void* closure, Where where) {
-  return machine("a thread", where).thread_start(run, closure, where);
+  const unsigned number = machine("a thread", where).thread_start(run, closure, where);
+  if (number == Machine::kNoThread)
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+  return number;
 }
 void thread_join(unsigned thread, Where where) {
   machine("join", where).thread_join(thread, where);

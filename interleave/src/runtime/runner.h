@@ -149,7 +149,8 @@ class Runner final : public Machine, private Knowledge {
   std::uint64_t progress() const noexcept override;
   [[noreturn]] void hang() override;
   unsigned choose(unsigned count, Where where) override;
-  void fail_allocations(unsigned most, Where where) override;
+  unsigned fail_allocations(unsigned most, Where where) override;
+  unsigned fail_threads(unsigned most, Where where) override;
   [[noreturn]] void abandon(Where where) override;
   [[noreturn]] void fail(Verdict verdict, const std::string& message, Where where, Where other) override;
 
@@ -224,6 +225,8 @@ class Runner final : public Machine, private Knowledge {
     const void* context;
   };
   void need(bool fits, const char* what);
+  bool may_fail(unsigned& left, Where where);
+  bool allocation_fails(Where where);
   static bool ask(const void* condition, std::uint64_t value);
   Where traced(Where where) {
     if (!tracing_ || is_remembered(where) || !is_vague(where)) [[likely]]

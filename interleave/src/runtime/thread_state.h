@@ -89,12 +89,13 @@ struct ThreadState {
   std::int16_t exit = kNone;       // its exit event, once it has happened in this run
   Frontier<W> front;               // as it was before `latest`, if that is behind
   bool behind = false;
-  std::int16_t latest = kNone;  // event; of a thread that has none, the one that made it
-  std::uint16_t count = 0;      // events
-  Number<W> events[64 * W];     // those, in order
-  std::uint32_t joins = 0;      // threads joined since
-  unsigned may_fail = 0;        // so many allocations
-  Where where;                  // its latest operation
+  std::int16_t latest = kNone;       // event; of a thread that has none, the one that made it
+  std::uint16_t count = 0;           // events
+  Number<W> events[64 * W];          // those, in order
+  std::uint32_t joins = 0;           // threads joined since
+  unsigned failing_allocations = 0;  // at most so many more
+  unsigned failing_threads = 0;      // that it starts, as above
+  Where where;                       // its latest operation
   const char* doing = "";
   void (*run)(void*) = nullptr;
   void* closure = nullptr;
@@ -126,7 +127,7 @@ struct ThreadState {
     latest = kNone;
     count = 0;
     joins = 0;
-    may_fail = 0;
+    failing_allocations = failing_threads = 0;
     where = Where();
     doing = "";
     time = 0;

@@ -1,4 +1,5 @@
 // Choices of the test's own, and the fork of the process.
+#include <exception>
 #include <memory>
 #include <new>
 
@@ -63,6 +64,38 @@ TEST(Correct, FailAllocations) {
     }
     fail_allocations(0);
     thread([] { delete new atomic<int>(1); }).join();
+  });
+}
+
+// The C++ runtime has memory for exceptions where nobody else has any.
+TEST(Correct, FailNoAllocationOfAnException) {
+  expect_executions(1, [] {
+    fail_allocations(1);
+    const auto throw_and_catch = [] {
+      try {
+        throw 1;
+      } catch (...) {
+        const std::exception_ptr kept = std::current_exception();
+      }
+    };
+    throw_and_catch();
+    INTERLEAVE_EXPECT(fail_allocations(0) == 1);
+  });
+}
+
+// What a thread is to run is allocated by whoever starts it.
+TEST(Correct, FailAllocationOfAThread) {
+  expect_executions(2, [] {
+    fail_allocations(1);
+    bool ran = false;
+    bool failed = false;
+    try {
+      thread([&] { ran = true; }).join();
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    INTERLEAVE_EXPECT(fail_allocations(0) == (failed ? 0 : 1));
+    INTERLEAVE_EXPECT(ran != failed);
   });
 }
 

@@ -1,5 +1,6 @@
 // Exceptions that leave a thread, and tests that are none.
 #include <stdexcept>
+#include <system_error>
 
 #include "support/wrong.h"
 
@@ -32,6 +33,58 @@ TEST(Wrong, AllocationFailureUncaught) {
   options.allocation_failures = true;
   const Result result = run([] { delete new atomic<int>(1); }, options);
   EXPECT_EQ(result.verdict, Verdict::exception) << result.report;
+}
+
+TEST(Wrong, ThreadFailureUncaught) {
+  const auto body = [] {
+    fail_threads(1);
+    thread([] {}).join();
+  };
+  Options options;
+  const Result result = run(body);
+  EXPECT_EQ(result.verdict, Verdict::exception) << result.report;
+  EXPECT_NE(result.message.find("Resource temporarily unavailable"), std::string::npos) << result.message;
+  options.replay = result.replay;
+  EXPECT_EQ(run(body, options).verdict, Verdict::exception) << result.replay;
+}
+
+// Whoever comes later relies on a thread that is not there.
+TEST(Wrong, StartedBeforeTheThreadIs) {
+  expect_wrong(Verdict::livelock, [] {
+    atomic<int> jobs{0};
+    bool started = false;
+    thread worker;
+    const auto start = [&] {
+      if (started) return;
+      started = true;
+      worker = thread([&] {
+        await(
+            jobs, [](int wanted) { return wanted == 1; }, memory_order_relaxed);
+        jobs.store(0, memory_order_relaxed);
+      });
+    };
+    fail_threads(1);
+    try {
+      start();
+    } catch (const std::system_error&) {
+      start();
+    }
+    jobs.store(1, memory_order_relaxed);
+    await(
+        jobs, [](int left) { return left == 0; }, memory_order_relaxed);  // <-- StartedBeforeTheThreadIs
+    worker.join();
+  });
+}
+
+TEST(Wrong, LeakWhereAThreadFails) {
+  expect_wrong(Verdict::leak, [] {
+    fail_threads(1);
+    auto* const job = new atomic<int>(1);  // <-- LeakWhereAThreadFails
+    try {
+      thread([job] { delete job; }).join();
+    } catch (const std::system_error&) {
+    }
+  });
 }
 
 TEST(Wrong, TestThatCountsItsRuns) {

@@ -93,9 +93,9 @@ void plain_read(const void* address, std::size_t bytes, Where where);
 void plain_write(const void* address, std::size_t bytes, Where where);
 void plain_destroy(const void* address, std::size_t bytes);
 
-/// Room for what a thread is to run, until the end of the run.
+/// Room for what a thread is to run, until the end of the run. Throws std::bad_alloc.
 void* closure_room(std::size_t bytes, std::size_t alignment, Where where);
-/// Starts a thread that runs the closure; the thread's number.
+/// Starts a thread that runs the closure; the thread's number. Throws std::system_error: none will run it.
 unsigned thread_start(void (*run)(void* closure), void* closure, Where where);
 void thread_join(unsigned thread, Where where);
 void thread_detach(unsigned thread, Where where);
