@@ -15,7 +15,7 @@ Arena::Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
-      blocks_(*this, source.kind),
+      blocks_(*this, source.kind, geometry.descriptors),
       small_(false, geometry, source, map, blocks_),
       large_(true, geometry, source, map, blocks_) {}
 

@@ -5,19 +5,22 @@
 #include <vector>
 
 #include "memory/block.h"
+#include "memory/geometry.h"
 
 namespace millrace {
 
 /// Thread safety: guarded by the arena's mutex.
 class BlockPool {
  public:
-  explicit BlockPool(Arena& arena, MemoryKind kind = MemoryKind::device) : arena_(&arena), kind_(kind) {}
+  explicit BlockPool(Arena& arena, MemoryKind kind = MemoryKind::device,
+                     int at_a_time = Geometry().descriptors)
+      : arena_(&arena), kind_(kind), at_a_time_(static_cast<std::size_t>(at_a_time)) {}
 
   /// Makes sure that the next count calls of take do not allocate. Throws std::bad_alloc.
   void reserve(int count) {
     while (available_ < count) {
-      slabs_.push_back(std::make_unique<Block[]>(kSlab));
-      for (std::size_t i = kSlab; i-- > 0;) {
+      slabs_.push_back(std::make_unique<Block[]>(at_a_time_));
+      for (std::size_t i = at_a_time_; i-- > 0;) {
         slabs_.back()[i].arena = arena_;
         slabs_.back()[i].kind = kind_;
         link(slabs_.back()[i]);
@@ -48,10 +51,9 @@ class BlockPool {
     ++available_;
   }
 
-  static constexpr std::size_t kSlab = 64;
-
   Arena* const arena_;
   const MemoryKind kind_;
+  const std::size_t at_a_time_;
   Block* free_ = nullptr;
   int available_ = 0;
   std::vector<std::unique_ptr<Block[]>> slabs_;

@@ -18,6 +18,7 @@ struct Geometry {
   int magazine_blocks = 64;               ///< and at most so many, but at least two
   std::size_t refill_bytes = 512 * kKiB;  ///< what one refill takes at most, but at least one block
   int refill_blocks = 16;
+  int descriptors = 64;                 ///< of blocks, made at a time
   int unsent_blocks = 32;               ///< blocks of one other arena that a thread collects
   std::size_t bins_bytes = 32 * kMiB;   ///< free small blocks that an arena keeps unmerged
   std::size_t spare_bytes = 64 * kMiB;  ///< what a space for large blocks may have beyond what was ever taken

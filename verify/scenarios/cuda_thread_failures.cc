@@ -73,5 +73,16 @@ const Register without_memory("cuda_thread_failures.task_without_memory", "C1", 
   one.end(accepted);
 });
 
+// The device's start fails with either; it is stopped as the backend's destructor does it.
+const Register start_without_memory(
+    "cuda_thread_failures.start_without_memory", "C1",
+    [] {
+      TinySink sink;
+      CudaQueues queues(1, sink, 1, CudaQueues::Start::by_hand);
+      const OneFails fails;
+      queues.try_to_start();
+    },
+    with_clock());
+
 }  // namespace
 }  // namespace millrace::verify

@@ -47,7 +47,8 @@ class CudaQueues {
  public:
   enum class Start : std::uint8_t {
     succeeds,
-    may_fail,  ///< then nothing is submitted
+    may_fail,  ///< by an answer: then nothing is submitted
+    by_hand,   ///< by try_to_start
   };
   explicit CudaQueues(int queues, TinySink& sink, int workers = 1, Start start = Start::succeeds);
   ~CudaQueues() {
@@ -57,6 +58,8 @@ class CudaQueues {
   CudaQueues& operator=(const CudaQueues&) = delete;
 
   const Status& started() const noexcept { return started_; }
+  /// As the backend: an exception leaves it as one that has to be stopped.
+  void try_to_start();
 
   cuda::Queues* operator->() const noexcept { return queues_.get(); }
   void submit(Submission made) { INTERLEAVE_EXPECT(queues_->submit(sink_.expect(std::move(made))).ok()); }
