@@ -11,6 +11,7 @@
 
 #include "device/backend.h"
 #include "scenario.h"
+#include "tiny_work.h"
 
 namespace millrace::verify {
 
@@ -28,13 +29,6 @@ inline interleave::Options with_few_switches(std::uint64_t looks, std::uint64_t 
   interleave::Options options = with_clock(looks, tick);
   options.max_preemptions = 2;
   return options;
-}
-
-inline Operation task(HostTask body) {
-  Operation operation;
-  operation.work = TaskWork{std::move(body)};
-  operation.name = "task";
-  return operation;
 }
 
 inline Submission submission(QueueId queue, std::uint64_t value, std::vector<TimelinePoint> waits = {}) {
