@@ -8,12 +8,6 @@ namespace {
 
 using interleave::thread;
 
-// The watcher naps for as long as something is underway that does not move.
-const char* const kLooks = "the watcher looks again as often as it likes";
-const char* const kSwitches = "the watcher looks again as often as it likes; two preemptions";
-
-constexpr std::uint64_t kASecond = 1'000'000'000;
-
 Operation fails() {
   return task([] { throw 1; });
 }

@@ -123,6 +123,27 @@ const Register two_at_once(
     Expectation::bounded("all interleavings of two procedures take hours; two_take_the_last is complete"),
     with_device(/*max_preemptions=*/1));
 
+// What a third thread caches is enough for both: neither misses what the other one is just moving.
+const Register from_a_third(
+    "out_of_memory.two_find_it_with_a_third", "O1 X4 T1 M2",
+    [] {
+      // Neither closed nor ended: a run has no room for the operations of that.
+      auto& device = *new TinyDevice(by_hand({.granules = 2, .streams = 2}));
+      auto& mine = *new TinyContext(device, 1);
+      auto& other = *new TinyContext(device, 2);
+      auto& third = *new TinyContext(device, 3);
+      for (const int slot : {0, 1}) {
+        device.memory().deallocate(third.get(), device.memory().allocate(third.get(), slot, kUnit, kUnit),
+                                   OnMisuse::raise);
+      }
+      thread taker([&] { INTERLEAVE_EXPECT(try_granule(device, other, 1) != nullptr); });
+      INTERLEAVE_EXPECT(try_granule(device, mine, 0) != nullptr);
+      taker.join();
+      INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
+    },
+    Expectation::bounded("all interleavings of two procedures take hours; two_take_the_last is complete"),
+    without_leaks(with_device(/*max_preemptions=*/1)));
+
 // What other streams' work still uses is waited for: it is committed, so it ends.
 const Register used_elsewhere(
     "out_of_memory.used_until_completed", "A1 O1 M2",
