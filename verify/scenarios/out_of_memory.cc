@@ -1,4 +1,6 @@
 // The out-of-memory procedure: what is free anywhere is found, and the limit is kept.
+#include <optional>
+
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -123,26 +125,35 @@ const Register two_at_once(
     Expectation::bounded("all interleavings of two procedures take hours; two_take_the_last is complete"),
     with_device(/*max_preemptions=*/1));
 
-// What a third thread caches is enough for both: neither misses what the other one is just moving.
-const Register from_a_third(
-    "out_of_memory.two_find_it_with_a_third", "O1 X4 T1 M2",
+// What one of two threads caches is enough for both: the other one does not look for it while its owner
+// flushes it.
+const Register one_has_it(
+    "out_of_memory.two_and_one_has_it", "O1 X4 T1 M2",
     [] {
-      // Neither closed nor ended: a run has no room for the operations of that.
-      auto& device = *new TinyDevice(by_hand({.granules = 2, .streams = 2}));
-      auto& mine = *new TinyContext(device, 1);
-      auto& other = *new TinyContext(device, 2);
-      auto& third = *new TinyContext(device, 3);
-      for (const int slot : {0, 1}) {
-        device.memory().deallocate(third.get(), device.memory().allocate(third.get(), slot, kUnit, kUnit),
-                                   OnMisuse::raise);
-      }
-      thread taker([&] { INTERLEAVE_EXPECT(try_granule(device, other, 1) != nullptr); });
-      INTERLEAVE_EXPECT(try_granule(device, mine, 0) != nullptr);
-      taker.join();
-      INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
+      std::function<bool()> free_two;
+      TinyOptions options = by_hand({.granules = 1, .streams = 1});
+      options.on_out_of_memory = [&](std::size_t) { return free_two(); };
+      TinyDevice device(options);
+      TinyContext mine(device, 1), other(device, 2);
+      const auto take = [&](TinyContext& context, std::size_t units) {
+        return device.memory().allocate(context.get(), 0, units * kUnit, kUnit);
+      };
+      take(mine, 4);
+      void* const blocks[] = {take(mine, 2), take(mine, 2)};
+      std::optional<thread> taker;
+      bool freed = false;
+      // From here on who has it is inside its context only as the procedure has it.
+      free_two = [&] {
+        if (freed) return false;
+        for (void* block : blocks) device.memory().deallocate(mine.get(), block, OnMisuse::raise);
+        freed = true;
+        taker.emplace([&] { take(other, 2); });
+        return true;
+      };
+      take(mine, 2);
+      taker->join();
     },
-    Expectation::bounded("all interleavings of two procedures take hours; two_take_the_last is complete"),
-    without_leaks(with_device(/*max_preemptions=*/1)));
+    with_device());
 
 // What other streams' work still uses is waited for: it is committed, so it ends.
 const Register used_elsewhere(
