@@ -9,8 +9,8 @@ GIVEN_UP = "host_queue.given_up_while_it_reports"
 SPREAD = "host_queue.spread"
 
 TELL = "  sink_.completed(point, status, finished);\n\n  mutex_.lock();\n"
-STOP_DECIDES = """      strand.phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
-                                           std::memory_order_acquire);
+STOP_DECIDES = """      strand->phase.compare_exchange_strong(found, Phase::abandoned, std::memory_order_acq_rel,
+                                            std::memory_order_acquire);
 """
 
 WORKER_DECIDES = """strand.phase.compare_exchange_strong(expected, Phase::reporting, std::memory_order_acq_rel,
@@ -25,8 +25,8 @@ HOST_QUEUE = [
            "a worker that was given up on while it reported leaves what follows to nobody"),
     mutant("host-worker-reports-all-the-same", "Q2", HOST_CC, "    mutex_.lock();  // it is there: stop keeps it forever then\n    return false;\n", "    expected = Phase::running;\n",
            GIVEN_UP, WRONG, "a worker that was given up on reports what stop has reported"),
-    mutant("host-stop-guesses-the-phase", "Q2", HOST_CC, STOP_DECIDES, """      found = strand.phase.load(std::memory_order_acquire);
-      if (found == Phase::running) strand.phase.store(Phase::abandoned, std::memory_order_release);
+    mutant("host-stop-guesses-the-phase", "Q2", HOST_CC, STOP_DECIDES, """      found = strand->phase.load(std::memory_order_acquire);
+      if (found == Phase::running) strand->phase.store(Phase::abandoned, std::memory_order_release);
 """, GIVEN_UP, WRONG, "who reports what runs is looked up and then written, in two steps"),
     Mutant("host-phase-relaxed", "Q2", HOST_CC, tuple(
         (decides, decides.replace("acq_rel", "relaxed").replace("memory_order_acquire", "memory_order_relaxed")) for decides in (WORKER_DECIDES, STOP_DECIDES)
