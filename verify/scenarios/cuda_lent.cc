@@ -77,7 +77,7 @@ const Register in_flight(
       sink.wait({0, 2});
       user.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(8));
+    Expectation::bounded(kSwitches), with_few_switches(8), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify
