@@ -39,30 +39,30 @@ def shown(said: dict) -> Shown:
     return Shown(*identity, said["coverage"], why, said["executions"])
 
 
-def remembered(listed: dict, page: str) -> Shown:
-    """A slow scenario that was not run now, as the page has it from the last run of all."""
-    row = re.search(rf"^\| `{re.escape(listed['name'])}` \(slow\) \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", page,
-                    re.MULTILINE)
-    if row is None:
-        raise Wrong(f"the page does not have the slow scenario {listed['name']} yet: with MILLRACE_UPDATE=1 it is run")
-    kind, why, executions = row.groups()
-    if kind in ("bounded", "sampled"):
-        why = listed["expected"].partition(": ")[2]
-    return Shown(listed["name"], tuple(listed["invariants"]), True, kind, why or "",
-                 int((executions or "0").replace(",", "")))
-
-
-def not_built(listed, page: str) -> list:
-    """The CUDA backend's, as the page has them, where the program was built without that backend."""
-    if any(name.startswith(CUDA) for name in listed):
-        return []
+def written(page: str) -> dict:
+    """The scenarios as the page has them from the last run of all, by name."""
     found = {}
     for number, text in re.findall(r"^### (\w+)\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL):
-        for name, kind, why, executions in re.findall(
-                rf"^\| `({CUDA}[^`]*)` \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", text, re.MULTILINE):
+        for name, slow, kind, why, executions in re.findall(
+                r"^\| `([^`]*)`( \(slow\))? \| (\w+)(?:: (.*))? \| ([\d,]*) \|$", text, re.MULTILINE):
             numbers = found[name].invariants if name in found else ()
-            found[name] = Shown(name, (*numbers, number), False, kind, why, int((executions or "0").replace(",", "")))
-    return list(found.values())
+            found[name] = Shown(name, (*numbers, number), bool(slow), kind, why, int((executions or "0").replace(",", "")))
+    return found
+
+
+def remembered(listed: dict, not_run, page: str) -> list:
+    """What was not run now, as the page has it: those names, and the CUDA backend's where that was not built."""
+    known = written(page)
+    found = []
+    for name in not_run:
+        if name not in known:
+            raise Wrong(f"the page does not have the slow scenario {name} yet: with MILLRACE_UPDATE=1 it is run")
+        invariants, expected = tuple(listed[name]["invariants"]), listed[name]["expected"].partition(": ")[2]
+        bounded = known[name].kind in ("bounded", "sampled")
+        found.append(known[name]._replace(invariants=invariants, slow=True, why=expected if bounded else known[name].why))
+    if not any(name.startswith(CUDA) for name in listed):
+        found += [each for name, each in known.items() if name.startswith(CUDA)]
+    return found
 
 
 def lines(text: str) -> dict:
@@ -86,8 +86,9 @@ class Program:
             with tempfile.NamedTemporaryFile("r") as file:
                 self.run("--results", file.name, *lacking)
                 said |= lines(file.read())
-        found = [shown(said[name]) if name in said else remembered(each, page) for name, each in listed.items()]
-        return sorted([*found, *not_built(listed, page)], key=lambda scenario: scenario.name)
+        found = [shown(said[name]) for name in listed if name in said]
+        found += remembered(listed, [name for name in listed if name not in said], page)
+        return sorted(found, key=lambda scenario: scenario.name)
 
     def last_results(self) -> dict:
         if not self.results.exists() or self.results.stat().st_mtime_ns < self.program.stat().st_mtime_ns:

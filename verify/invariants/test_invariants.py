@@ -62,14 +62,20 @@ class Rows(unittest.TestCase):
     SLOW = {"name": "a.slow", "invariants": ["G1"], "expected": "bounded: it is long", "quick": False}
     RUN = {**SLOW, "met": True, "verdict": "pass", "coverage": "bounded", "executions": 12345, "message": ""}
 
+    @staticmethod
+    def details(shown) -> str:
+        return "".join(f"### {number}\n\n{page.scenario_table([shown])}\nMutants: none.\n\n" for number in shown.invariants)
+
     def test_a_slow_one_is_remembered_as_it_was_written(self):
         shown = results.shown(self.RUN)
         self.assertEqual(shown.verdict(), "bounded: it is long")
-        self.assertEqual(results.remembered(self.SLOW, f"\n{page.scenario_table([shown])}"), shown)
+        listed = {"a.slow": self.SLOW, "cuda_other": {}}
+        self.assertEqual(results.remembered(listed, ["a.slow"], self.details(shown)), [shown])
+        self.assertEqual(results.remembered(listed, [], self.details(shown)), [])
 
     def test_a_slow_one_that_was_never_run_is_missed(self):
         with self.assertRaisesRegex(results.Wrong, "MILLRACE_UPDATE"):
-            results.remembered(self.SLOW, page.scenario_table([]))
+            results.remembered({"a.slow": self.SLOW}, ["a.slow"], "### G1\n\n" + page.scenario_table([]))
 
     def test_one_that_is_refuted_has_no_count(self):
         row = page.scenario_table([results.shown({**self.RUN, "verdict": "race"})])
@@ -77,9 +83,8 @@ class Rows(unittest.TestCase):
 
     def test_those_of_a_backend_that_was_not_built_stay_as_they_were_written(self):
         cuda = results.shown({**self.RUN, "name": "cuda_completion.asleep", "invariants": ["C1", "C6"], "quick": True})
-        details = "".join(f"### {number}\n\n{page.scenario_table([cuda])}\nMutants: none.\n\n" for number in cuda.invariants)
-        self.assertEqual(results.not_built({"gate.enter": {}}, details), [cuda])
-        self.assertEqual(results.not_built({"gate.enter": {}, "cuda_other": {}}, details), [])
+        self.assertEqual(results.remembered({"gate.enter": {}}, [], self.details(cuda)), [cuda])
+        self.assertEqual(results.remembered({"gate.enter": {}, "cuda_other": {}}, [], self.details(cuda)), [])
 
     def test_nothing_is_written_of_one_that_fails(self):
         with self.assertRaisesRegex(results.Wrong, "a.slow does not show"):

@@ -107,7 +107,52 @@ CUDA_COMPLETION = [
     mutant("cuda-threads-stop-unheard", "C1", THREADS_CC, "    stopping_ = true;\n    changed_.notify_all();\n", "    stopping_ = true;\n", THREADS_END, STUCK, "idle threads for tasks are not told to end"),
 ]
 
+LENT_CC = "src/backends/cuda/lent_events.cc"
+WRAPPED_CC = "src/backends/cuda/wrapped.cc"
+CUDA_GIVEN_UP = "cuda_stop.given_up_while_it_reports"
+GIVES_UP = "cuda_stop.gives_up_on_a_task"
+LOST = "cuda_lost.with_work_in_flight"
+CAPTURED = "cuda_wrapped.captured_meanwhile"
+
+LOSE = "  lose(lost_with(result, \"asked how far the device has come\"));\n"
+
+CUDA_ENDS = [
+    mutant("cuda-gives-up-in-secret", "C1", WATCHER_CC, "    queue->abandoned = true;\n", "", GIVES_UP, RACE + WRONG + ("crash",),
+           "a task's thread that was given up on reports what stop has reported"),
+    mutant("cuda-destroys-what-it-gave-up", "C1", QUEUE_CC, "    if (queue.abandoned) return;  // what destroying the item would touch may be gone by now\n", "", GIVES_UP, WRONG,
+           "a task's thread that was given up on destroys what it ran"),
+    mutant("cuda-reports-beside-who-reports", "C1", WATCHER_CC, "    if (queue->reporting || queue->finishing) continue;\n", "", CUDA_GIVEN_UP, GONE + WRONG + ("crash",),
+           "stop reports what somebody else is about to report"),
+    mutant("cuda-stop-forgets-what-flies", "C1", WATCHER_CC, "    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, failures_.cancelled, now);\n", "", GIVES_UP, WRONG,
+           "stop reports what is held and leaves out what is in flight"),
+    mutant("cuda-loss-has-no-status", "C1", QUEUE_CC, LOSE + "  if (status.ok()) status = verdict();\n", LOSE, LOST, WRONG, "work that the device was lost with is reported as done"),
+    mutant("cuda-loss-is-not-noted", "C1", QUEUE_CC, LOSE, "", LOST, WRONG, "nobody hears of a loss but who asked first, and that one not why"),
+    mutant("cuda-threads-one-too-few", "C1", THREADS_CC, "waiting_.size() > idle_ &&", "waiting_.size() > idle_ + 1 &&", "cuda_tasks.two_run_at_once", STUCK,
+           "no thread is made for a task that none will take before another has ended"),
+]
+
+CUDA_OTHERS = [
+    mutant("cuda-lent-is-free-once-reported", "C8", QUEUE_CC, "    loan.in_flight = false;  // upholds C8\n    return;\n", "    loan.in_flight = false;  // upholds C8\n", "cuda_lent.not_recorded_meanwhile", RACE + WRONG,
+           "an event is free as soon as what it marks was reported, whoever has it"),
+    mutant("cuda-lent-is-free-once-returned", "C8", LENT_CC, "if (loan == queue.loans.end() || --loan->holders != 0) return;", "if (loan == queue.loans.end()) return;", "cuda_lent.two_have_it", RACE + WRONG,
+           "an event is free as soon as one of those who have it has returned it"),
+    mutant("cuda-returned-is-free-in-flight", "C8", LENT_CC, "  if (!loan->in_flight) put_event(", "  put_event(", "cuda_lent.returned_in_flight", GONE + WRONG + ("double free",),
+           "an event that is returned is free while what it marks is in flight"),
+    mutant("cuda-given-up-is-not-marked", "C7", QUEUE_CC, "  if (item) {\n    fill(queue, std::move(item), std::move(refused));  // upholds C7\n    return true;\n  }\n", "  item.reset();\n",
+           "cuda_wrapped.given_up_behind_its_owner", RACE + WRONG, "what is refused on a wrapped stream is reported without a look at what is on it"),
+    mutant("cuda-captured-is-done", "C7", QUEUE_CC, "      *mark = {taken, false};\n", "      (void)driver().event_destroy(taken);\n", CAPTURED, WRONG,
+           "what can't be put on a stream that is being captured is reported at once"),
+    mutant("cuda-gone-is-done", "C7", QUEUE_CC, "    } else {\n      queue.stream.finish();\n    }\n    return usable;\n", "    }\n    return usable;\n", "cuda_wrapped.destroyed_by_its_owner", WRONG,
+           "nothing is waited for where the wrapped stream is gone"),
+    mutant("cuda-task-before-the-owners", "C7", QUEUE_CC, "    queue.stream.finish();\n    if (!usable.ok()) return usable;\n", "    if (!usable.ok()) return usable;\n", "cuda_wrapped.task_behind_its_owner", WRONG,
+           "a task on a wrapped stream does not wait for what its owner has put there"),
+    mutant("cuda-marks-while-it-is-filled", "C2", WRAPPED_CC, "  if (queue.filling) return false;  // upholds C2\n", "", "cuda_wrapped.marked_after_a_capture", RACE,
+           "what a capture held up is marked while somebody else puts work on the stream"),
+]
+
 SECTIONS = {
     "The host's queue": HOST_QUEUE,
     "The CUDA backend's completion": CUDA_COMPLETION,
+    "The CUDA backend's stops, losses and threads for tasks": CUDA_ENDS,
+    "The CUDA backend's streams and events of others": CUDA_OTHERS,
 }

@@ -131,6 +131,18 @@ CACHE_H = "src/memory/thread_cache.h"
 SPACE_CC = "src/memory/space.cc"
 MAP_CC = "src/memory/page_map.cc"
 BUDGET = "cache.two_share_the_budget"
+ONE_HAS_IT = "out_of_memory.two_and_one_has_it"
+
+RECLAIMING = "  sync::LockGuard lock(reclaiming_);\n"
+RECLAIM = RECLAIMING + """  Reclaimed result;
+  const auto try_again = [&](bool flush_first) {
+    Obtained obtained = obtain_holding(context, arena, request, flush_first);
+    result.block = obtained.block;
+    result.refusal = std::move(obtained.refusal);
+    return result.block != nullptr;
+  };
+  if (try_again(true)) return result;
+"""
 
 MEMORY = [
     mutant("arena-store-relaxed", "A2", ALLOCATOR_CC, "entry.store(owned_.back().get(), std::memory_order_release);", "entry.store(owned_.back().get(), std::memory_order_relaxed);",
@@ -170,6 +182,9 @@ MEMORY = [
     mutant("reclaim-does-not-flush-its-own", "O1", SLOW_CC, "  if (flush_first) cache.flush();\n", "  static_cast<void>(flush_first);\n", "out_of_memory.cached_by_itself", WRONG + ("exception",), "out of memory, a thread keeps what it caches itself"),
     mutant("reclaim-forgets-that-it-skipped", "O1", SLOW_CC, "  result.skipped_a_cache = !flush_caches(&context);", "  static_cast<void>(flush_caches(&context));", "out_of_memory.cached_by_who_exits", WRONG,
            "a cache that is in use is not waited for"),
+    mutant("reclaim-beside-another", "O1", SLOW_CC, "  sync::LockGuard lock(reclaiming_);\n", "", ONE_HAS_IT, ("exception",), "two threads out of memory miss what each other is moving"),
+    mutant("reclaim-flushes-its-own-beside-another", "O1", SLOW_CC, RECLAIM, RECLAIM.replace(RECLAIMING, "") + RECLAIMING, ONE_HAS_IT, ("exception",),
+           "a thread flushes what it caches while another one looks for it"),
     mutant("lent-without-a-use", "A1", SLOW_CC, "  lender.add_use(*block, BlockWord::generation(block->word.load(std::memory_order_relaxed)),\n                 {.point = {borrower.slot(), 0}, .until_free = true});\n", "", "out_of_memory.borrowed", WRONG,
            "memory that was lent is the lender's while the borrower's work uses it"),
     mutant("reused-while-it-is-used", "A1", SLOW_CC, "      waits = waits && streams_.try_insert_wait(arena.slot(), use.point);", "      static_cast<void>(use);", "uses.reused_behind_a_wait", WRONG, "memory is reused with no wait for its uses"),

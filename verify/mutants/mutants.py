@@ -265,6 +265,8 @@ PAGE_MAP = [
            "a block's new size is seen with its old address and generation"),
     mutant("map-address-store-relaxed", "M6", "src/memory/space.cc", "+ bytes, std::memory_order_release);", "+ bytes, std::memory_order_relaxed);",
            "page_map.containing_against_merge", WRONG, "a descriptor's new address is seen with its old size and generation"),
+    mutant("map-heap-address-store-relaxed", "M6", "src/memory/space.cc", "std::memory_order_release);  // release: as in split", "std::memory_order_relaxed);  // release: as in split",
+           "page_map.containing_against_a_new_heap", WRONG, "the address of a new heap is seen with its descriptor's old size and generation"),
     mutant("map-address-load-relaxed", "M6", MAP_CC, "block->address.load(std::memory_order_acquire)", "block->address.load(std::memory_order_relaxed)",
            "page_map.containing_against_merge", WRONG, "the word may be read again before the address"),
     mutant("map-extent-load-relaxed", "M6", MAP_CC, "block->extent.load(std::memory_order_acquire)", "block->extent.load(std::memory_order_relaxed)",

@@ -1,6 +1,7 @@
 // What threads keep of free blocks, beside other threads, flushes and the close of the device.
 #include <new>
 
+#include "at_once.h"
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -157,6 +158,18 @@ const Register sums(
       owner.join();
       device.memory().check_accounting();
       INTERLEAVE_EXPECT(device.memory().stats().allocations == 2 && device.memory().stats().live == 0);
+    },
+    with_device());
+
+const Register two_reset(
+    "accounting.two_reset_peaks", "M1 D2",
+    [] {
+      TinyDevice device(by_hand({.streams = 2}));
+      TinyContext mine(device);
+      void* const block = device.memory().allocate(mine.get(), 0, kUnit, kUnit);
+      at_once([&](int) { device.memory().reset_peaks(); });
+      INTERLEAVE_EXPECT(device.memory().stats().peak_live == kUnit);
+      device.memory().deallocate(mine.get(), block, OnMisuse::raise);
     },
     with_device());
 

@@ -8,10 +8,6 @@ namespace {
 
 using interleave::thread;
 
-// The watcher naps for as long as something is underway that does not move.
-const char* const kLooks = "the watcher looks again as often as it likes";
-const char* const kSwitches = "the watcher looks again as often as it likes; two preemptions";
-
 Operation fails() {
   return task([] { throw 1; });
 }
@@ -166,13 +162,6 @@ const Register from_completion(
     },
     Expectation::bounded(kLooks), with_clock(10));
 
-/// What threads that were given up on still use is left to them, as where the process exits.
-interleave::Options where_the_process_exits() {
-  interleave::Options options = with_few_switches(12, 1'000'000'000);  // a second
-  options.leaks = false;
-  return options;
-}
-
 const Register cancelled(
     "cuda_completion.cancel", "C1",
     [] {
@@ -185,7 +174,7 @@ const Register cancelled(
       // Where a thread is given up on that is about to report, the rest is nobody's.
       if (queues->stop()) INTERLEAVE_EXPECT(sink.told({0, 2}));
     },
-    Expectation::bounded(kSwitches), where_the_process_exits());
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
 
 // Whatever can't be put ahead is held.
 const Register cuda_takes_it(

@@ -8,10 +8,6 @@ namespace {
 
 using interleave::thread;
 
-Operation task() {
-  return {.work = TaskWork{[] {}}, .name = "task", .uses = {}, .place = {}};
-}
-
 /// A device with two streams and one event.
 struct OneEvent {
   explicit OneEvent(TinyBackend::Runs runs = TinyBackend::Runs::on_its_thread)

@@ -7,14 +7,6 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-TinyOptions by_hand(std::size_t granules = 2) {
-  TinyOptions options;
-  options.granules = granules;
-  options.streams = 2;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
 // Of three buffers one is refused: it fails alone, and the handlers of all three are told.
 const Register work(
     "backend.refuses_any_one_submission", "S4 S7 H1 B1",
@@ -22,12 +14,11 @@ const Register work(
       constexpr unsigned kBuffers = 3;
       unsigned ran = 0, completed = 0, failed = 0;
       {
-        TinyDevice device(by_hand());
+        TinyDevice device(by_hand({.streams = 2}));
         const StreamId stream = device.streams().default_stream();
         const unsigned refused = interleave::choose(kBuffers);
         for (unsigned i = 0; i < kBuffers; ++i) {
-          device.streams().record(
-              stream, {.work = TaskWork{[&] { ++ran; }}, .name = "task", .uses = {}, .place = {}}, "run");
+          device.streams().record(stream, task([&] { ++ran; }), "run");
           device.streams().add_handler(
               stream, HandlerKind::completed,
               [&](const Completion& completion) {
@@ -38,10 +29,7 @@ const Register work(
           static_cast<void>(device.streams().commit(stream, "commit"));
         }
         device.backend().refuse({});
-        thread runs([&] {
-          while (device.backend().run_next()) {
-          }
-        });
+        thread runs([&] { device.backend().run_all(); });
         runs.join();
         INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == kBuffers);
       }
@@ -53,7 +41,7 @@ const Register work(
 const Register memory(
     "backend.refuses_memory_once", "M1 M2 O1",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       const ErrorCode code = interleave::choose(2) == 0 ? ErrorCode::OutOfMemory : ErrorCode::DeviceLost;
       device.backend().refuse_memory(static_cast<int>(interleave::choose(3)), Status(code, "none"));

@@ -32,9 +32,7 @@ const Register added(
 const Register synchronized(
     "handlers.synchronized", "H1",
     [] {
-      TinyOptions options;
-      options.streams = 2;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       bool ran = false;
       device.streams().add_handler(
@@ -48,9 +46,7 @@ const Register synchronized(
 const Register closed(
     "handlers.completion_against_close", "D1 H1 B3",
     [] {
-      TinyOptions options;
-      options.streams = 2;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       bool done = false, told = false;
       Operation operation;

@@ -6,16 +6,6 @@ namespace {
 
 using interleave::thread;
 
-TinyOptions two_streams() {
-  TinyOptions options;
-  options.streams = 2;
-  return options;
-}
-
-Operation task() {
-  return {.work = TaskWork{[] {}}, .name = "task", .uses = {}, .place = {}};
-}
-
 // A handler that comes after the commit is refused; one that came before it runs once.
 const Register handler_against_commit(
     "handler.added_against_commit", "H1 B1 B2",
@@ -23,7 +13,7 @@ const Register handler_against_commit(
       int ran = 0;
       bool added = false;
       {
-        TinyDevice device(two_streams());
+        TinyDevice device({.streams = 2});
         const StreamId stream = device.streams().default_stream();
         device.streams().record(stream, task(), "run");
         const sync::Ref<BufferState> buffer = device.streams().current_buffer(stream, "command_buffer");
@@ -48,7 +38,7 @@ const Register in_order(
     [] {
       int step = 0;
       {
-        TinyDevice device(two_streams());
+        TinyDevice device({.streams = 2});
         const StreamId stream = device.streams().default_stream();
         device.streams().record(stream, task(), "run");
         device.streams().add_handler(
@@ -77,7 +67,7 @@ const Register add_against_close(
       int ran = 0;
       bool added = false;
       {
-        TinyDevice device(two_streams());
+        TinyDevice device({.streams = 2});
         thread adder([&] {
           try {
             device.streams().add_handler(

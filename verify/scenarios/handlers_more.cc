@@ -7,16 +7,10 @@ namespace {
 
 using interleave::thread;
 
-TinyOptions two_streams() {
-  TinyOptions options;
-  options.streams = 2;
-  return options;
-}
-
 const Register throws(
     "handlers.one_throws", "H1",
     [] {
-      TinyDevice device(two_streams());
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       bool ran = false;
       device.streams().add_handler(
@@ -33,7 +27,7 @@ const Register throws(
 const Register adds(
     "handlers.add_another", "H1 H2",
     [] {
-      TinyDevice device(two_streams());
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int ran = 0;
       device.streams().add_handler(
@@ -54,7 +48,7 @@ const Register adds(
 const Register twice(
     "handlers.synchronized_twice", "H1 H3",
     [] {
-      TinyDevice device(two_streams());
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int ran = 0;
       for (int i = 0; i < 2; ++i) {
@@ -74,7 +68,7 @@ const Register given_up(
     [] {
       int step = 0;
       {
-        TinyDevice device(two_streams());
+        TinyDevice device({.streams = 2});
         const StreamId stream = device.streams().default_stream();
         for (const HandlerKind kind : {HandlerKind::completed, HandlerKind::scheduled}) {
           device.streams().add_handler(
@@ -98,7 +92,7 @@ const Register given_up(
 const Register two_begin(
     "handlers.two_begin", "H1",
     [] {
-      TinyDevice device(two_streams());
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int ran = 0;
       const auto add = [&] {

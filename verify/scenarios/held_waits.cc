@@ -6,7 +6,7 @@ namespace {
 
 /// The default stream and four that are leased.
 struct FiveStreams {
-  FiveStreams() : device(options()), mine(device, 1) {
+  FiveStreams() : device(by_hand({.streams = 5})), mine(device, 1) {
     for (StreamId& stream : leased) stream = device.streams().lease(mine.get(), "lease");
   }
   ~FiveStreams() {
@@ -15,18 +15,9 @@ struct FiveStreams {
   FiveStreams(const FiveStreams&) = delete;
   FiveStreams& operator=(const FiveStreams&) = delete;
 
-  static TinyOptions options() {
-    TinyOptions options;
-    options.streams = 5;
-    options.runs = TinyBackend::Runs::by_hand;
-    return options;
-  }
   void record(StreamId stream, HostTask run) { device.streams().record(stream, task(std::move(run)), "run"); }
   void commit(StreamId stream) { device.streams().commit(stream, "commit"); }
-  void run_all() {
-    while (device.backend().run_next()) {
-    }
-  }
+  void run_all() { device.backend().run_all(); }
 
   TinyDevice device;
   TinyContext mine;
@@ -97,8 +88,7 @@ const Register two_wait(
 const Register two_give_up(
     "held.two_give_up_what_they_recorded", "S7 S8",
     [] {
-      TinyOptions options = FiveStreams::options();
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 5}));
       TinyContext mine(device, 1);
       bool ran = false;
       StreamId streams[2];
@@ -107,8 +97,7 @@ const Register two_give_up(
         device.streams().record(stream, task([&] { ran = true; }), "run");
       }
       at_once([&](int me) { device.streams().end_lease(nullptr, streams[me].slot); });
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(!ran);
       for (const StreamId stream : streams)
         INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == 1);

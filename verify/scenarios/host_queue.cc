@@ -128,13 +128,6 @@ const Register from_completion(
     },
     with_clock());
 
-/// What threads that were given up on still use is left to them, as where the process exits.
-interleave::Options where_the_process_exits() {
-  interleave::Options options = with_clock();
-  options.leaks = false;
-  return options;
-}
-
 const Register cancelled(
     "host_queue.cancel", "Q1 Q2",
     [] {
@@ -148,7 +141,7 @@ const Register cancelled(
       sink.wait({0, 1});
       sink.wait({1, 1});
     },
-    where_the_process_exits());
+    without_leaks(with_clock()));
 
 /// Of one queue: its submissions are reported once each, in order.
 class OrderSink final : public CompletionSink {
@@ -178,7 +171,7 @@ const Register given_up(
       static_cast<void>(queues->stop());
       sink.wait(2);
     },
-    where_the_process_exits());
+    without_leaks(with_clock()));
 
 }  // namespace
 }  // namespace millrace::verify

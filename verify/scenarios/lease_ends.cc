@@ -2,7 +2,6 @@
 #include <chrono>
 
 #include "stream/lease.h"
-#include "sync/asymmetric_fence.h"
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -10,16 +9,8 @@ namespace {
 
 using interleave::thread;
 
-Operation task(HostTask run) {
-  return {.work = TaskWork{std::move(run)}, .name = "task", .uses = {}, .place = {}};
-}
-
 TinyOptions one_stream(ExhaustionPolicy exhaustion = ExhaustionPolicy::fail) {
-  TinyOptions options;
-  options.streams = 2;
-  options.exhaustion = exhaustion;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
+  return by_hand({.streams = 2, .exhaustion = exhaustion});
 }
 
 // What the ended lease has recorded is given up before the slot is the next one's, and nothing of the next
@@ -37,8 +28,7 @@ const Register next(
       device.streams().record(taken, task([&] { ran = true; }), "run");
       holder.join();
       device.streams().commit(taken, "commit");
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(ran && !ran_before);
       device.streams().end_lease(nullptr, taken.slot);
     },
@@ -116,8 +106,7 @@ const Register committed_by_another(
       device.streams().wait_for(second, {first.slot, 1}, "wait_event");
       committer.join();
       device.streams().commit(second, "commit");
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(device.streams().timeline(second.slot).completed() == 1);
       device.streams().end_lease(nullptr, second.slot);
     },
@@ -184,29 +173,6 @@ const Register time_out(
       table.add_free(slot);
     },
     with_device());
-
-// Without membarrier the owner pays for the order.
-const Register without(
-    "lease.parked_against_waiting_without_membarrier", "S6 S10 F1",
-    [] {
-      TinyDevice device(one_stream());
-      sync::detail::fences_are_asymmetric.store(false, std::memory_order_relaxed);
-      TinyContext other(device, 2);
-      LeaseTable table(device.core(), 1, 1, ExhaustionPolicy::wait, std::chrono::milliseconds::max(),
-                       kParked);
-      auto& part = static_cast<LeasePart&>(*other.get().part(LayerId::streams));
-      int theirs = -1, ours = -1;
-      INTERLEAVE_EXPECT(table.acquire(true, &theirs).ok() && theirs == 1);
-      Context::Hold hold = other.get().hold();
-      thread holder([&] {
-        const bool is_parked = table.park(part, theirs);
-        hold.leave();
-        if (!is_parked) table.add_free(theirs);
-      });
-      INTERLEAVE_EXPECT(table.acquire(true, &ours).ok() && ours == 1);
-      holder.join();
-    },
-    Expectation::bounded("as lease.parked_against_waiting"), with_device());
 
 }  // namespace
 }  // namespace millrace::verify

@@ -54,9 +54,7 @@ const Register with_limit(
 const Register two_park(
     "lease_table.two_park", "S6 S10",
     [] {
-      TinyOptions options;
-      options.streams = 3;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 3});
       TinyContext first(device, 1), second(device, 2);
       TinyContext* const contexts[] = {&first, &second};
       StreamId held[2];
@@ -75,10 +73,7 @@ const Register two_park(
 const Register two_share(
     "lease_table.two_share", "S6 S8",
     [] {
-      TinyOptions options;
-      options.streams = 2;
-      options.exhaustion = ExhaustionPolicy::share;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 2, .exhaustion = ExhaustionPolicy::share});
       TinyContext first(device, 1), second(device, 2), holder(device, 3);
       TinyContext* const contexts[] = {&first, &second};
       const StreamId held = device.streams().lease(holder.get(), "lease");

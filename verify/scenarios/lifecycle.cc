@@ -52,13 +52,6 @@ const Register two_threads_end(
     },
     with_device());
 
-/// Memory of the threads that the child has not is nobody's.
-interleave::Options with_fork() {
-  interleave::Options options = with_device();
-  options.leaks = false;
-  return options;
-}
-
 // The other thread may be anywhere, with any lock held. The child is told, and waits for nothing.
 const Register fork(
     "lifecycle.fork_beside_an_allocation", "X1 D1",
@@ -82,7 +75,7 @@ const Register fork(
       }
       user.join();
     },
-    with_fork());
+    without_leaks(with_device()));
 
 const Register fork_beside_close(
     "lifecycle.fork_beside_a_close", "D1",
@@ -97,7 +90,7 @@ const Register fork_beside_close(
       }
       closer.join();
     },
-    with_fork());
+    without_leaks(with_device()));
 
 }  // namespace
 }  // namespace millrace::verify

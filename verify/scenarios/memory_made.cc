@@ -1,6 +1,7 @@
 // What memory is kept in, made by one thread and found by another: arenas, budgets, blocks by their address.
 #include <algorithm>
 
+#include "at_once.h"
 #include "memory/page_map.h"
 #include "memory/thread_cache.h"
 #include "tiny_device.h"
@@ -11,25 +12,11 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-TinyOptions by_hand(std::size_t granules) {
-  TinyOptions options;
-  options.granules = granules;
-  options.streams = 2;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
-interleave::Options few_preemptions() {
-  interleave::Options options = with_device();
-  options.max_preemptions = 1;
-  return options;
-}
-
 // Two threads allocate for one stream that nobody has allocated for: they share an arena.
 const Register two_make(
     "arena.made_beside_another", "A2 M1",
     [] {
-      TinyDevice device(by_hand(2));
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device, 1), other(device, 2);
       void* theirs = nullptr;
       thread taker([&] { theirs = device.memory().allocate(other.get(), 1, kGranule, kUnit); });
@@ -38,18 +25,36 @@ const Register two_make(
       INTERLEAVE_EXPECT(ours != theirs);
       device.memory().check_accounting();
     },
-    Expectation::bounded("all interleavings of the two allocations take half a minute"), few_preemptions());
+    Expectation::bounded("all interleavings of the two allocations take half a minute"),
+    with_device(/*max_preemptions=*/1));
 
 const Register made_trim(
     "arena.made_against_trim", "A2 M1",
     [] {
-      TinyDevice device(by_hand(1));
+      TinyDevice device(by_hand({.granules = 1, .streams = 2}));
       TinyContext mine(device);
       thread owner([&] { static_cast<void>(device.memory().allocate(mine.get(), 1, kGranule, kUnit)); });
       device.memory().trim();
       owner.join();
       device.memory().check_accounting();
       INTERLEAVE_EXPECT(device.backend().committed() == kGranule);
+    },
+    with_device());
+
+// Two arenas grow within one limit, for a thread each.
+const Register two_allocate(
+    "accounting.two_allocate_the_first", "M1 T2",
+    [] {
+      TinyDevice device(by_hand({.streams = 2}));
+      TinyContext first(device, 1), second(device, 2);
+      void* blocks[2] = {};
+      at_once([&](int me) {
+        blocks[me] = device.memory().allocate((me == 0 ? first : second).get(), me, kUnit, kUnit);
+      });
+      INTERLEAVE_EXPECT(blocks[0] != blocks[1]);
+      device.memory().check_accounting();
+      device.memory().deallocate(first.get(), blocks[0], OnMisuse::raise);
+      device.memory().deallocate(second.get(), blocks[1], OnMisuse::raise);
     },
     with_device());
 
@@ -72,7 +77,7 @@ const Register budget("cache.two_share_the_budget", "T1", [] {
 const Register found(
     "cache.found_by_address", "M6 P1",
     [] {
-      TinyDevice device(by_hand(1));
+      TinyDevice device(by_hand({.granules = 1, .streams = 2}));
       TinyContext mine(device, 1), before(device, 2);
       Allocator& memory = device.memory();
       static_cast<void>(memory.allocate(before.get(), 1, 4 * kUnit, kUnit));

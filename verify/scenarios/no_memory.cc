@@ -28,12 +28,6 @@ bool try_with_failures(F&& action) {
   return done;
 }
 
-TinyOptions by_hand() {
-  TinyOptions options;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
 Operation task(int& ran) {
   return {.work = TaskWork{[&ran] { ++ran; }}, .name = "task", .uses = {}, .place = {}};
 }
@@ -180,8 +174,7 @@ const Register record(
         });
         if (!try_with_failures([&] { device.streams().commit(stream, "commit"); }))
           device.streams().commit(stream, "commit");
-        while (device.backend().run_next()) {
-        }
+        device.backend().run_all();
       }
       INTERLEAVE_EXPECT(ran == recorded);
       INTERLEAVE_EXPECT(handled == added);
@@ -203,8 +196,7 @@ const Register events(
       if (!try_with_failures([&] { device.streams().set_mark(stream, slot, "record"); }))
         device.streams().set_mark(stream, slot, "record");
       device.streams().commit(stream, "commit");
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(slot.stamp().reached && slot.stamp().records == 1);
       device.events().put(&mine.get(), *lease);
     },

@@ -9,10 +9,6 @@
 
 namespace millrace::verify {
 
-inline Operation task(HostTask run = [] {}) {
-  return {.work = TaskWork{std::move(run)}, .name = "task", .uses = {}, .place = {}};
-}
-
 /// The rule of the error that it throws, or the error's code; empty if it throws none.
 template <typename F>
 std::string rule_of(F&& call) {
@@ -26,23 +22,14 @@ std::string rule_of(F&& call) {
 
 /// The default stream of a device that runs what a scenario lets it run; a command buffer is begun.
 struct OneStream {
-  OneStream() : device(options()), stream(device.streams().default_stream()), buffer(begun()) {}
+  OneStream() : device(by_hand({.streams = 2})), stream(device.streams().default_stream()), buffer(begun()) {}
 
-  static TinyOptions options() {
-    TinyOptions options;
-    options.streams = 2;
-    options.runs = TinyBackend::Runs::by_hand;
-    return options;
-  }
   sync::Ref<BufferState> begun() { return device.streams().current_buffer(stream, "current"); }
   StreamState& state() const noexcept { return buffer->stream(); }
   std::uint32_t generation() const noexcept { return stream.generation; }
   void record() { state().record(generation(), task(), "run"); }
   void commit() { device.streams().commit(stream, "commit"); }
-  void run_all() {
-    while (device.backend().run_next()) {
-    }
-  }
+  void run_all() { device.backend().run_all(); }
 
   TinyDevice device;
   const StreamId stream;

@@ -1,4 +1,6 @@
 // The out-of-memory procedure: what is free anywhere is found, and the limit is kept.
+#include <optional>
+
 #include "tiny_device.h"
 
 namespace millrace::verify {
@@ -71,6 +73,18 @@ const Register cached_elsewhere(
     },
     with_device());
 
+const Register own_cache(
+    "out_of_memory.cached_by_itself", "O1 T1",
+    [] {
+      TinyDevice device(by_hand({.granules = 1}));
+      TinyContext mine(device);
+      Allocator& memory = device.memory();
+      memory.deallocate(mine.get(), memory.allocate(mine.get(), 1, kUnit, kUnit), OnMisuse::raise);
+      thread owner([&] { INTERLEAVE_EXPECT(memory.allocate(mine.get(), 1, kGranule, kUnit) != nullptr); });
+      owner.join();
+    },
+    with_device());
+
 const Register freed_meanwhile(
     "out_of_memory.freed_meanwhile", "O1 X4 T1 M1 M2",
     [] {
@@ -87,12 +101,6 @@ const Register freed_meanwhile(
       device.memory().check_accounting();
     },
     with_device());
-
-interleave::Options few_preemptions() {
-  interleave::Options options = with_device();
-  options.max_preemptions = 1;
-  return options;
-}
 
 // What two threads have free is enough for both, though each may meet the other one at work.
 const Register two_at_once(
@@ -115,20 +123,47 @@ const Register two_at_once(
       INTERLEAVE_EXPECT(device.backend().committed() == 2 * kGranule);
     },
     Expectation::bounded("all interleavings of two procedures take hours; two_take_the_last is complete"),
-    few_preemptions());
+    with_device(/*max_preemptions=*/1));
+
+// What one of two threads caches is enough for both: the other one does not look for it while its owner
+// flushes it.
+const Register one_has_it(
+    "out_of_memory.two_and_one_has_it", "O1 X4 T1 M2",
+    [] {
+      std::function<bool()> free_two;
+      TinyOptions options = by_hand({.granules = 1, .streams = 1});
+      options.on_out_of_memory = [&](std::size_t) { return free_two(); };
+      TinyDevice device(options);
+      TinyContext mine(device, 1), other(device, 2);
+      const auto take = [&](TinyContext& context, std::size_t units) {
+        return device.memory().allocate(context.get(), 0, units * kUnit, kUnit);
+      };
+      take(mine, 4);
+      void* const blocks[] = {take(mine, 2), take(mine, 2)};
+      std::optional<thread> taker;
+      bool freed = false;
+      // From here on who has it is inside its context only as the procedure has it.
+      free_two = [&] {
+        if (freed) return false;
+        for (void* block : blocks) device.memory().deallocate(mine.get(), block, OnMisuse::raise);
+        freed = true;
+        taker.emplace([&] { take(other, 2); });
+        return true;
+      };
+      take(mine, 2);
+      taker->join();
+    },
+    with_device());
 
 // What other streams' work still uses is waited for: it is committed, so it ends.
 const Register used_elsewhere(
     "out_of_memory.used_until_completed", "A1 O1 M2",
     [] {
-      TinyOptions options = at_limit(1);
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.granules = 1}));
       TinyContext mine(device);
       void* const block = device.memory().allocate(mine.get(), 1, kUnit, kUnit);
       const StreamId used_on = device.streams().lease(mine.get(), "lease");
-      device.streams().record(used_on, {.work = TaskWork{[] {}}, .name = "task", .uses = {}, .place = {}},
-                              "run");
+      device.streams().record(used_on, task(), "run");
       device.memory().record_use(block, used_on.slot, false, "record_use");
       device.streams().commit(used_on, "commit");
       device.memory().deallocate(mine.get(), block, OnMisuse::raise);

@@ -7,10 +7,6 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-Operation task(HostTask run) {
-  return {.work = TaskWork{std::move(run)}, .name = "task", .uses = {}, .place = {}};
-}
-
 /// Null where there is none to be had.
 void* try_allocate(TinyDevice& device, TinyContext& context, int slot, std::size_t bytes) {
   try {
@@ -29,10 +25,7 @@ void cache_a_block(TinyDevice& device, TinyContext& context, int slot) {
 const Register exits(
     "out_of_memory.cached_by_who_exits", "O1 X3 T1",
     [] {
-      TinyOptions options;
-      options.granules = 1;
-      options.cache_waits = 1 << 20;
-      TinyDevice device(options);
+      TinyDevice device({.granules = 1, .cache_waits = 1 << 20});
       TinyContext mine(device, 1), other(device, 2);
       cache_a_block(device, other, 2);
       thread owner([&] { other.end(); });
@@ -47,11 +40,7 @@ const Register exits(
 const Register lease(
     "out_of_memory.cached_for_the_next_lease", "O1 S6 T1",
     [] {
-      TinyOptions options;
-      options.granules = 1;
-      options.streams = 2;
-      options.exhaustion = ExhaustionPolicy::wait;
-      TinyDevice device(options);
+      TinyDevice device({.granules = 1, .streams = 2, .exhaustion = ExhaustionPolicy::wait});
       TinyContext mine(device, 1), other(device, 2);
       const StreamId held = StreamPool::current(other.get(), "current");
       cache_a_block(device, other, held.slot);
@@ -67,10 +56,7 @@ const Register lease(
 const Register borrowed(
     "out_of_memory.borrowed", "O1 A1 M2",
     [] {
-      TinyOptions options;
-      options.granules = 1;
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.granules = 1}));
       TinyContext mine(device, 1);
       const StreamId borrower = device.streams().lease(mine.get(), "lease");
       const StreamId lender = device.streams().default_stream();
@@ -86,8 +72,7 @@ const Register borrowed(
       device.streams().record(lender, task([&] { INTERLEAVE_EXPECT(done); }), "run");
       device.streams().commit(lender, "commit");
       // The lender's comes first where nothing orders the two.
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       device.streams().end_lease(nullptr, borrower.slot);
     },
     with_device());

@@ -87,5 +87,32 @@ const Register merged("page_map.containing_against_merge", "M6 P1", [] {
   reuser.join();
 });
 
+// The same by way of a heap that is reserved where the end of the one before it was: the descriptor of the
+// units 0 to 11 there becomes that of 8 to 23, which is no block of anybody's.
+const Register new_heap("page_map.containing_against_a_new_heap", "M6 P1", [] {
+  Geometry geometry = tiny_geometry();
+  geometry.large_unit = kUnit;
+  geometry.heap_bytes = 2 * kGranule;
+  TinyMemory memory(2, geometry, kGranule);
+  Arena arena(0, true, memory.geometry, memory.heaps, memory.map, memory.streams);
+  BlockRequest request;
+  request.size = 12 * kUnit;
+  request.alignment = kUnit;
+  request.large = true;
+  Block& block = TinyMemory::live(arena, request);
+  const auto base = reinterpret_cast<std::uintptr_t>(block.data());
+  thread reuser([&] {
+    // As Allocator::try_free.
+    block.word.store(BlockWord::make(BlockState::moving, TinyMemory::generation(block) + 1),
+                     std::memory_order_relaxed);
+    arena.give(block);
+    INTERLEAVE_EXPECT(arena.release_empty() == 2 * kGranule);
+    INTERLEAVE_EXPECT(arena.grow(request).ok());
+    INTERLEAVE_EXPECT(block.data() == reinterpret_cast<std::byte*>(base + kGranule));
+  });
+  INTERLEAVE_EXPECT(memory.map.find_containing(base + 14 * kUnit) == nullptr);
+  reuser.join();
+});
+
 }  // namespace
 }  // namespace millrace::verify

@@ -8,16 +8,8 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-Operation task(HostTask run) {
-  return {.work = TaskWork{std::move(run)}, .name = "task", .uses = {}, .place = {}};
-}
-
 TinyOptions one_granule() {
-  TinyOptions options;
-  options.granules = 1;
-  options.streams = 2;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
+  return by_hand({.granules = 1, .streams = 2});
 }
 
 // What the host gets, no work uses any more.

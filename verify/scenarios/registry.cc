@@ -119,9 +119,7 @@ const Register dropped_without_a_thread(
 const Register dropped(
     "lifecycle.dropped_in_a_handler", "D1 H4",
     [] {
-      TinyOptions options;
-      options.streams = 2;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       bool ran = false;
       device.streams().add_handler(

@@ -59,6 +59,12 @@ struct Scenario {
 /// Thread safety: written before main, read after.
 std::vector<Scenario>& scenarios();
 
+/// Where a process forks or exits: what threads had that are no more, or were given up on, is nobody's.
+inline interleave::Options without_leaks(interleave::Options options) {
+  options.leaks = false;
+  return options;
+}
+
 /// One in each static of a scenario's file.
 struct Register {
   Register(std::string name, std::string invariants, std::function<void()> body,

@@ -61,7 +61,7 @@ const Register by_two(
     with_device());
 
 struct OneGraph {
-  OneGraph() : device(options()), mine(device) {
+  OneGraph() : device(by_hand({.granules = 1, .captures = 1})), mine(device) {
     StreamPool& streams = device.streams();
     const int slot = streams.acquire_capture("capture");
     device.memory().reserve_capture(slot);
@@ -72,13 +72,6 @@ struct OneGraph {
     INTERLEAVE_EXPECT(streams.end_capture(captured, "capture").failed.ok());
     memory = &device.memory().end_capture(slot, {});
     streams.free_capture(slot);
-  }
-  static TinyOptions options() {
-    TinyOptions options;
-    options.granules = 1;
-    options.captures = 1;
-    options.runs = TinyBackend::Runs::by_hand;
-    return options;
   }
   void launch(StreamId stream, HostTask run) {
     device.streams().record(
@@ -116,8 +109,7 @@ const Register two_launches(
       other.join();
       graph.device.memory().drop_graph(*graph.memory, {});
       INTERLEAVE_EXPECT(graph.device.backend().committed() == kGranule);
-      while (graph.device.backend().run_next()) {
-      }
+      graph.device.backend().run_all();
       INTERLEAVE_EXPECT(done == 2);
       graph.device.memory().trim();
       INTERLEAVE_EXPECT(graph.device.backend().committed() == 0);

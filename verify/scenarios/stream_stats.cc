@@ -9,10 +9,7 @@ using interleave::thread;
 const Register stats(
     "accounting.stream_figures", "D2 H1",
     [] {
-      TinyOptions options;
-      options.streams = 2;
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext other(device, 2);
       thread user([&] {
         for (int i = 0; i < 2; ++i) {

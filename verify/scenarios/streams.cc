@@ -8,17 +8,10 @@ namespace {
 
 using interleave::thread;
 
-TinyOptions with_streams(int streams, ExhaustionPolicy exhaustion = ExhaustionPolicy::fail) {
-  TinyOptions options;
-  options.streams = streams;
-  options.exhaustion = exhaustion;
-  return options;
-}
-
 const Register two_lease(
     "lease.two_take_the_last", "S6",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       TinyContext mine(device, 1), other(device, 2);
       const auto try_lease = [&](TinyContext& context) {
         try {
@@ -40,7 +33,7 @@ const Register two_lease(
 const Register waits_for_end(
     "lease.waits_for_the_end_of_another", "S6",
     [] {
-      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyDevice device({.streams = 2, .exhaustion = ExhaustionPolicy::wait});
       TinyContext mine(device, 1), other(device, 2);
       const StreamId held = device.streams().lease(other.get(), "lease");
       thread holder([&] { device.streams().end_lease(nullptr, held.slot); });
@@ -54,7 +47,7 @@ const Register waits_for_end(
 const Register waits_for_exit(
     "lease.waits_for_the_exit_of_another", "S6 S10 X3",
     [] {
-      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyDevice device({.streams = 2, .exhaustion = ExhaustionPolicy::wait});
       TinyContext mine(device, 1), other(device, 2);
       const StreamId held = StreamPool::current(other.get(), "current");
       thread holder([&] { other.end(); });
@@ -68,7 +61,7 @@ const Register waits_for_exit(
 const Register waits_against_close(
     "lease.waits_against_close", "S6 D1",
     [] {
-      TinyDevice device(with_streams(2, ExhaustionPolicy::wait));
+      TinyDevice device({.streams = 2, .exhaustion = ExhaustionPolicy::wait});
       TinyContext mine(device, 1), other(device, 2);
       const StreamId held = device.streams().lease(other.get(), "lease");
       thread waiter([&] {
@@ -86,7 +79,7 @@ const Register waits_against_close(
 const Register stale(
     "lease.stale_handle", "S8",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       TinyContext mine(device, 1);
       const StreamId held = device.streams().lease(mine.get(), "lease");
       bool ran = false;
@@ -111,9 +104,7 @@ const Register stale(
 const Register two_record(
     "stream.two_record_and_commit", "S1 S2 S3 S7 B2 Q2",
     [] {
-      TinyOptions options = with_streams(2);
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 2}));
       std::vector<int> ran;
       const StreamId stream = device.streams().default_stream();
       const auto use = [&](int number) {
@@ -123,8 +114,7 @@ const Register two_record(
       thread other([&] { use(2); });
       use(1);
       other.join();
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(ran.size() == 2 && ran[0] != ran[1]);
     },
     with_device());
@@ -133,7 +123,7 @@ const Register two_record(
 const Register waits(
     "stream.host_waits", "S2 B3 S4",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int done = 0;
       device.streams().record(stream, task([&] { ++done; }), "run");
@@ -146,9 +136,7 @@ const Register waits(
 const Register held_wait(
     "stream.waits_for_work_to_come", "S9 S7",
     [] {
-      TinyOptions options = with_streams(3);
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 3}));
       TinyContext mine(device, 1);
       const StreamId first = device.streams().default_stream();
       const StreamId second = device.streams().lease(mine.get(), "lease");
@@ -159,8 +147,7 @@ const Register held_wait(
       device.streams().record(second, task([&] { INTERLEAVE_EXPECT(order++ == 1); }), "run");
       device.streams().commit(second, "commit");
       committer.join();
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(order == 2);
       device.streams().end_lease(nullptr, second.slot);
     },
@@ -170,9 +157,7 @@ const Register held_wait(
 const Register abandoned(
     "stream.waits_for_abandoned_work", "S5 S7 S9",
     [] {
-      TinyOptions options = with_streams(3);
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 3}));
       TinyContext mine(device, 1), other(device, 2);
       const StreamId first = device.streams().lease(other.get(), "lease");
       const StreamId second = device.streams().lease(mine.get(), "lease");
@@ -183,8 +168,7 @@ const Register abandoned(
       device.streams().record(second, task([&] { ran = true; }), "run");
       const sync::Ref<BufferState> buffer = device.streams().commit(second, "commit");
       leaver.join();
-      while (device.backend().run_next()) {
-      }
+      device.backend().run_all();
       INTERLEAVE_EXPECT(!ran);
       INTERLEAVE_EXPECT(buffer->status() == BufferStatus::failed);
       device.streams().end_lease(nullptr, second.slot);
@@ -195,9 +179,7 @@ const Register abandoned(
 const Register middle(
     "stream.waits_for_the_middle_of_a_buffer", "S1 S2",
     [] {
-      TinyOptions options = with_streams(2);
-      options.runs = TinyBackend::Runs::by_hand;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device, 1);
       const StreamId stream = device.streams().default_stream();
       const EventPool::Lease event = device.events().get(mine.get(), "event");
@@ -220,9 +202,7 @@ const Register middle(
 const Register back_pressure(
     "stream.back_pressure", "S1 S7",
     [] {
-      TinyOptions options = with_streams(2);
-      options.max_uncompleted = 1;
-      TinyDevice device(options);
+      TinyDevice device({.streams = 2, .max_uncompleted = 1});
       const StreamId stream = device.streams().default_stream();
       int done = 0;
       for (int i = 0; i < 2; ++i) {
@@ -238,7 +218,7 @@ const Register back_pressure(
 const Register completion(
     "close.completion_against_close", "D1 S5 Q2",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int done = 0;
       device.streams().record(stream, task([&] { ++done; }), "run");
@@ -252,7 +232,7 @@ const Register completion(
 const Register commit_against_close(
     "close.commit_against_close", "D1 S5 B1",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       const StreamId stream = device.streams().default_stream();
       int done = 0;
       device.streams().record(stream, task([&] { ++done; }), "run");
@@ -273,7 +253,7 @@ const Register commit_against_close(
 const Register two_close(
     "close.two_close", "D1",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       TinyContext mine(device, 1);
       bool stopped = false;
       device.backend().when_stopped([&] { stopped = true; });
@@ -291,7 +271,7 @@ const Register two_close(
 const Register last_handle(
     "close.last_handle", "D1 R1",
     [] {
-      TinyDevice device(with_streams(2));
+      TinyDevice device({.streams = 2});
       static_cast<void>(
           sync::Ref<Core>::share(&device.core()).release());  // the first handle's; device keeps its own
       device.core().add_handle();

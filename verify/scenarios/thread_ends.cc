@@ -11,13 +11,6 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-TinyOptions by_hand() {
-  TinyOptions options;
-  options.streams = 2;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
 /// The calling thread's context, made anew; false where the device is closed.
 bool begin(TinyDevice& device) {
   try {
@@ -37,7 +30,7 @@ void use(TinyDevice& device, Context& context) {
 const Register two_begin(
     "lifecycle.two_threads_attach", "D2 X3",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       std::optional<TinyContext> first, second;
       thread other([&] { second.emplace(device, 2); });
       first.emplace(device, 1);
@@ -52,7 +45,7 @@ const Register left(
     "lifecycle.memory_of_who_exits", "D2 T1 X3 M1",
     [] {
       ThreadContexts::open();
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       int slot = 0;
       thread user([&] {
@@ -79,7 +72,7 @@ const Register again(
     "lifecycle.used_again_against_close", "D1 D2 X3",
     [] {
       ThreadContexts::open();
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       thread user([&] {
         if (begin(device)) begin(device);
       });
@@ -92,7 +85,7 @@ const Register again(
 const Register figures(
     "lifecycle.figures_after_close", "D2 X3 T1",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       const StreamId stream = StreamPool::current(mine.get(), "current");
       INTERLEAVE_EXPECT(stream.slot == 1);
@@ -108,7 +101,7 @@ const Register figures(
 const Register trim(
     "lifecycle.trim_against_exit", "X1 X3 D2 T1",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       use(device, mine.get());
       thread owner([&] { mine.end(); });
@@ -123,7 +116,7 @@ const Register trim(
 const Register thrown(
     "lifecycle.closed_after_a_throw", "X1 D1",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       Allocator& memory = device.memory();
       void* const block = memory.allocate(mine.get(), 1, kUnit, kUnit);
@@ -140,31 +133,24 @@ const Register thrown(
     },
     with_device());
 
-/// Memory of the threads that the child has not is nobody's.
-interleave::Options with_fork() {
-  interleave::Options options = with_device();
-  options.leaks = false;
-  return options;
-}
-
 const Register fork_of_a_user(
     "lifecycle.fork_of_a_user", "X1 D1",
     [] {
       ThreadContexts::open();
       watch_for_fork();
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       INTERLEAVE_EXPECT(begin(device));
       const bool is_child = interleave::fork() == 0;
       INTERLEAVE_EXPECT((ThreadContexts::find(device.core().id()) == nullptr) == is_child);
     },
-    with_fork());
+    without_leaks(with_device()));
 
 // A handle of the child's is dropped beside the parent's that is closing.
 const Register fork_with_a_handle(
     "lifecycle.fork_with_a_handle", "D1 R1",
     [] {
       watch_for_fork();
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       device.core().add_handle();
       thread closer([&] { device.close(); });
       if (interleave::fork() == 0) {
@@ -178,16 +164,14 @@ const Register fork_with_a_handle(
       closer.join();
       device.core().drop_handle();
     },
-    with_fork());
+    without_leaks(with_device()));
 
 // Another thread may have the table of slots locked: the child's lease ends without it.
 const Register fork_beside_a_lease(
     "lifecycle.fork_beside_a_lease", "D1 S6",
     [] {
       watch_for_fork();
-      TinyOptions options = by_hand();
-      options.streams = 3;
-      TinyDevice device(options);
+      TinyDevice device(by_hand());
       StreamId first, second;
       {
         TinyContext mine(device);
@@ -203,7 +187,7 @@ const Register fork_beside_a_lease(
       leaver.join();
       device.streams().end_lease(nullptr, second.slot);
     },
-    with_fork());
+    without_leaks(with_device()));
 
 }  // namespace
 }  // namespace millrace::verify

@@ -8,24 +8,12 @@ namespace {
 
 using interleave::thread;
 
-Operation task(HostTask body) {
-  Operation operation;
-  operation.work = TaskWork{std::move(body)};
-  return operation;
-}
-
-/// The backend's part is run by the thread that has committed: what is beside it is the one that asks.
-TinyOptions by_hand() {
-  TinyOptions options;
-  options.streams = 2;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
+// The backend's part is run by the thread that has committed: what is beside it is the one that asks.
 
 const Register reached(
     "timeline.what_is_reached", "S1 S2 B3",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       const StreamId stream = device.streams().default_stream();
       const Timeline& timeline = device.streams().timeline(stream.slot);
       int done = 0;
@@ -46,7 +34,7 @@ const Register reached(
 const Register final_status(
     "timeline.what_a_final_status_says", "B3",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       const StreamId stream = device.streams().default_stream();
       int done = 0;
       device.streams().record(stream, task([&] { done = 1; }), "test");
@@ -65,7 +53,7 @@ const Register final_status(
 const Register failed(
     "timeline.what_has_failed", "S4",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       device.backend().refuse(Status(ErrorCode::WorkFailed, "refused"));
       const StreamId stream = device.streams().default_stream();
       device.streams().record(stream, task([] {}), "test");
@@ -95,7 +83,7 @@ const Register waited(
 const Register within(
     "timeline.waited_for_within_a_buffer", "S1 S2",
     [] {
-      TinyDevice device(by_hand());
+      TinyDevice device(by_hand({.streams = 2}));
       TinyContext mine(device);
       const StreamId stream = device.streams().default_stream();
       const EventPool::Lease event = device.events().get(mine.get(), "event");

@@ -42,6 +42,10 @@ class TinyBackend final : public Backend {
     run(std::move(next));
     return true;
   }
+  void run_all() {
+    while (run_next()) {
+    }
+  }
   std::size_t committed() noexcept { return source_.committed(); }
   /// Each submission from here on is refused.
   void refuse(Status why) EXCLUDES(mutex_) {

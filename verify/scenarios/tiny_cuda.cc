@@ -14,6 +14,7 @@ struct Stream;
 struct Event {
   const Stream* stream = nullptr;
   std::size_t count = 0;
+  bool captured = false;  // recorded in a capture: nobody can ask for it
 };
 
 struct Stream {
@@ -23,7 +24,12 @@ struct Stream {
   };
   std::array<Entry, 8> entries;
   std::size_t count = 0;
+  interleave::atomic<bool> captured{false};
+  interleave::atomic<bool> gone{false};
 };
+
+// The one that its owner has destroyed.
+interleave::atomic<const Stream*> destroyed{nullptr};
 
 Stream& stream_of(CUstream stream) {
   return *reinterpret_cast<Stream*>(stream);
@@ -33,12 +39,24 @@ Event& event_of(CUevent event) {
 }
 
 CUresult ask(const Event& event) {
+  if (event.captured) return CUDA_ERROR_CAPTURED_EVENT;
   for (std::size_t i = 0; i < event.count; ++i) {
     const Stream::Entry& entry = event.stream->entries[i];
     const CUresult answer = entry.work != nullptr ? entry.work->ask() : ask(entry.event);
     if (answer != CUDA_SUCCESS) return answer;
   }
   return CUDA_SUCCESS;
+}
+
+void wait(const Stream& stream) {
+  for (std::size_t i = 0; i < stream.count; ++i)
+    if (stream.entries[i].work != nullptr) static_cast<void>(stream.entries[i].work->wait());
+}
+bool is_captured(const Stream& stream) {
+  return stream.captured.load(std::memory_order_acquire);
+}
+bool is_gone(const Stream& stream) {
+  return stream.gone.load(std::memory_order_acquire);
 }
 
 cuda::Driver make_driver() {
@@ -66,13 +84,37 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   made.event_record = [](CUevent event, CUstream stream) {
-    event_of(event) = {&stream_of(stream), stream_of(stream).count};
+    if (is_gone(stream_of(stream))) return CUDA_ERROR_INVALID_HANDLE;
+    event_of(event) = {&stream_of(stream), stream_of(stream).count, is_captured(stream_of(stream))};
     return CUDA_SUCCESS;
   };
   made.event_query = [](CUevent event) { return ask(event_of(event)); };
   made.graph_launch = [](CUgraphExec work, CUstream stream) {
     Stream& given = stream_of(stream);
-    given.entries.at(given.count++).work = reinterpret_cast<CudaWork*>(work);
+    auto* const launched = reinterpret_cast<CudaWork*>(work);
+    if (launched->when_launched) launched->when_launched();
+    if (is_gone(given)) return CUDA_ERROR_INVALID_HANDLE;
+    if (is_captured(given)) return CUDA_SUCCESS;  // the graph's, and not run
+    given.entries.at(given.count++).work = launched;
+    return CUDA_SUCCESS;
+  };
+  made.stream_capturing = [](CUstream stream, CUstreamCaptureStatus* status) {
+    *status =
+        is_captured(stream_of(stream)) ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+  };
+  made.stream_id = [](CUstream stream, unsigned long long* id) {
+    *id = kStreamNumber;
+    return is_gone(stream_of(stream)) ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
+  };
+  made.stream_synchronize = [](CUstream stream) {
+    if (is_captured(stream_of(stream))) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    wait(stream_of(stream));
+    return CUDA_SUCCESS;
+  };
+  // All that any scenario needs of it.
+  made.context_synchronize = [] {
+    if (const Stream* stream = destroyed.load(std::memory_order_acquire)) wait(*stream);
     return CUDA_SUCCESS;
   };
   made.pointer_attributes = [](unsigned, CUpointer_attribute*, void**, CUdeviceptr) {
@@ -93,10 +135,38 @@ CUresult CudaWork::ask() {
       asked = true;
       return CUDA_ERROR_NOT_READY;
     }
-    state = interleave::await(
-        state_, [](State now) { return now != State::running; }, std::memory_order_acquire);
+    return wait();
   }
   return state == State::done ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
+}
+
+CUresult CudaWork::wait() {
+  const State ended = interleave::await(
+      state_, [](State now) { return now != State::running; }, std::memory_order_acquire);
+  return ended == State::done ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
+}
+
+CudaStream::CudaStream() : stream_(reinterpret_cast<CUstream>(new Stream)) {}
+CudaStream::~CudaStream() {
+  delete &stream_of(stream_);
+}
+void CudaStream::put(CudaWork& work) {
+  Stream& stream = stream_of(stream_);
+  stream.entries.at(stream.count++).work = &work;
+}
+void CudaStream::begin_capture() {
+  stream_of(stream_).captured.store(true, std::memory_order_release);
+}
+void CudaStream::end_capture() {
+  stream_of(stream_).captured.store(false, std::memory_order_release);
+}
+void CudaStream::destroy() {
+  destroyed.store(&stream_of(stream_), std::memory_order_release);
+  stream_of(stream_).gone.store(true, std::memory_order_release);
+}
+
+std::size_t marked_by(CUevent event) {
+  return event_of(event).count;
 }
 
 Operation CudaWork::operation() {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 
@@ -16,6 +17,12 @@
 
 namespace millrace::verify {
 
+// Why scenarios are bounded: the watcher naps for as long as something is underway that does not move.
+inline const char* const kLooks = "the watcher looks again as often as it likes";
+inline const char* const kSwitches = "the watcher looks again as often as it likes; two preemptions";
+constexpr std::uint64_t kASecond =
+    1'000'000'000;  ///< a look at the clock that ends what waits for threads to end
+
 /// What a stream is given: a graph, which the backend launches without a look at what is in it.
 ///
 /// Asked whether it is done the driver says no to each thread once; from then on it does not answer before it
@@ -25,10 +32,16 @@ namespace millrace::verify {
 class CudaWork final : public DeviceGraph {
  public:
   void finish() { end(State::done); }
-  /// With the device: it does no more work.
+  /// With the device: all its work does, in any order.
   void crash() { end(State::crashed); }
+  bool is_done() const { return state_.load(std::memory_order_acquire) == State::done; }
+
+  /// Called by whoever launches it, before it is on the stream.
+  std::function<void()> when_launched;
 
   CUresult ask();
+  /// Until it has ended.
+  CUresult wait();
   void* native() const noexcept override { return const_cast<CudaWork*>(this); }
 
   /// An operation that is this work.
@@ -41,6 +54,31 @@ class CudaWork final : public DeviceGraph {
   interleave::atomic<State> state_{State::running};
   std::array<bool, 32> asked_{};  // by thread
 };
+
+/// A stream that somebody else made and puts work on. Ends after the queues that wrap it.
+///
+/// Thread safety: any thread; put before the stream is wrapped.
+class CudaStream {
+ public:
+  CudaStream();
+  ~CudaStream();
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+
+  CUstream handle() const noexcept { return stream_; }
+  void put(CudaWork& work);
+  void begin_capture();
+  void end_capture();
+  /// What is on it goes on, and the handle is nobody's. One in a run.
+  void destroy();
+
+ private:
+  CUstream stream_;
+};
+constexpr std::uint64_t kStreamNumber = 7;  ///< the driver's, of each of them
+
+/// How much of its stream an event marks. The caller sees to it that it is not recorded meanwhile.
+std::size_t marked_by(CUevent event);
 
 /// The production class over that driver; stopped when it ends.
 class CudaQueues {
@@ -63,6 +101,10 @@ class CudaQueues {
 
   cuda::Queues* operator->() const noexcept { return queues_.get(); }
   void submit(Submission made) { INTERLEAVE_EXPECT(queues_->submit(sink_.expect(std::move(made))).ok()); }
+  void wrap(QueueId queue, const CudaStream& stream) {
+    bool wrapped = false;
+    INTERLEAVE_EXPECT(queues_->wrap(queue, stream.handle(), kStreamNumber, &wrapped).ok() && wrapped);
+  }
 
  private:
   /// None of it is the device's.

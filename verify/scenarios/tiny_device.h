@@ -12,13 +12,15 @@
 #include "memory/allocator.h"
 #include "stream/pool.h"
 #include "tiny_backend.h"
+#include "tiny_work.h"
 
 namespace millrace::verify {
 
-/// Opening and closing a device are some 300 operations.
-inline interleave::Options with_device() {
+/// Opening and closing a device are some 300 operations. max_preemptions: as in interleave::Options.
+inline interleave::Options with_device(int max_preemptions = -1) {
   interleave::Options options;
   options.max_events = 1024;
+  options.max_preemptions = max_preemptions;
   return options;
 }
 
@@ -34,6 +36,12 @@ struct TinyOptions {
   std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
   int cache_waits = 0;  ///< how often who is out of memory waits for a cache that is in use
 };
+
+/// Work runs where a scenario says so.
+inline TinyOptions by_hand(TinyOptions options = {}) {
+  options.runs = TinyBackend::Runs::by_hand;
+  return options;
+}
 
 namespace detail {
 // Made before any run: a run that made it would not do the same again.

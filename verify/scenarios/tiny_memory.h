@@ -40,12 +40,13 @@ inline Geometry tiny_geometry() {
 /// Thread safety: as MemorySource.
 class TinySource final : public MemorySource {
  public:
-  explicit TinySource(std::size_t limit) : limit_(limit) {}
+  /// step: how far from each other ranges are reserved, which may have been released before; 0: never twice.
+  explicit TinySource(std::size_t limit, std::size_t step = 0) : limit_(limit), step_(step) {}
 
   std::size_t granule() const noexcept override { return kGranule; }
   Status reserve(std::size_t bytes, void** base) noexcept override {
     // relaxed: only uniqueness matters.
-    *base = reinterpret_cast<void*>(next_.fetch_add(bytes, std::memory_order_relaxed));
+    *base = reinterpret_cast<void*>(next_.fetch_add(step_ == 0 ? bytes : step_, std::memory_order_relaxed));
     return {};
   }
   void release(void*, std::size_t) noexcept override {}
@@ -69,7 +70,7 @@ class TinySource final : public MemorySource {
   }
 
  private:
-  const std::size_t limit_;
+  const std::size_t limit_, step_;
   sync::atomic<std::uintptr_t> next_{kGranule};
   sync::Mutex mutex_;
   std::size_t committed_ GUARDED_BY(mutex_) = 0;
@@ -86,7 +87,8 @@ struct TinyStreams final : ArenaHost {
 
 /// Arenas over one source, for blocks of one unit.
 struct TinyMemory {
-  explicit TinyMemory(std::size_t granules) : source(granules * kGranule), limit(granules * kGranule) {}
+  explicit TinyMemory(std::size_t granules, const Geometry& used = tiny_geometry(), std::size_t step = 0)
+      : geometry(used), source(granules * kGranule, step), limit(granules * kGranule) {}
 
   static BlockRequest small(std::size_t units = 1) {
     BlockRequest request;
@@ -124,7 +126,7 @@ struct TinyMemory {
     one.push(&block);
     arena.give_remote(one);
   }
-  const Geometry geometry = tiny_geometry();
+  const Geometry geometry;
   TinySource source;
   Limit limit;
   HeapSource heaps{source, limit};

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -11,6 +12,7 @@
 
 #include "device/backend.h"
 #include "scenario.h"
+#include "tiny_work.h"
 
 namespace millrace::verify {
 
@@ -28,13 +30,6 @@ inline interleave::Options with_few_switches(std::uint64_t looks, std::uint64_t 
   interleave::Options options = with_clock(looks, tick);
   options.max_preemptions = 2;
   return options;
-}
-
-inline Operation task(HostTask body) {
-  Operation operation;
-  operation.work = TaskWork{std::move(body)};
-  operation.name = "task";
-  return operation;
 }
 
 inline Submission submission(QueueId queue, std::uint64_t value, std::vector<TimelinePoint> waits = {}) {
@@ -84,13 +79,13 @@ class TinySink final : public CompletionSink {
     INTERLEAVE_EXPECT(!which.asked);
     which.asked = true;
     INTERLEAVE_EXPECT(all_reported_before(asked.queue, asked.value));
-    return {};
+    return asked.given_up ? Status(ErrorCode::Closed, "given up") : Status();
   }
   void completed(TimelinePoint point, Status status, sync::Clock::time_point) noexcept override {
     INTERLEAVE_EXPECT(all_reported_before(point.queue, point.value));
     Queue& queue = queues_[static_cast<std::size_t>(point.queue)];
     queue.reported = point.value;
-    entry(point.queue, point.value).failed = !status.ok();
+    if (!status.ok()) entry(point.queue, point.value).failure = status.error().code();
     queue.told.store(point.value, std::memory_order_release);
     if (then) then(point);
   }
@@ -105,14 +100,16 @@ class TinySink final : public CompletionSink {
     return queues_[static_cast<std::size_t>(point.queue)].told.load(std::memory_order_acquire) >= point.value;
   }
   // Of a point that was waited for.
-  bool failed(TimelinePoint point) { return entry(point.queue, point.value).failed; }
+  bool failed(TimelinePoint point) { return failure(point).has_value(); }
+  std::optional<ErrorCode> failure(TimelinePoint point) { return entry(point.queue, point.value).failure; }
   bool asked(TimelinePoint point) { return entry(point.queue, point.value).asked; }
 
  private:
   static constexpr std::size_t kQueues = 3, kValues = 4;
   struct Entry {
     std::vector<TimelinePoint> waits;
-    bool asked = false, failed = false;
+    bool asked = false;
+    std::optional<ErrorCode> failure;
   };
   struct Queue {
     std::uint64_t reported = 0;

@@ -67,9 +67,7 @@ const Register with_limit(
 const Register for_room(
     "waiter.two_wait_for_room", "S1 S7",
     [] {
-      TinyOptions options = OneStream::options();
-      options.max_uncompleted = 1;
-      TinyDevice device(options);
+      TinyDevice device(by_hand({.streams = 2, .max_uncompleted = 1}));
       const StreamId stream = device.streams().default_stream();
       const sync::Ref<BufferState> buffer = device.streams().current_buffer(stream, "current");
       buffer->stream().record(stream.generation, task(), "run");

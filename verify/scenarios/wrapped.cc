@@ -7,16 +7,7 @@ namespace {
 using interleave::thread;
 
 TinyOptions with_wrapped() {
-  TinyOptions options;
-  options.streams = 1;
-  options.wrapped_streams = 1;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
-void run_all(TinyDevice& device) {
-  while (device.backend().run_next()) {
-  }
+  return by_hand({.streams = 1, .wrapped_streams = 1});
 }
 
 // Whoever asks beside the end of the lease gets a value that is reached.
@@ -35,7 +26,7 @@ const Register covered(
       device.streams().end_lease(nullptr, wrapped.slot);
       INTERLEAVE_EXPECT(!timeline.is_wrapped());
       asker.join();
-      run_all(device);
+      device.backend().run_all();
       INTERLEAVE_EXPECT(timeline.completed() >= asked);
     },
     with_device());
@@ -52,7 +43,7 @@ const Register asked_only(
       thread asker([&] { asked = timeline.covering(); });
       device.streams().end_lease(nullptr, wrapped.slot);
       asker.join();
-      run_all(device);
+      device.backend().run_all();
       INTERLEAVE_EXPECT(timeline.completed() >= asked);
     },
     with_device());
@@ -78,7 +69,7 @@ const Register two_wrap(
       INTERLEAVE_EXPECT(use(&driver_stream));
       other.join();
       INTERLEAVE_EXPECT(use(&another));
-      run_all(device);
+      device.backend().run_all();
     },
     with_device());
 
@@ -95,7 +86,7 @@ const Register again(
       INTERLEAVE_EXPECT(second.slot == first.slot && device.streams().timeline(second.slot).is_wrapped());
       device.streams().check_handle(second, "check");
       device.streams().end_lease(nullptr, second.slot);
-      run_all(device);
+      device.backend().run_all();
     },
     with_device());
 

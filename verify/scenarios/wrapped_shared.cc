@@ -5,18 +5,11 @@ namespace millrace::verify {
 namespace {
 
 struct OneWrapped {
-  OneWrapped() : device(options()), mine(device, 1), wrapped(device.streams().wrap(&driver_stream, "wrap")) {}
-  static TinyOptions options() {
-    TinyOptions options;
-    options.streams = 4;
-    options.wrapped_streams = 1;
-    options.runs = TinyBackend::Runs::by_hand;
-    return options;
-  }
-  void run_all() {
-    while (device.backend().run_next()) {
-    }
-  }
+  OneWrapped()
+      : device(by_hand({.streams = 4, .wrapped_streams = 1})),
+        mine(device, 1),
+        wrapped(device.streams().wrap(&driver_stream, "wrap")) {}
+  void run_all() { device.backend().run_all(); }
   void end() {
     device.streams().end_lease(nullptr, wrapped.slot);
     run_all();
