@@ -62,6 +62,8 @@ struct Aftermath {
 ///       reached.
 ///   S14 The driver is asked about a wrapped stream on behalf of nobody but a lease that lasts: under the
 ///       stream's mutex, which the end of the lease has still to take.
+///   S15 What was recorded is taken by the backend as long as its queues run: what that needs of the host's
+///       memory comes with the segment.
 ///
 /// Thread safety: all members from any thread. One mutex guards everything; it is taken after the pool's
 /// order mutex and before leaf mutexes and those of arenas, never together with another stream's.
