@@ -33,7 +33,8 @@ namespace millrace {
 ///   M1  At quiet points committed = live + cached + unsent + remote + pending + free, re-added from
 ///       the heaps by check_accounting.
 ///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
-///   M7  A free needs no memory of the host's: whatever it has not, a live block is freed, by a thread that has
+///   M7  A free needs no memory of the host's: whatever it has not, a live block is freed, by a thread that
+///   has
 ///       no context too.
 ///   A4  Pinned memory is free only once all that was recorded on its stream before its free is done, since
 ///       the host may write to it the moment it is handed out again.

@@ -117,13 +117,15 @@ CAPTURED = "cuda_wrapped.captured_meanwhile"
 LOSE = "  lose(lost_with(result, \"asked how far the device has come\"));\n"
 
 CUDA_ENDS = [
-    mutant("cuda-gives-up-in-secret", "C1", WATCHER_CC, "    queue->abandoned = true;\n", "", GIVES_UP, RACE + WRONG + ("crash",),
+    mutant("cuda-gives-up-in-secret", "C1", WATCHER_CC, "  queue.abandoned = true;\n", "", GIVES_UP, RACE + WRONG + ("crash",),
            "a task's thread that was given up on reports what stop has reported"),
-    mutant("cuda-destroys-what-it-gave-up", "C1", QUEUE_CC, "    if (queue.abandoned) return;  // what destroying the item would touch may be gone by now\n", "", GIVES_UP, WRONG,
-           "a task's thread that was given up on destroys what it ran"),
-    mutant("cuda-reports-beside-who-reports", "C1", WATCHER_CC, "    if (queue->reporting || queue->finishing) continue;\n", "", CUDA_GIVEN_UP, GONE + WRONG + ("crash",),
+    mutant("cuda-destroys-what-it-gave-up", "C1", QUEUE_CC, "  queue.finishing = !queue.abandoned;\n", "  queue.finishing = true;\n", GIVES_UP + " cuda_stop.given_up_while_it_asks", WRONG + RACE,
+           "a thread that was given up on destroys what it ran, or was not to run"),
+    mutant("cuda-reports-beside-who-reports", "C1", WATCHER_CC, "    if (!queue->reporting && !queue->finishing) report_left(", "    report_left(", CUDA_GIVEN_UP, GONE + WRONG + ("crash",),
            "stop reports what somebody else is about to report"),
-    mutant("cuda-stop-forgets-what-flies", "C1", WATCHER_CC, "    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, failures_.cancelled, now);\n", "", GIVES_UP, WRONG,
+    mutant("cuda-leaves-the-rest", "C1", QUEUE_CC, "  if (queue.given_up && !queue.finishing) report_left(queue, lock, plain_only);\n", "", CUDA_GIVEN_UP, STUCK,
+           "whoever was reporting when stop gave up leaves the rest of the queue to nobody"),
+    mutant("cuda-stop-forgets-what-flies", "C1", WATCHER_CC, "  for (const Flight& flight : flights) sink_.completed({queue.id, flight.value}, failures_.cancelled, now);\n", "", GIVES_UP, WRONG,
            "stop reports what is held and leaves out what is in flight"),
     mutant("cuda-loss-has-no-status", "C1", QUEUE_CC, LOSE + "  if (status.ok()) status = verdict();\n", LOSE, LOST, WRONG, "work that the device was lost with is reported as done"),
     mutant("cuda-loss-is-not-noted", "C1", QUEUE_CC, LOSE, "", LOST, WRONG, "nobody hears of a loss but who asked first, and that one not why"),

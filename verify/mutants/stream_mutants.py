@@ -160,6 +160,8 @@ ORDER = [
            COMES, WRONG, "who submits what others wait for does not tell them"),
     mutant("settle-without-order", "S9", POOL_CC, "  if (after.settle) {\n    sync::LockGuard order(order_mutex_);\n    settle(stream.slot()", "  if (after.settle) {\n    settle(stream.slot()",
            COMES, RACE, "waiting streams are told without the order mutex"),
+    mutant("asked-about-what-was-told", "B1 S2", PROGRESS_CC, "return pool_.closed_failure();  // reported", "return {};  // reported", "stream.asked_about_what_is_told", WRONG,
+           "what was told as cancelled may run, where the backend asks about it after that"),
     mutant("abandoned-runs", "S5 S8", STATE_CC, "    give_up(*segment, failure);\n  }\n  if (status == BufferStatus::closed)", "    static_cast<void>(segment);\n  }\n  if (status == BufferStatus::closed)",
            GIVEN_UP, WRONG, "work that was given up runs"),
     mutant("abandoned-is-no-failure", "S4 S5", PROGRESS_CC, "    if (!failure.ok()) return failure;\n  }\n  return {};", "    static_cast<void>(failure);\n  }\n  return {};",

@@ -72,8 +72,8 @@ const Register task_given_up(
     },
     Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
 
-// stop gives up on whoever is about to report the first, or is destroying what it ran: what is told is told
-// once, and in order.
+// stop gives up on whoever is about to report the first, or is destroying what it ran: all is told, once and
+// in order, by that thread where stop does not.
 const Register given_up(
     "cuda_stop.given_up_while_it_reports", "C1",
     [] {
@@ -83,6 +83,35 @@ const Register given_up(
       for (const std::uint64_t value : {1U, 2U}) queues.submit(submission(0, value, task([] {})));
       queues->cancel();
       static_cast<void>(queues->stop());
+      sink.wait({0, 2});
+    },
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
+
+// And on whoever is asking whether the first may run, which comes back when what its task captured is gone.
+const Register given_up_asks(
+    "cuda_stop.given_up_while_it_asks", "C1",
+    [] {
+      auto& sink = *new TinySink;
+      sink.exiting = true;
+      auto& asks = *new interleave::atomic<bool>(false);
+      auto& comes_back = *new interleave::atomic<bool>(false);
+      const auto until = [](interleave::atomic<bool>& flag) {
+        interleave::await(
+            flag, [](bool now) { return now; }, std::memory_order_acquire);
+      };
+      sink.when_asked = [&, until] {
+        asks.store(true, std::memory_order_release);
+        until(comes_back);
+      };
+      auto& queues = *new CudaQueues(1, sink);
+      auto& gone = *new bool(false);
+      queues.submit(submission(0, 1, task([captured = std::make_shared<Captured>(gone)] {})));
+      until(asks);
+      queues->cancel();
+      INTERLEAVE_EXPECT(!queues->stop());
+      INTERLEAVE_EXPECT(sink.told({0, 1}));
+      gone = true;
+      comes_back.store(true, std::memory_order_release);
     },
     Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
 

@@ -20,22 +20,25 @@ TinyOptions by_hand() {
 }
 
 // The descriptors run out when there are some blocks already.
-const Register refill("no_memory.in_the_middle_of_a_refill", "M1", [] {
-  TinyMemory memory(1);
-  Geometry geometry = memory.geometry;
-  geometry.descriptors = 4;
-  Arena arena(0, false, geometry, memory.heaps, memory.map, memory.streams);
-  INTERLEAVE_EXPECT(arena.grow(TinyMemory::small(4)).ok());
-  BlockList blocks;
-  try {
-    const OneFails fails;
-    arena.refill(TinyMemory::small(1), 8, blocks);
-  } catch (const std::bad_alloc&) {
-    INTERLEAVE_EXPECT(blocks.empty());
-  }
-  arena.give(blocks);
-  INTERLEAVE_EXPECT(arena.release_empty() == kGranule);
-});
+const Register refill(
+    "no_memory.in_the_middle_of_a_refill", "M1",
+    [] {
+      TinyMemory memory(1);
+      Geometry geometry = memory.geometry;
+      geometry.descriptors = 4;
+      Arena arena(0, false, geometry, memory.heaps, memory.map, memory.streams);
+      INTERLEAVE_EXPECT(arena.grow(TinyMemory::small(4)).ok());
+      BlockList blocks;
+      try {
+        const OneFails fails;
+        arena.refill(TinyMemory::small(1), 8, blocks);
+      } catch (const std::bad_alloc&) {
+        INTERLEAVE_EXPECT(blocks.empty());
+      }
+      arena.give(blocks);
+      INTERLEAVE_EXPECT(arena.release_empty() == kGranule);
+    },
+    with_device());
 
 // A thread that has nothing of the device's, and gets nothing.
 const Register first_free(

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "one_stream.h"
+#include "tiny_work.h"
 
 namespace millrace::verify {
 namespace {
@@ -120,6 +121,27 @@ const Register two_record(
     with_device());
 
 // The host goes on when the work is done, and sees what it did.
+// As a backend's stop does that has given up on the thread which asks: it may run only if it was not told
+// yet.
+const Register asked_late(
+    "stream.asked_about_what_is_told", "B1 S2",
+    [] {
+      TinyDevice device(by_hand());
+      const StreamId stream = device.streams().default_stream();
+      device.streams().record(stream, task([] {}), "run");
+      static_cast<void>(device.streams().commit(stream, "commit"));
+      const Submission taken = device.backend().take_next();
+      CompletionSink& sink = device.streams();
+      thread asks([&] {
+        const bool was_told = device.streams().timeline(stream.slot).completed() != 0;
+        const Status verdict = sink.may_run(taken);
+        INTERLEAVE_EXPECT(verdict.ok() ? !was_told : verdict.error().code() == ErrorCode::Closed);
+      });
+      sink.completed({taken.queue, taken.value}, Status(ErrorCode::Closed, "given up"), sync::now());
+      asks.join();
+    },
+    with_device());
+
 const Register waits(
     "stream.host_waits", "S2 B3 S4",
     [] {

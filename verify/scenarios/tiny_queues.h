@@ -61,6 +61,7 @@ Submission with_holder(Submission made) {
 class TinySink final : public CompletionSink {
  public:
   std::function<void(TimelinePoint)> then;  ///< called at the end of each completion
+  std::function<void()> when_asked;         ///< called first thing in may_run
   /// A thread that asks may be given up on, and what it asks about be reported meanwhile, and what waits for
   /// what it is about to report.
   bool exiting = false;
@@ -74,6 +75,7 @@ class TinySink final : public CompletionSink {
   }
 
   Status may_run(const Submission& asked) noexcept override {
+    if (when_asked) when_asked();
     if (exiting) return {};
     Entry& which = entry(asked.queue, asked.value);
     INTERLEAVE_EXPECT(!which.asked);

@@ -140,7 +140,7 @@ Status Queues::try_submit(Submission&& submission) noexcept {
     bool ahead = false;
     {
       sync::LockGuard lock(queue.mutex);
-      if (queue.abandoned) return failures_.stopped;
+      if (queue.given_up) return failures_.stopped;
       const std::uint64_t last = queue.submitted.load(std::memory_order_relaxed);  // relaxed: under the mutex
       if (Status refused = failures_.check_value(submission, last); !refused.ok()) return refused;
       ahead =
@@ -429,6 +429,8 @@ bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
       queue.handed.store(flight.value, std::memory_order_release);
     queue.underway.fetch_sub(1, std::memory_order_relaxed);  // relaxed: the watcher only looks in vain
   }
+  // What a thread is destroying is its to report first.
+  if (queue.given_up && !queue.finishing) report_left(queue, lock, plain_only);
   queue.reporting = false;
   return any;
 }
@@ -438,7 +440,7 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   bool ahead = false;
   {
     sync::LockGuard lock(queue.mutex);
-    if (queue.held.empty() || queue.abandoned) return false;
+    if (queue.held.empty() || queue.given_up) return false;
     const Item& front = *queue.held.front();
     if (plain_only && !front.plain) return false;
     ahead = goes_ahead(queue, front.submission, front.on_host);
@@ -476,6 +478,10 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
     refused = failures_.no_memory;
     item = std::move(queue.running);
   }
+  if (!begin_finishing(queue)) {
+    queue.running = std::move(item);  // what destroying it would touch may be gone by now
+    return true;
+  }
   {
     const OwnScope own(this);
     // Before anybody hears of it: what tasks captured is free by then.
@@ -488,11 +494,23 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   }
   if (item) {
     fill(queue, std::move(item), std::move(refused));  // upholds C7
-    return true;
+  } else {
+    end(queue, {}, std::move(refused));
   }
-  end(queue, {}, std::move(refused));
+  end_finishing(queue);
   (void)report(queue, plain_only);
   return true;
+}
+
+bool Queues::begin_finishing(Queue& queue) noexcept {
+  sync::LockGuard lock(queue.mutex);
+  queue.finishing = !queue.abandoned;
+  return queue.finishing;
+}
+
+void Queues::end_finishing(Queue& queue) noexcept {
+  sync::LockGuard lock(queue.mutex);
+  queue.finishing = false;
 }
 
 bool Queues::take_offer(Queue& queue, std::uint64_t value) noexcept {
@@ -521,17 +539,10 @@ void Queues::run(Queue& queue) noexcept {
   } catch (const std::bad_alloc&) {  // while the failure was being described
     failure = failures_.no_memory;
   }
-  {
-    sync::LockGuard lock(queue.mutex);
-    if (queue.abandoned) return;  // what destroying the item would touch may be gone by now
-    queue.finishing = true;
-  }
+  if (!begin_finishing(queue)) return;  // as in advance
   queue.running.reset();
   end(queue, {}, std::move(failure));
-  {
-    sync::LockGuard lock(queue.mutex);
-    queue.finishing = false;
-  }
+  end_finishing(queue);
   (void)report(queue, false);
   wake(Urgency::high);
 }

@@ -166,8 +166,9 @@ class Queues final : public sync::RefCounted {
     std::vector<CapturedEvent> captured_events GUARDED_BY(mutex);  // of this capture; ascending
     bool filling GUARDED_BY(mutex) = false;
     bool reporting GUARDED_BY(mutex) = false;
-    bool finishing GUARDED_BY(mutex) = false;  // a task's thread is destroying what it ran
-    bool abandoned GUARDED_BY(mutex) = false;  // stop has given up on it and reports what is left
+    bool finishing GUARDED_BY(mutex) = false;  // a thread is destroying what was run, or was not to run
+    bool given_up GUARDED_BY(mutex) = false;   // stop reports what is left, or whoever is reporting does
+    bool abandoned GUARDED_BY(mutex) = false;  // somebody does: nobody else reports any more
     std::unique_ptr<Item> running;             // filling's: kept when stop gives up
     std::uint64_t offered GUARDED_BY(mutex) =
         0;                // the value of running, while no thread has taken it; else 0
@@ -207,6 +208,9 @@ class Queues final : public sync::RefCounted {
   void end(Queue& queue, Mark mark, Status failure) noexcept EXCLUDES(queue.mutex);
   /// Takes what was offered to the threads for tasks, if that is still to be had.
   [[nodiscard]] bool take_offer(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
+  /// The calling thread is about to destroy what was submitted; false if stop has given up on it.
+  [[nodiscard]] static bool begin_finishing(Queue& queue) noexcept EXCLUDES(queue.mutex);
+  static void end_finishing(Queue& queue) noexcept EXCLUDES(queue.mutex);
   /// Runs what was taken.
   void run(Queue& queue) noexcept EXCLUDES(queue.mutex);
   Status run_operations(Queue& queue);
@@ -238,6 +242,9 @@ class Queues final : public sync::RefCounted {
   /// Submissions that were not reported yet.
   std::uint64_t underway() const noexcept;
   void report_rest(sync::Clock::time_point deadline) noexcept;
+  /// Reports as cancelled what is left of a queue that stop has given up on. plain_only: as for report; then
+  /// what may be the user's code is kept.
+  void report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) noexcept REQUIRES(queue.mutex);
 
   const std::string device_;
   const bool nvtx_;

@@ -145,30 +145,41 @@ void Queues::keep_forever(sync::Ref<Queues> queues) noexcept {
 }
 
 void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
-  const sync::Clock::time_point now = sync::now();
   for (const auto& queue : queues_) {
     sync::UniqueLock lock(queue->mutex);
-    // Whoever is reporting may be destroying code of the user's that never comes back; then nobody reports
-    // the rest of this queue.
+    // Whoever is reporting may be destroying code of the user's that never comes back; if it does, it reports
+    // the rest of the queue, which has to come after what it is at.
     while ((queue->reporting || queue->finishing) && sync::now() < deadline) {
       lock.unlock();
       sync::yield();
       lock.lock();
     }
-    queue->abandoned = true;
-    if (queue->reporting || queue->finishing) continue;
-    std::deque<Flight> flights;
-    flights.swap(queue->flights);
-    Fifo<Item> held = std::move(queue->held);
-    lock.unlock();
-    for (const Flight& flight : flights) sink_.completed({queue->id, flight.value}, failures_.cancelled, now);
-    while (!held.empty()) {
-      Item* const item = held.pop_front();
-      const std::uint64_t value = item->submission.value;
-      delete item;
-      sink_.completed({queue->id, value}, failures_.cancelled, now);
-    }
+    queue->given_up = true;
+    if (!queue->reporting && !queue->finishing) report_left(*queue, lock, false);
   }
+}
+
+void Queues::report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) noexcept {
+  queue.abandoned = true;
+  std::deque<Flight> flights;
+  flights.swap(queue.flights);
+  Fifo<Item> held = std::move(queue.held);
+  lock.unlock();
+  const sync::Clock::time_point now = sync::now();
+  for (const Flight& flight : flights) sink_.completed({queue.id, flight.value}, failures_.cancelled, now);
+  Fifo<Item> kept;
+  while (!held.empty()) {
+    Item* const item = held.pop_front();
+    const std::uint64_t value = item->submission.value;
+    if (plain_only && !item->plain) {
+      kept.push_back(item);
+    } else {
+      delete item;
+    }
+    sink_.completed({queue.id, value}, failures_.cancelled, now);
+  }
+  lock.lock();
+  queue.held = std::move(kept);  // which nobody looks at any more
 }
 
 }  // namespace millrace::cuda
