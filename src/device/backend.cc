@@ -1,21 +1,26 @@
 #include "device/backend.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace millrace {
 
-Status Backend::native_stream(QueueId /*queue*/, void** stream) noexcept {
+Status Backend::native_stream(QueueId /*queue*/, void** stream) noexcept try {
   *stream = nullptr;
   return Status(ErrorCode::Unsupported,
                 "the device has no streams of a driver's to put work on; record it as operations");
+} catch (const std::bad_alloc&) {
+  return Status::no_memory();
 }
 
-Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept {
+Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept try {
   *id = 0;
   return Status(
       ErrorCode::Unsupported,
       "the device has no streams of a driver's, so there is none to wrap; take one with Device::lease");
+} catch (const std::bad_alloc&) {
+  return Status::no_memory();
 }
 
 Status Backend::wrap(QueueId /*queue*/, void* /*stream*/, std::uint64_t /*id*/, bool* wrapped) noexcept {
@@ -50,9 +55,11 @@ Moved MemorySource::move(std::span<std::byte> range, void* to, std::size_t wante
 
 void Backend::raise_priority(QueueId /*queue*/) noexcept {}
 
-Status Backend::begin_capture(QueueId /*queue*/) noexcept {
+Status Backend::begin_capture(QueueId /*queue*/) noexcept try {
   return Status(ErrorCode::Unsupported,
                 "the device has no graphs to capture work into; record the work each time it is to run");
+} catch (const std::bad_alloc&) {
+  return Status::no_memory();
 }
 
 Status Backend::begin_branch(QueueId queue, QueueId /*origin*/) noexcept {
@@ -68,11 +75,13 @@ Status Backend::check_capturable(const Operation& /*operation*/) const noexcept 
   return {};
 }
 
-Status Backend::lend_native_event(TimelinePoint /*point*/, void** event) noexcept {
+Status Backend::lend_native_event(TimelinePoint /*point*/, void** event) noexcept try {
   *event = nullptr;
   return Status(
       ErrorCode::Unsupported,
       "the device has no events of a driver's; wait for the event itself, on a stream or on the host");
+} catch (const std::bad_alloc&) {
+  return Status::no_memory();
 }
 
 void Backend::return_native_event(QueueId /*queue*/, void* /*event*/) noexcept {}

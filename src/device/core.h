@@ -49,6 +49,8 @@ class Layer {
 /// Thread safety: all members from any thread; install comes before the device is shared.
 class Core final : public sync::RefCounted {
  public:
+  Core* next_kept = nullptr;  ///< the registry's
+
   Core(std::string name, DeviceOptions options, std::unique_ptr<Backend> backend);
 
   std::uint64_t id() const noexcept { return id_; }
@@ -78,6 +80,8 @@ class Core final : public sync::RefCounted {
 
   /// The way in for everything but the fast paths, which hold their context instead. Throws Closed.
   sync::Gate::Pass enter(const char* call);
+  /// The same; empty once it has closed.
+  sync::Gate::Pass try_enter() noexcept { return gate_.enter(); }
   [[noreturn]] void throw_closed(const char* call) const;
   /// A failure that knows nothing of where it is told, with the call and the device.
   void throw_if_failed(const Status& status, const char* call, int stream = -1) const;

@@ -18,11 +18,11 @@ class QueueFailures {
   const Status cancelled, stopped, no_memory;
 
   /// The submission's queue and those that it waits for are among so many.
-  Status check_queues(const Submission& submission, int queues) const;
+  Status check_queues(const Submission& submission, int queues) const noexcept;
   /// Values of a queue grow. last: the last one that was taken.
-  Status check_value(const Submission& submission, std::uint64_t last) const;
+  Status check_value(const Submission& submission, std::uint64_t last) const noexcept;
   /// One of the submission's waits. submitted: the last value of that queue that was taken.
-  Status check_wait(const Submission& submission, TimelinePoint wait, std::uint64_t submitted) const;
+  Status check_wait(const Submission& submission, TimelinePoint wait, std::uint64_t submitted) const noexcept;
 
  private:
   Status refuse(const Submission& submission, std::string why) const;

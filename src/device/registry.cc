@@ -101,16 +101,19 @@ void Registry::at_exit() noexcept {
 }
 
 void Registry::close_all_for_exit() noexcept {
-  std::vector<sync::Ref<Core>> open;
-  {
-    sync::LockGuard lock(mutex_);
-    for (const Entry& entry : entries_) open.push_back(entry.core);
-  }
-  for (sync::Ref<Core>& core : open) {
+  for (;;) {
+    sync::Ref<Core> core;
+    {
+      sync::LockGuard lock(mutex_);
+      if (entries_.empty()) return;
+      core = std::move(entries_.front().core);
+      entries_.erase(entries_.begin());
+    }
     core->close(CloseMode::exit);
     // Threads that still run may use it: it stays as it is, and reachable, also when they have let go.
     sync::LockGuard lock(mutex_);
-    kept_.push_back(std::move(core));
+    core->next_kept = kept_;
+    kept_ = core.release();
   }
 }
 

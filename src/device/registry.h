@@ -48,7 +48,7 @@ class Registry {
   sync::Mutex opening_;  // held while a device is built, so that one name is not opened twice
   sync::Mutex mutex_;    // taken after opening_ and before nothing
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
-  std::vector<sync::Ref<Core>> kept_ GUARDED_BY(mutex_);  // closed by the exit of the process
+  Core* kept_ GUARDED_BY(mutex_) = nullptr;  // closed by the exit of the process; each with a reference
 };
 
 }  // namespace millrace

@@ -20,6 +20,9 @@ class [[nodiscard]] Status {
       : failure_(sync::make_ref<Failure>(Error(code, std::move(message), std::move(context)))) {}
   explicit Status(Error error) : failure_(sync::make_ref<Failure>(std::move(error))) {}
 
+  /// For who may not throw and has no memory to describe a failure: made when the library was loaded.
+  static const Status& no_memory() noexcept;
+
   bool ok() const noexcept { return !failure_; }
   /// Only of a failure.
   const Error& error() const noexcept { return failure_->error; }

@@ -65,17 +65,20 @@ Context& ThreadContexts::create(Core& core) {
 }
 
 void ThreadContexts::drop_retired() noexcept {
-  last_id_ = 0;
-  last_ = nullptr;
-  // Out of the list first: the last reference to a core runs a user's destructors, which look things up here.
-  const auto retired = std::partition(entries_.begin(), entries_.end(),
-                                      [](const Entry& entry) { return !entry.context->retired(); });
-  const std::vector<Entry> dropped(retired, entries_.end());
-  entries_.erase(retired, entries_.end());
-  for (const Entry& entry : dropped) {
+  for (;;) {
+    last_id_ = 0;
+    last_ = nullptr;
+    const auto retired =
+        std::ranges::find_if(entries_, [](const Entry& entry) { return entry.context->retired(); });
+    if (retired == entries_.end()) return;
+    Context* const context = retired->context;
+    // Out of the list first: the last reference to a core runs a user's destructors, which look things up
+    // here.
+    *retired = entries_.back();
+    entries_.pop_back();
     // The closing device retired it under the list's lock: once through that, it is done with it.
-    entry.context->core().detach(*entry.context);
-    delete entry.context;
+    context->core().detach(*context);
+    delete context;
   }
 }
 

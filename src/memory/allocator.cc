@@ -279,7 +279,8 @@ void Allocator::deallocate_without_context(void* address, OnMisuse on_misuse) {
   CoverList to_cover;
   {
     // Keeps the arenas and their blocks there, as the hold of a context does.
-    const sync::Gate::Pass pass = core_.enter(kDeallocate);
+    const sync::Gate::Pass pass = core_.try_enter();
+    if (!pass) return;  // as in deallocate
     std::uint64_t word = 0;
     Block& block = live_block(address, kDeallocate, word);
     deallocate_slow(nullptr, block, word, on_misuse, to_cover);

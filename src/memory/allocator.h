@@ -69,7 +69,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   enum class OnMisuse : std::uint8_t { raise, forgive };
   void deallocate(Context& context, void* address, OnMisuse on_misuse);
   /// By a thread that has no context yet. It gets one, but where there is no memory for that it frees
-  /// without: a free needs none. Throws Closed, ForkedProcess.
+  /// without: a free needs none. Throws Closed, ForkedProcess, where it makes one.
   static void deallocate_first(Core& core, void* address, OnMisuse on_misuse);
   /// What it falls back on: dearer, and with no context.
   void deallocate_without_context(void* address, OnMisuse on_misuse);

@@ -275,7 +275,12 @@ class StreamPool final : public Layer, public CompletionSink {
   void refuse_wait_on_backend_thread(const char* call) const;
   void refuse_wait_in_own_handler(StreamState& stream, const char* call) const;
   /// What a host thread does before it blocks: runs what is ready on the stream, then looks for a while.
-  void assist(int slot, sync::Deadline deadline, const std::function<bool()>& done) noexcept;
+  template <typename Done>
+  void assist(int slot, sync::Deadline deadline, const Done& done) noexcept {
+    assist(
+        slot, deadline, [](const void* is) { return (*static_cast<const Done*>(is))(); }, &done);
+  }
+  void assist(int slot, sync::Deadline deadline, bool (*done)(const void*), const void* context) noexcept;
   [[noreturn]] void throw_timed_out(std::string what, int slot, const char* call) const;
 
   Core& core_;

@@ -114,8 +114,11 @@ Status StreamState::may_run(std::uint64_t value) noexcept {
   sync::LockGuard lock(mutex_);
   Segment* segment = running_.front();
   while (segment != nullptr && segment->value() != value) segment = segment->next;
-  if (segment == nullptr) return pool_.closed_failure();  // reported: the backend has given up on who asks
-  if (segment->native) return {};                         // upholds S11
+  if (segment == nullptr) {
+    assert(timeline_.completed() >= value && "asked about a submission that is not running");
+    return pool_.closed_failure();  // reported: the backend has given up on who asks
+  }
+  if (segment->native) return {};  // upholds S11
   if (!segment->failure.ok()) return segment->failure;
   if (!segment->buffer->failure_.ok()) return segment->buffer->failure_;  // upholds B4
   for (const TimelinePoint& point : segment->depends) {

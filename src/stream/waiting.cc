@@ -31,14 +31,15 @@ void StreamPool::throw_timed_out(std::string what, int slot, const char* call) c
               core_.error_context(call, slot));
 }
 
-void StreamPool::assist(int slot, sync::Deadline deadline, const std::function<bool()>& done) noexcept {
+void StreamPool::assist(int slot, sync::Deadline deadline, bool (*done)(const void*),
+                        const void* context) noexcept {
   if (core_.backend().on_own_thread()) return;
   // With a limit it only looks: how long a submission takes is not known before.
-  while (!deadline && !done() && core_.backend().assist(slot)) {
+  while (!deadline && !done(context) && core_.backend().assist(slot)) {
   }
   sync::Clock::time_point end = sync::now() + kSpin;
   if (deadline) end = std::min(end, *deadline);
-  while (!done() && sync::now() < end) sync::yield();
+  while (!done(context) && sync::now() < end) sync::yield();
 }
 
 void StreamPool::refuse_wait_in_own_handler(StreamState& stream, const char* call) const {

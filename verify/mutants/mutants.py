@@ -333,14 +333,26 @@ ACCOUNTING = [
            "totals.allocations += allocations_.load(std::memory_order_relaxed)", SUMS, WRONG, "reading allocations acquires nothing", harmless="As counters-allocated-relaxed."),
     mutant("sums-allocations-first", "M4", REPORT_CC,
            """    for (Context* context : contexts) cache_of(*context).counters().add_freed_to(sum);
+    {
+      sync::LockGuard lock(totals_mutex_);
+      sum += retired_totals_;
+    }
     for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
 """, """    for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
+    {
+      sync::LockGuard lock(totals_mutex_);
+      sum += retired_totals_;
+    }
     for (Context* context : contexts) cache_of(*context).counters().add_freed_to(sum);
 """, "accounting.sums_beside_changes", WRONG, "allocations are summed before frees"),
-    mutant("sums-retired-outside", "D2", REPORT_CC, """    sync::LockGuard lock(totals_mutex_);
-    sum += retired_totals_;
+    mutant("sums-retired-outside", "D2", REPORT_CC, """    {
+      sync::LockGuard lock(totals_mutex_);
+      sum += retired_totals_;
+    }
+    for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
   });
-""", """  });
+""", """    for (Context* context : contexts) cache_of(*context).counters().add_allocated_to(sum);
+  });
   sync::LockGuard lock(totals_mutex_);
   sum += retired_totals_;
 """, "accounting.sums_beside_changes", WRONG, "a context that ends meanwhile is counted twice"),

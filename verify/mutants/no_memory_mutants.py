@@ -29,7 +29,7 @@ NO_MEMORY = [
            "no_memory.first_call_is_a_free", WRONG, "what a thread without a context frees stays live in the figures"),
     mutant("totals-of-the-retired-last", "M4", REPORT_CC, RETIRED + ALLOCATED, ALLOCATED + RETIRED,
            "no_memory.free_without_a_context_beside_sums", FAILS, "frees of threads without contexts are counted before the allocations"),
-    mutant("free-without-context-takes-no-gate", "D1 M7", ALLOCATOR_CC, "    const sync::Gate::Pass pass = core_.enter(kDeallocate);\n    std::uint64_t word", "    std::uint64_t word",
+    mutant("free-without-context-takes-no-gate", "D1 M7", ALLOCATOR_CC, "    const sync::Gate::Pass pass = core_.try_enter();\n    if (!pass) return;  // as in deallocate\n", "",
            "no_memory.free_without_a_context_against_close", ("race", "use after free", "crash") + WRONG, "a thread without a context frees into a device that closes"),
     mutant("told-of-a-copy", "H1 S4", STATUS_H, "std::make_exception_ptr(error())", "std::make_exception_ptr(Error(error().code(), error().message(), error().context()))",
            "no_memory.told_of_a_failure", FAILS + ("crash",), "what a handler is told is described anew"),

@@ -58,6 +58,32 @@ const Register first_free(
     },
     with_device());
 
+// And one that still has something of a device which has closed meanwhile.
+const Register free_after_another(
+    "no_memory.first_call_after_another_device", "M7 D2 X3",
+    [] {
+      ThreadContexts::open();
+      TinyDevice device(by_hand());
+      TinyContext mine(device);
+      void* const block = device.memory().allocate(mine.get(), 1, kUnit, kUnit);
+      TinyDevice another(by_hand());
+      interleave::atomic<bool> used{false}, closed{false};
+      const auto is_set = [](bool now) { return now; };
+      thread other([&] {
+        ThreadContexts::create(another.core());
+        used.store(true, std::memory_order_release);
+        interleave::await(closed, is_set, std::memory_order_acquire);
+        const OneFails fails;
+        Allocator::deallocate_first(device.core(), block, OnMisuse::raise);
+      });
+      interleave::await(used, is_set, std::memory_order_acquire);
+      another.close();
+      closed.store(true, std::memory_order_release);
+      other.join();
+      INTERLEAVE_EXPECT(device.memory().stats().live == 0);
+    },
+    with_device());
+
 // Sums beside it: its free is not counted before the allocation is.
 const Register summed(
     "no_memory.free_without_a_context_beside_sums", "M4 M7",
@@ -116,13 +142,7 @@ const Register against_close(
       TinyDevice device(by_hand());
       TinyContext mine(device);
       void* const block = device.memory().allocate(mine.get(), 1, kUnit, kUnit);
-      thread other([&] {
-        try {
-          device.memory().deallocate_without_context(block, OnMisuse::raise);
-        } catch (const Error& error) {
-          INTERLEAVE_EXPECT(error.code() == ErrorCode::Closed);
-        }
-      });
+      thread other([&] { device.memory().deallocate_without_context(block, OnMisuse::raise); });
       device.close();
       other.join();
       INTERLEAVE_EXPECT(device.backend().committed() == 0);

@@ -49,7 +49,7 @@ Status not_captured(CUresult result, const std::string& device, int stream) {
 
 }  // namespace
 
-Status Queues::begin_capture(QueueId id) noexcept {
+Status Queues::begin_capture(QueueId id) noexcept try {
   if (id < 0) {
     return Status(ErrorCode::PoolExhausted,
                   "the device was opened for no captures; raise DeviceOptions::captures",
@@ -57,16 +57,14 @@ Status Queues::begin_capture(QueueId id) noexcept {
   }
   if (Status over = verdict(); !over.ok()) return over;
   Queue& queue = at(id);
-  try {
-    const ContextScope scope(context_);
-    CUresult result = scope.result();
-    // Nothing is underway, so that nobody else touches the stream.
-    if (result == CUDA_SUCCESS) result = queue.stream.open();
-    if (result == CUDA_SUCCESS) result = queue.stream.begin_capture();
-    return status_of(result, "began to capture a stream", device_, id);
-  } catch (const std::bad_alloc&) {  // while the failure was being described
-    return failures_.no_memory;
-  }
+  const ContextScope scope(context_);
+  CUresult result = scope.result();
+  // Nothing is underway, so that nobody else touches the stream.
+  if (result == CUDA_SUCCESS) result = queue.stream.open();
+  if (result == CUDA_SUCCESS) result = queue.stream.begin_capture();
+  return status_of(result, "began to capture a stream", device_, id);
+} catch (const std::bad_alloc&) {  // while the failure was being described
+  return failures_.no_memory;
 }
 
 Status Queues::begin_branch(QueueId id, QueueId origin) noexcept {

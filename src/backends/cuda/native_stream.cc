@@ -142,18 +142,24 @@ bool NativeStream::is_captured_by_owner() const noexcept {
   return is_wrapped() && is_captured(stream_);
 }
 
-Status NativeStream::check() const {
-  if (!is_wrapped()) return {};
-  // First: asking a stream that is being captured for its number spoils the capture.
-  if (Status captured = refuse_captured(stream_, device_, number_); !captured.ok()) return captured;
-  if (!is_still_there()) {
-    return Status(
-        ErrorCode::InvalidState,
-        "the wrapped stream was destroyed by its owner; end its lease first, which takes care of what "
-        "is on it",
-        {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
+void NativeStream::wrap(CUstream stream, std::uint64_t id) {
+  if (captured_.ok()) captured_ = captured_failure(device_, number_);
+  if (destroyed_.ok()) {
+    destroyed_ = Status(ErrorCode::InvalidState,
+                        "the wrapped stream was destroyed by its owner; end its lease first, which takes "
+                        "care of what is on it",
+                        {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
   }
-  return {};
+  stream_ = stream;
+  id_ = id;
+  wrapped_ = true;
+}
+
+Status NativeStream::check() const noexcept {
+  // The capture first: asking a stream that is being captured for its number spoils that.
+  if (!is_wrapped()) return {};
+  if (is_captured(stream_)) return captured_;
+  return is_still_there() ? Status() : destroyed_;
 }
 
 bool is_captured(CUstream stream) noexcept {

@@ -40,11 +40,8 @@ class NativeStream {
   CUstream get() const noexcept { return stream_; }
 
   /// From here on it is one that somebody else made, owns and puts work on. id: the driver's number.
-  void wrap(CUstream stream, std::uint64_t id) noexcept {
-    stream_ = stream;
-    id_ = id;
-    wrapped_ = true;
-  }
+  /// Throws std::bad_alloc before anything has changed.
+  void wrap(CUstream stream, std::uint64_t id);
   bool is_wrapped() const noexcept { return wrapped_; }
 
   /// Before open: with the highest priority that the device knows.
@@ -62,7 +59,9 @@ class NativeStream {
   bool is_capturing() const noexcept { return capturing_; }
 
   /// Can work be put on it? Of a wrapped one: is it still there, and not being captured? Any thread.
-  Status check() const;
+  Status check() const noexcept;
+  /// What check says of a wrapped one that is being captured.
+  const Status& captured() const noexcept { return captured_; }
   /// Is it a wrapped one that is being captured now? Any thread.
   bool is_captured_by_owner() const noexcept;
 
@@ -93,6 +92,7 @@ class NativeStream {
   CUstream stream_ = nullptr;
   std::uint64_t id_ = 0;  // of a wrapped one
   bool wrapped_ = false;
+  Status captured_, destroyed_;  // of a wrapped one: made before, since they are said to whoever asks
   bool high_priority_ = false;
   bool capturing_ = false;
   bool began_capture_ = false;

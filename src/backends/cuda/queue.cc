@@ -275,12 +275,16 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
     return status_of(result, "asked for a stream and an event", device_, queue.id);
   }
   Status failure;
-  for (const TimelinePoint& wait : submission.waits) {
-    if (failure.ok()) failure = wait_on_device(queue, wait);
-  }
-  for (const Operation& operation : submission.operations) {
-    const Range range(nvtx_, operation.name);
-    if (failure.ok()) failure = queue.stream.enqueue(operation);
+  try {
+    for (const TimelinePoint& wait : submission.waits) {
+      if (failure.ok()) failure = wait_on_device(queue, wait);
+    }
+    for (const Operation& operation : submission.operations) {
+      const Range range(nvtx_, operation.name);
+      if (failure.ok()) failure = queue.stream.enqueue(operation);
+    }
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    failure = failures_.no_memory;
   }
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
@@ -303,7 +307,7 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
   return failure;
 }
 
-Status Queues::wait_on_device(Queue& queue, TimelinePoint point) noexcept {
+Status Queues::wait_on_device(Queue& queue, TimelinePoint point) {
   Queue& other = at(point.queue);
   // Under its mutex the event is not used for anything else meanwhile.
   sync::LockGuard lock(other.mutex);
@@ -328,6 +332,7 @@ void Queues::end(Queue& queue, Mark mark, Status failure) noexcept {
   flight.failure = std::move(failure);
   flight.ready = true;
   queue.filling = false;
+  queue.finishing = false;  // in one with that: whoever fills next may be finishing
 }
 
 bool Queues::is_done(Queue& queue, Flight& flight, Status& status, sync::Clock::time_point& when) noexcept {
@@ -350,11 +355,7 @@ bool Queues::is_done(Queue& queue, Flight& flight, Status& status, sync::Clock::
   if (result == CUDA_ERROR_CAPTURED_EVENT) {
     // The owner of the wrapped stream began to capture it just then, so none of it has run.
     sync::LockGuard lock(queue.mutex);
-    try {
-      flight.failure = captured_failure(device_, queue.id);
-    } catch (const std::bad_alloc&) {
-      flight.failure = failures_.no_memory;
-    }
+    flight.failure = queue.stream.captured();
     flight.mark.recorded = false;
     return false;
   }
@@ -497,7 +498,6 @@ bool Queues::advance(Queue& queue, bool plain_only) noexcept {
   } else {
     end(queue, {}, std::move(refused));
   }
-  end_finishing(queue);
   (void)report(queue, plain_only);
   return true;
 }
@@ -506,11 +506,6 @@ bool Queues::begin_finishing(Queue& queue) noexcept {
   sync::LockGuard lock(queue.mutex);
   queue.finishing = !queue.abandoned;
   return queue.finishing;
-}
-
-void Queues::end_finishing(Queue& queue) noexcept {
-  sync::LockGuard lock(queue.mutex);
-  queue.finishing = false;
 }
 
 bool Queues::take_offer(Queue& queue, std::uint64_t value) noexcept {
@@ -542,7 +537,6 @@ void Queues::run(Queue& queue) noexcept {
   if (!begin_finishing(queue)) return;  // as in advance
   queue.running.reset();
   end(queue, {}, std::move(failure));
-  end_finishing(queue);
   (void)report(queue, false);
   wake(Urgency::high);
 }
@@ -552,7 +546,7 @@ Status Queues::run_operations(Queue& queue) {
   if (queue.stream.is_wrapped()) {
     // What its owner has put on it comes first (C7).
     const ContextScope scope(context_);
-    Status usable = queue.stream.check();
+    const Status usable = queue.stream.check();
     queue.stream.finish();
     if (!usable.ok()) return usable;
   }

@@ -197,7 +197,7 @@ class Queues final : public sync::RefCounted {
   /// Waits at the capture's end for a branch that nothing was put on, which nobody will have waited for.
   CUresult join_if_empty(Queue& origin, Queue& branch) noexcept;
   void drop_captured_events(Queue& queue) noexcept EXCLUDES(queue.mutex);
-  Status wait_on_device(Queue& queue, TimelinePoint point) noexcept;
+  Status wait_on_device(Queue& queue, TimelinePoint point);
   CUresult take_event(Queue& queue, bool timed, CUevent* event) noexcept EXCLUDES(queue.mutex);
   /// Makes the flight's event free, unless it is lent.
   static void put_event(Queue& queue, const Flight& flight) noexcept REQUIRES(queue.mutex);
@@ -208,9 +208,9 @@ class Queues final : public sync::RefCounted {
   void end(Queue& queue, Mark mark, Status failure) noexcept EXCLUDES(queue.mutex);
   /// Takes what was offered to the threads for tasks, if that is still to be had.
   [[nodiscard]] bool take_offer(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);
-  /// The calling thread is about to destroy what was submitted; false if stop has given up on it.
+  /// The calling thread, which has set filling, is about to destroy what was submitted, until end; false if
+  /// stop has given up on it.
   [[nodiscard]] static bool begin_finishing(Queue& queue) noexcept EXCLUDES(queue.mutex);
-  static void end_finishing(Queue& queue) noexcept EXCLUDES(queue.mutex);
   /// Runs what was taken.
   void run(Queue& queue) noexcept EXCLUDES(queue.mutex);
   Status run_operations(Queue& queue);

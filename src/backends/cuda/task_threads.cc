@@ -77,7 +77,6 @@ void TaskThreads::work(std::size_t index) noexcept {
 
 bool TaskThreads::stop(sync::Deadline deadline) noexcept {
   bool all_ended = false;
-  std::vector<Member> threads;
   {
     sync::UniqueLock lock(mutex_);
     stopping_ = true;
@@ -92,17 +91,18 @@ bool TaskThreads::stop(sync::Deadline deadline) noexcept {
       }
     }
     all_ended = live_ == 0;
-    for (Member& member : threads_) {
-      threads.emplace_back();
-      threads.back().thread = std::move(member.thread);
-      threads.back().ended = member.ended;
+  }
+  for (std::size_t i = 0;; ++i) {
+    sync::Thread thread;
+    bool ended = false;
+    {
+      sync::LockGuard lock(mutex_);
+      if (i == threads_.size()) return all_ended;
+      thread = std::move(threads_[i].thread);
+      ended = threads_[i].ended;
     }
+    if (thread.joinable()) ended ? thread.join() : thread.detach();
   }
-  for (Member& member : threads) {
-    if (!member.thread.joinable()) continue;
-    member.ended ? member.thread.join() : member.thread.detach();
-  }
-  return all_ended;
 }
 
 }  // namespace millrace::cuda

@@ -161,24 +161,35 @@ void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
 
 void Queues::report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) noexcept {
   queue.abandoned = true;
-  std::deque<Flight> flights;
-  flights.swap(queue.flights);
-  Fifo<Item> held = std::move(queue.held);
-  lock.unlock();
-  const sync::Clock::time_point now = sync::now();
-  for (const Flight& flight : flights) sink_.completed({queue.id, flight.value}, failures_.cancelled, now);
+  const OwnScope own(this);
+  const auto tell = [&](std::uint64_t value, const Status& status) {
+    lock.unlock();
+    sink_.completed({queue.id, value}, status, sync::now());
+    lock.lock();
+  };
+  while (!queue.flights.empty()) {
+    const Flight& front = queue.flights.front();
+    const bool is_done = front.ready && front.mark.event == nullptr;
+    const Status status = is_done ? front.failure : failures_.cancelled;
+    const std::uint64_t value = front.value;
+    queue.flights.pop_front();
+    tell(value, status);
+  }
+  // Nothing of the user's is destroyed by being told: that is in what was submitted, and that stays where it
+  // must not be destroyed.
   Fifo<Item> kept;
-  while (!held.empty()) {
-    Item* const item = held.pop_front();
+  while (!queue.held.empty()) {
+    std::unique_ptr<Item> item(queue.held.pop_front());
     const std::uint64_t value = item->submission.value;
     if (plain_only && !item->plain) {
-      kept.push_back(item);
+      kept.push_back(item.release());
     } else {
-      delete item;
+      lock.unlock();
+      item.reset();
+      lock.lock();
     }
-    sink_.completed({queue.id, value}, failures_.cancelled, now);
+    tell(value, failures_.cancelled);
   }
-  lock.lock();
   queue.held = std::move(kept);  // which nobody looks at any more
 }
 

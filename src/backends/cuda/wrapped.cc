@@ -104,12 +104,8 @@ Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* 
 
 Status Queues::check_wrapped(QueueId id) noexcept {
   if (Status over = verdict(); !over.ok()) return over;
-  try {
-    const ContextScope scope(context_);
-    return at(id).stream.check();
-  } catch (const std::bad_alloc&) {  // while the failure was being described
-    return failures_.no_memory;
-  }
+  const ContextScope scope(context_);
+  return at(id).stream.check();
 }
 
 bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
@@ -119,14 +115,10 @@ bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
 }
 
 bool Queues::is_done_after_capture(Queue& queue, Flight& flight) noexcept {
-  try {
-    if (Status usable = queue.stream.check(); !usable.ok()) {
-      if (says_captured(usable)) return false;
-      queue.stream.finish();  // upholds C7
-      return true;
-    }
-  } catch (const std::bad_alloc&) {
-    return false;  // the next look may find memory
+  if (const Status usable = queue.stream.check(); !usable.ok()) {
+    if (says_captured(usable)) return false;
+    queue.stream.finish();  // upholds C7
+    return true;
   }
   sync::UniqueLock lock(queue.mutex);
   if (queue.filling) return false;  // upholds C2

@@ -1,6 +1,7 @@
 #include "backends/host/clocks.h"
 
 #include <algorithm>
+#include <new>
 
 namespace millrace::host {
 namespace {
@@ -57,7 +58,13 @@ const VectorClock& Clocks::submit(const Submission& submission) {
       lane.changes.pop_front();
       lane.dropped = true;
     }
-    lane.changes.push_back({submission.value, lane.last});
+    try {
+      lane.changes.push_back({submission.value, lane.last});
+    } catch (const std::bad_alloc&) {
+      // K4: later clocks may contain more than was ordered before them, and not less.
+      join(host_, lane.last);
+      throw;
+    }
   }
   return lane.last;
 }

@@ -105,7 +105,7 @@ void Pages::remove(std::uintptr_t begin, std::uintptr_t end, bool give_access) n
         ranges_.emplace_hint(std::next(range), to, last);
         all_ranges.fetch_add(1, std::memory_order_relaxed);
       } catch (const std::bad_alloc&) {
-        if (give_access) (void)set_protection(to, last, PROT_READ | PROT_WRITE);
+        (void)set_protection(to, last, PROT_READ | PROT_WRITE);  // nobody would, once it is not noted
       }
       range->second = from;
       return;

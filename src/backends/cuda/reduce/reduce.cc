@@ -39,7 +39,7 @@ std::size_t reduce_scratch_bytes(const ReduceWork& work) noexcept {
   return static_cast<std::size_t>(plan.kept_count * plan.splits) * kernels_for(plan).accumulator_bytes;
 }
 
-Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream) noexcept {
+Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream) {
   if (work.kept_count == 0) return {};
   const ReducePlan plan = plan_reduce(work);
   const cudaError_t error = kernels_for(plan).launch(plan, scratch, stream);

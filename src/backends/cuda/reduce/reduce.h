@@ -22,6 +22,6 @@ std::size_t reduce_scratch_bytes(const ReduceWork& work) noexcept;
 /// done. WorkFailed where CUDA refuses a launch; then nothing of the result is promised.
 ///
 /// Thread safety: any thread; the stream's order is the order of the calls.
-Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream) noexcept;
+Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream);
 
 }  // namespace millrace::cuda
