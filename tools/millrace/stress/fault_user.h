@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
+#include <string_view>
 #include <utility>
 #include <vector>
 
