@@ -5,7 +5,10 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <climits>
+#include <memory>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #include "random.h"
@@ -27,6 +30,30 @@ Function* next(const char* name) noexcept {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
+/// What a thread that is among faults until it has ended holds.
+struct UntilExit {
+  std::shared_ptr<Faults> faults;
+  // What a hook of another key sets again is called for again, a few rounds long. The last round is left to
+  // the sanitizers, which forget the thread in it.
+  int rounds = PTHREAD_DESTRUCTOR_ITERATIONS - 1;
+
+  static void at_exit(void* raw) {
+    auto* const mine = static_cast<UntilExit*>(raw);
+    if (--mine->rounds > 0 && pthread_setspecific(key(), mine) == 0) return;
+    here = nullptr;
+    delete mine;
+  }
+
+  static pthread_key_t key() {
+    static const pthread_key_t made = [] {
+      pthread_key_t key{};
+      if (pthread_key_create(&key, &at_exit) != 0) throw std::bad_alloc();
+      return key;
+    }();
+    return made;
+  }
+};
+
 /// What a thread that begins among faults starts with.
 struct Start {
   std::shared_ptr<Faults> faults;
@@ -34,17 +61,27 @@ struct Start {
   void* argument;
 
   static void* run(void* raw) {
-    Start* const start = static_cast<Start*>(raw);
-    const FaultsHere scope(start->faults);
-    void* (*const body)(void*) = start->body;
-    void* const argument = start->argument;
-    {
-      const NoFaultsHere own;
-      delete start;
-    }
-    return body(argument);
+    const std::unique_ptr<Start> start(static_cast<Start*>(raw));
+    faults_until_exit(std::move(start->faults));
+    return start->body(start->argument);
   }
 };
+
+/// What a form of new does. The scope: the library's forms call one another, and one request is refused once.
+template <typename... Args>
+void* allocate(void* (*next)(std::size_t, Args...), std::size_t bytes, std::type_identity_t<Args>... args) {
+  if (refuses(Fault::allocation)) throw std::bad_alloc();
+  const NoFaultsHere own;
+  return next(bytes, args...);
+}
+
+template <typename... Args>
+void* allocate_or_null(void* (*next)(std::size_t, Args...), std::size_t bytes,
+                       std::type_identity_t<Args>... args) noexcept {
+  if (refuses(Fault::allocation)) return nullptr;
+  const NoFaultsHere own;
+  return next(bytes, args...);
+}
 
 }  // namespace
 
@@ -84,22 +121,62 @@ NoFaultsHere::~NoFaultsHere() {
   here = outer_;
 }
 
+void faults_until_exit(std::shared_ptr<Faults> faults) {
+  auto mine = std::make_unique<UntilExit>(std::move(faults));
+  if (pthread_setspecific(UntilExit::key(), mine.get()) != 0) throw std::bad_alloc();
+  here = &mine.release()->faults;
+}
+
 }  // namespace millrace::tool
 
 using millrace::tool::Fault;
 
-// The other forms of new call these two. delete stays the library's, which knows what its own new gave.
+// All forms: which of them call which others is up to whoever has them otherwise, the C++ library or a
+// sanitizer. delete stays theirs, which knows what its own new gave.
 void* operator new(std::size_t bytes) {
-  if (millrace::tool::refuses(Fault::allocation)) throw std::bad_alloc();
   static auto* const next = millrace::tool::next<void*(std::size_t)>("_Znwm");
-  return next(bytes);
+  return millrace::tool::allocate(next, bytes);
+}
+
+void* operator new[](std::size_t bytes) {
+  static auto* const next = millrace::tool::next<void*(std::size_t)>("_Znam");
+  return millrace::tool::allocate(next, bytes);
+}
+
+void* operator new(std::size_t bytes, const std::nothrow_t& tag) noexcept {
+  static auto* const next =
+      millrace::tool::next<void*(std::size_t, const std::nothrow_t&)>("_ZnwmRKSt9nothrow_t");
+  return millrace::tool::allocate_or_null(next, bytes, tag);
+}
+
+void* operator new[](std::size_t bytes, const std::nothrow_t& tag) noexcept {
+  static auto* const next =
+      millrace::tool::next<void*(std::size_t, const std::nothrow_t&)>("_ZnamRKSt9nothrow_t");
+  return millrace::tool::allocate_or_null(next, bytes, tag);
 }
 
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  if (millrace::tool::refuses(Fault::allocation)) throw std::bad_alloc();
   static auto* const next =
       millrace::tool::next<void*(std::size_t, std::align_val_t)>("_ZnwmSt11align_val_t");
-  return next(bytes, alignment);
+  return millrace::tool::allocate(next, bytes, alignment);
+}
+
+void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+  static auto* const next =
+      millrace::tool::next<void*(std::size_t, std::align_val_t)>("_ZnamSt11align_val_t");
+  return millrace::tool::allocate(next, bytes, alignment);
+}
+
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t& tag) noexcept {
+  static auto* const next = millrace::tool::next<void*(std::size_t, std::align_val_t, const std::nothrow_t&)>(
+      "_ZnwmSt11align_val_tRKSt9nothrow_t");
+  return millrace::tool::allocate_or_null(next, bytes, alignment, tag);
+}
+
+void* operator new[](std::size_t bytes, std::align_val_t alignment, const std::nothrow_t& tag) noexcept {
+  static auto* const next = millrace::tool::next<void*(std::size_t, std::align_val_t, const std::nothrow_t&)>(
+      "_ZnamSt11align_val_tRKSt9nothrow_t");
+  return millrace::tool::allocate_or_null(next, bytes, alignment, tag);
 }
 
 extern "C" {

@@ -25,7 +25,7 @@ struct FaultRates {
 };
 
 /// Refusals in one part of the program: in the scopes of FaultsHere, and on all threads that begin in them.
-/// The program's own operator new, pthread_create and mprotect stand before the system's, so that whatever
+/// The program's own operators new, pthread_create and mprotect stand before the system's, so that whatever
 /// calls them is reached, and nothing of what is under test knows.
 ///
 /// Thread safety: any thread.
@@ -55,8 +55,8 @@ class Faults {
   const std::uint64_t seed_;
 };
 
-/// While it lives, the calling thread is refused things; a thread that begins meanwhile keeps faults until
-/// it ends.
+/// While it lives, the calling thread is refused things; a thread that begins meanwhile is until its end
+/// (faults_until_exit).
 ///
 /// Thread safety: made and ended by one thread.
 class FaultsHere {
@@ -70,6 +70,11 @@ class FaultsHere {
   const std::shared_ptr<Faults> faults_;
   const std::shared_ptr<Faults>* const outer_;
 };
+
+/// The calling thread is refused things from here on, also by what runs when it ends: destructors of
+/// thread_local objects and hooks of thread-specific keys, and what those set again. Called outside all
+/// scopes and once a thread. A thread that may not be refused itself begins with this. Throws std::bad_alloc.
+void faults_until_exit(std::shared_ptr<Faults> faults);
 
 /// While it lives, the calling thread is refused nothing: for what the test itself does in a callback.
 ///

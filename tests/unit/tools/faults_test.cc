@@ -1,9 +1,11 @@
 // Faults on purpose: they strike where they are to, and nowhere else.
 #include "faults.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <system_error>
@@ -39,13 +41,47 @@ TEST(Faults, AllocationsFailInTheScopeAlone) {
   EXPECT_EQ(faults->refused(Fault::allocation), 1U);
 }
 
-TEST(Faults, AlignedAllocationsFailToo) {
-  struct alignas(64) Line {
-    char bytes[64];
-  };
+/// Is it refused what it asks for? Nothing else is, messages of the test's among it.
+template <typename Allocate>
+bool is_refused(const std::shared_ptr<Faults>& faults, Allocate allocate) {
+  try {
+    const FaultsHere scope(faults);
+    return allocate() == nullptr;
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
+}
+
+constexpr std::align_val_t kAligned{64};
+
+TEST(Faults, EveryFormOfNewIsRefusedOnce) {
   const auto faults = std::make_shared<Faults>(kAlways, 1);
-  const FaultsHere scope(faults);
-  EXPECT_THROW(delete new Line, std::bad_alloc);
+  EXPECT_TRUE(is_refused(faults, [] { return ::operator new(8); }));
+  EXPECT_TRUE(is_refused(faults, [] { return ::operator new[](8); }));
+  EXPECT_TRUE(is_refused(faults, [] { return ::operator new(8, kAligned); }));
+  EXPECT_TRUE(is_refused(faults, [] { return ::operator new[](8, kAligned); }));
+  EXPECT_TRUE(is_refused(faults, []() noexcept { return ::operator new(8, std::nothrow); }));
+  EXPECT_TRUE(is_refused(faults, []() noexcept { return ::operator new[](8, std::nothrow); }));
+  EXPECT_TRUE(is_refused(faults, []() noexcept { return ::operator new(8, kAligned, std::nothrow); }));
+  EXPECT_TRUE(is_refused(faults, []() noexcept { return ::operator new[](8, kAligned, std::nothrow); }));
+  EXPECT_EQ(faults->asked(Fault::allocation), 8U);
+  EXPECT_EQ(faults->refused(Fault::allocation), 8U);
+}
+
+TEST(Faults, WhatIsNotRefusedIsAskedForOnceAndGoesToItsOwnDelete) {
+  const auto faults = std::make_shared<Faults>(FaultRates{.allocations = UINT32_MAX}, 1);
+  {
+    const FaultsHere scope(faults);
+    ::operator delete(::operator new(8));
+    ::operator delete[](::operator new[](8));
+    ::operator delete(::operator new(8, kAligned), kAligned);
+    ::operator delete[](::operator new[](8, kAligned), kAligned);
+    ::operator delete(::operator new(8, std::nothrow), std::nothrow);
+    ::operator delete[](::operator new[](8, std::nothrow), std::nothrow);
+    ::operator delete(::operator new(8, kAligned, std::nothrow), kAligned, std::nothrow);
+    ::operator delete[](::operator new[](8, kAligned, std::nothrow), kAligned, std::nothrow);
+  }
+  EXPECT_EQ(faults->asked(Fault::allocation), 8U);
 }
 
 TEST(Faults, AreNotTheTestsOwnInsideACallback) {
@@ -89,6 +125,58 @@ TEST(Faults, ThreadsThatBeginAmongThemKeepThem) {
   }
   inside.join();
   EXPECT_TRUE(refused);
+}
+
+/// What a thread's hook found when the thread ended, in each round of hooks.
+struct AtExit {
+  static constexpr int kRounds = 2;
+  pthread_key_t key{};
+  int rounds = 0;
+  int refused = 0;
+
+  static void hook(void* raw) {
+    auto* const mine = static_cast<AtExit*>(raw);
+    try {
+      make();
+    } catch (const std::bad_alloc&) {
+      ++mine->refused;
+    }
+    if (++mine->rounds < kRounds) pthread_setspecific(mine->key, mine);
+  }
+};
+
+TEST(Faults, MeetTheHooksOfThreadsThatBeginAmongThem) {
+  AtExit seen;
+  ASSERT_EQ(pthread_key_create(&seen.key, &AtExit::hook), 0);
+  const auto faults = std::make_shared<Faults>(FaultRates{.allocations = 1}, 1);
+  faults->turn(false);
+  std::thread inside;
+  {
+    const FaultsHere scope(faults);
+    inside = std::thread([&] {
+      pthread_setspecific(seen.key, &seen);
+      faults->turn(true);
+    });
+  }
+  inside.join();
+  pthread_key_delete(seen.key);
+  EXPECT_EQ(seen.refused, AtExit::kRounds);
+  EXPECT_EQ(faults.use_count(), 1) << "the thread has ended and keeps the faults";
+}
+
+TEST(Faults, MeetTheHooksOfThreadsThatAskForThem) {
+  AtExit seen;
+  ASSERT_EQ(pthread_key_create(&seen.key, &AtExit::hook), 0);
+  const auto faults = std::make_shared<Faults>(kAlways, 1);
+  std::thread([&] {
+    faults_until_exit(faults);
+    const NoFaultsHere own;
+    EXPECT_NE(make(), nullptr);
+    pthread_setspecific(seen.key, &seen);
+  }).join();
+  pthread_key_delete(seen.key);
+  EXPECT_EQ(seen.refused, AtExit::kRounds);
+  EXPECT_EQ(faults.use_count(), 1) << "the thread has ended and keeps the faults";
 }
 
 TEST(Faults, MappingsAreRefusedWhereTheyMakePagesWritable) {

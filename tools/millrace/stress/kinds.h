@@ -30,8 +30,10 @@ std::uint64_t stress_handlers(const StressOptions& options, Findings& findings);
 /// Devices closed while threads allocate, record and exit; all handlers still run, nothing is left.
 std::uint64_t stress_lifecycle(const StressOptions& options, Findings& findings);
 
-/// Devices opened, used and closed while the system refuses memory, threads and mappings, tasks fail and
-/// waits run out of time: each call does what it says or nothing, and nothing is lost.
+/// Devices opened, used and closed, and threads that end, while the system refuses memory, threads and
+/// mappings, tasks fail and waits run out of time: a call that is refused says why and has done nothing,
+/// memory holds what it was filled with, work comes after what it waits for, each handler is told once, and
+/// nothing is left.
 std::uint64_t stress_faults(const StressOptions& options, Findings& findings);
 
 }  // namespace millrace::tool
