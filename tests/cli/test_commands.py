@@ -9,7 +9,7 @@ import time
 import cli
 
 NOUNS = {"reduce": "Reduce", "alloc": "Alloc", "streams": "Stream", "events": "Event", "guards": "Guard",
-         "handlers": "Handler", "lifecycle": "Lifecycle"}
+         "handlers": "Handler", "lifecycle": "Lifecycle", "faults": "Fault"}
 
 
 def test_version_and_help():

@@ -54,6 +54,7 @@ TEST(Wrong, StartedBeforeTheThreadIs) {
     atomic<int> jobs{0};
     bool started = false;
     thread worker;
+    const auto is_none = [](int left) { return left == 0; };
     const auto start = [&] {
       if (started) return;
       started = true;
@@ -70,8 +71,7 @@ TEST(Wrong, StartedBeforeTheThreadIs) {
       start();
     }
     jobs.store(1, memory_order_relaxed);
-    await(
-        jobs, [](int left) { return left == 0; }, memory_order_relaxed);  // <-- StartedBeforeTheThreadIs
+    await(jobs, is_none, memory_order_relaxed);  // <-- StartedBeforeTheThreadIs
     worker.join();
   });
 }
