@@ -122,7 +122,7 @@ NoFaultsHere::~NoFaultsHere() {
 }
 
 void faults_until_exit(std::shared_ptr<Faults> faults) {
-  auto mine = std::make_unique<UntilExit>(std::move(faults));
+  auto mine = std::unique_ptr<UntilExit>(new UntilExit{std::move(faults)});
   if (pthread_setspecific(UntilExit::key(), mine.get()) != 0) throw std::bad_alloc();
   here = &mine.release()->faults;
 }

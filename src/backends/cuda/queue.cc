@@ -431,7 +431,7 @@ bool Queues::report(Queue& queue, bool plain_only, int depth) noexcept {
     queue.underway.fetch_sub(1, std::memory_order_relaxed);  // relaxed: the watcher only looks in vain
   }
   // What a thread is destroying is its to report first.
-  if (queue.given_up && !queue.finishing) report_left(queue, lock, plain_only);
+  if (queue.given_up && !queue.finishing) report_left(queue, plain_only);
   queue.reporting = false;
   return any;
 }

@@ -244,7 +244,8 @@ class Queues final : public sync::RefCounted {
   void report_rest(sync::Clock::time_point deadline) noexcept;
   /// Reports as cancelled what is left of a queue that stop has given up on. plain_only: as for report; then
   /// what may be the user's code is kept.
-  void report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) noexcept REQUIRES(queue.mutex);
+  void report_left(Queue& queue, bool plain_only) noexcept REQUIRES(queue.mutex);
+  void tell_left(Queue& queue, std::uint64_t value, const Status& status) noexcept REQUIRES(queue.mutex);
 
   const std::string device_;
   const bool nvtx_;

@@ -155,25 +155,20 @@ void Queues::report_rest(sync::Clock::time_point deadline) noexcept {
       lock.lock();
     }
     queue->given_up = true;
-    if (!queue->reporting && !queue->finishing) report_left(*queue, lock, false);
+    if (!queue->reporting && !queue->finishing) report_left(*queue, false);
   }
 }
 
-void Queues::report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) noexcept {
+void Queues::report_left(Queue& queue, bool plain_only) noexcept {
   queue.abandoned = true;
   const OwnScope own(this);
-  const auto tell = [&](std::uint64_t value, const Status& status) {
-    lock.unlock();
-    sink_.completed({queue.id, value}, status, sync::now());
-    lock.lock();
-  };
   while (!queue.flights.empty()) {
     const Flight& front = queue.flights.front();
     const bool is_done = front.ready && front.mark.event == nullptr;
     const Status status = is_done ? front.failure : failures_.cancelled;
     const std::uint64_t value = front.value;
     queue.flights.pop_front();
-    tell(value, status);
+    tell_left(queue, value, status);
   }
   // Nothing of the user's is destroyed by being told: that is in what was submitted, and that stays where it
   // must not be destroyed.
@@ -184,13 +179,19 @@ void Queues::report_left(Queue& queue, sync::UniqueLock& lock, bool plain_only) 
     if (plain_only && !item->plain) {
       kept.push_back(item.release());
     } else {
-      lock.unlock();
+      queue.mutex.unlock();
       item.reset();
-      lock.lock();
+      queue.mutex.lock();
     }
-    tell(value, failures_.cancelled);
+    tell_left(queue, value, failures_.cancelled);
   }
   queue.held = std::move(kept);  // which nobody looks at any more
+}
+
+void Queues::tell_left(Queue& queue, std::uint64_t value, const Status& status) noexcept {
+  queue.mutex.unlock();
+  sink_.completed({queue.id, value}, status, sync::now());
+  queue.mutex.lock();
 }
 
 }  // namespace millrace::cuda
