@@ -14,7 +14,8 @@ foreach(source chaos queue)
 endforeach()
 file(GLOB millrace_scenarios CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/verify/scenarios/*.cc)
 if(MILLRACE_HAS_CUDA)
-  foreach(source capture device_clock lent_events native_stream peers pinned queue ranges task_threads watcher wrapped)
+  foreach(source capture completion device_clock held lent_events native_stream peers pinned queue ranges stop
+                 task_threads watcher wrapped)
     list(APPEND millrace_checked_sources ${PROJECT_SOURCE_DIR}/src/backends/cuda/${source}.cc)
   endforeach()
 else()
@@ -39,7 +40,7 @@ set(millrace_results ${PROJECT_BINARY_DIR}/verify_scenarios.jsonl)
 set(millrace_sites_seen ${PROJECT_BINARY_DIR}/verify_sites.jsonl)
 add_test(NAME verify.scenarios
   COMMAND verify_scenarios --quick --workers 2 --results ${millrace_results} --sites ${millrace_sites_seen})
-set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 300 FIXTURES_SETUP millrace_scenarios_ran)
+set_tests_properties(verify.scenarios PROPERTIES LABELS verify TIMEOUT 1200 FIXTURES_SETUP millrace_scenarios_ran)
 # The invariants' pages count the executions of what ships; assertions have operations of their own.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_test(NAME verify.invariants

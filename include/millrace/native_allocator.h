@@ -40,7 +40,8 @@ class MILLRACE_API NativeAllocator {
   /// program with the error, which nobody could be thrown. While the stream is being captured its work before
   /// that is waited for once the capture has ended, if the stream was named here before by the same handle;
   /// otherwise nothing can be ordered after it, and the block stays allocated, as the stats show. What can't
-  /// be wrapped for another reason is waited for.
+  /// be wrapped for another reason is waited for, and so is a stream that the block is not of where the host
+  /// has no memory to remember it.
   void deallocate(void* native_stream, void* address) noexcept;
   /// Memory for all streams and for none in particular, at once: waits until nothing else uses it. The first
   /// call leases a stream of the device's for that.

@@ -11,6 +11,7 @@
 
 #include "api/access.h"
 #include "device/fork.h"
+#include "device/thread_contexts.h"
 #include "memory/allocator.h"
 #include "stream/pool.h"
 #include "sync/atomic.h"
@@ -26,6 +27,7 @@ using detail::Access;
 
 // Between two looks whether a place has become free.
 constexpr std::chrono::microseconds kPause{50};
+constexpr const char* kDeallocate = "NativeAllocator::deallocate";
 
 /// What the thread has named last, over all allocators.
 struct Named {
@@ -78,7 +80,12 @@ struct NativeAllocator::State {
   std::optional<Stream> find_or_finish(void* native_stream) noexcept;
   Stream take(void* native_stream);
   StreamLease wrap(void* native_stream);
-  void free(void* address, Stream used_on);
+  /// After what is on the stream; of none, if used_on is not valid.
+  void free(void* address, void* native_stream, Stream used_on);
+  /// The thread's own; null if this is its first call and there is no memory for one. Frees need none.
+  Context* context_if_memory();
+  /// False where there is no memory for it.
+  bool try_record_use(Context* context, void* address, Stream used_on);
   /// Null if none is left.
   StreamLease take_out(std::uint64_t number) noexcept EXCLUDES(mutex);
 
@@ -156,27 +163,46 @@ StreamLease NativeAllocator::State::take_out(std::uint64_t number) noexcept {
   return taken;
 }
 
-void NativeAllocator::State::free(void* address, Stream used_on) {
-  constexpr const char* kCall = "NativeAllocator::deallocate";
+void NativeAllocator::State::free(void* address, void* native_stream, Stream used_on) {
+  Allocator& memory = Allocator::of(core);
   try {
-    Context& context = Access::context_of(core.id(), kCall);
-    Allocator& memory = Allocator::of(core);
-    const auto is_of_another = [&] {
-      // Held while the block is looked up: a close that has begun waits for it, and frees the block after.
-      const Context::Hold hold = context.hold();
-      if (!hold) core.throw_closed(kCall);
-      return memory.slot_of(address, kCall) != used_on.id();
-    };
-    if (used_on.valid() && is_of_another()) {
-      const sync::Gate::Pass pass = core.enter(kCall);
-      memory.record_use(address, used_on.id(), false, kCall);
+    Context* const context = context_if_memory();
+    const bool is_ordered = !used_on.valid() || try_record_use(context, address, used_on);
+    // Where nothing remembers what is on the stream, it is waited for. One that is being captured can't be:
+    // the block stays allocated, as the stats show.
+    if (!is_ordered && !core.backend().finish(native_stream)) return;
+    if (context != nullptr) {
+      memory.deallocate(*context, address, Allocator::OnMisuse::forgive);
+    } else {
+      memory.deallocate_without_context(address, Allocator::OnMisuse::forgive);
     }
-    memory.deallocate(context, address, Allocator::OnMisuse::forgive);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Closed && error.code() != ErrorCode::ForkedProcess) throw;
-  } catch (const std::bad_alloc&) {
-    // No memory for a context or a use: the block stays allocated, as the stats show.
   }
+}
+
+Context* NativeAllocator::State::context_if_memory() {
+  if (Context* const context = ThreadContexts::find(core.id())) return context;
+  try {
+    return &ThreadContexts::create(core);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+bool NativeAllocator::State::try_record_use(Context* context, void* address, Stream used_on) try {
+  Allocator& memory = Allocator::of(core);
+  if (context != nullptr) {
+    // Held while the block is looked up: a close that has begun waits for it, and frees the block after.
+    const Context::Hold hold = context->hold();
+    if (!hold) core.throw_closed(kDeallocate);
+    if (memory.slot_of(address, kDeallocate) == used_on.id()) return true;
+  }
+  const sync::Gate::Pass pass = core.enter(kDeallocate);
+  memory.record_use(address, used_on.id(), false, kDeallocate);
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 NativeAllocator::NativeAllocator(Device device) {
@@ -203,7 +229,7 @@ void NativeAllocator::deallocate(void* native_stream, void* address) noexcept {
   if (address == nullptr || forked() || !state_->device.is_open()) return;
   const std::optional<Stream> used_on = state_->find_or_finish(native_stream);
   // Otherwise nothing tells when what is on the stream is done: the block stays allocated, as the stats show.
-  if (used_on) state_->free(address, *used_on);
+  if (used_on) state_->free(address, native_stream, *used_on);
 }
 
 void* NativeAllocator::allocate_sync(std::size_t bytes, std::size_t alignment) {
@@ -231,7 +257,7 @@ void* NativeAllocator::allocate_sync(std::size_t bytes, std::size_t alignment) {
 }
 
 void NativeAllocator::deallocate_sync(void* address) noexcept {
-  if (address != nullptr && !forked() && state_->device.is_open()) state_->free(address, Stream());
+  if (address != nullptr && !forked() && state_->device.is_open()) state_->free(address, nullptr, Stream());
 }
 
 void NativeAllocator::forget(void* native_stream) noexcept {

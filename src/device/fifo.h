@@ -38,6 +38,10 @@ class Fifo {
     item->next = nullptr;
     return item;
   }
+  /// Of items that were made with new and are the queue's.
+  void delete_all() noexcept {
+    while (!empty()) delete pop_front();
+  }
   /// Moves all of other to the end.
   void append(Fifo&& other) noexcept {
     if (other.empty()) return;

@@ -41,9 +41,7 @@ class BufferState final : public sync::RefCounted {
         queue_(queue),
         sequence_(sequence),
         generation_(generation) {}
-  ~BufferState() override {
-    while (!segments_.empty()) delete segments_.pop_front();
-  }
+  ~BufferState() override { segments_.delete_all(); }
 
   Core& core() const noexcept { return *core_; }
   StreamState& stream() const noexcept { return stream_; }

@@ -354,7 +354,7 @@ void StreamPool::destroy(Fifo<Segment>& finished) noexcept {
   if (finished.empty()) return;
   // Operations that did not run are a user's functions, which may hold anything (H2).
   const HandlerScope scope(core_, nullptr);
-  while (!finished.empty()) delete finished.pop_front();
+  finished.delete_all();
 }
 
 // For the layers below

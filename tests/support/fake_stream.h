@@ -179,13 +179,14 @@ class FakeStream {
         return;
       }
       operations_.push_back(std::move(operation));
+      ++pushed_;
     }
     changed_.notify_all();
   }
+  /// Allocates nothing, as the driver's does not.
   void synchronize() {
-    const auto end = std::make_shared<Recording>();
-    push([end] { end->finish(); });
-    end->wait();
+    std::unique_lock lock(mutex_);
+    done_changed_.wait(lock, [this, pushed = pushed_] { return done_ >= pushed; });
   }
 
  private:
@@ -202,6 +203,8 @@ class FakeStream {
       operation = {};
       lock.lock();
       running_ = false;
+      ++done_;
+      done_changed_.notify_all();
     }
   }
 
@@ -217,6 +220,8 @@ class FakeStream {
   std::condition_variable changed_;
   std::deque<std::function<void()>> operations_;
   bool running_ = false;
+  std::uint64_t pushed_ = 0, done_ = 0;  // operations
+  std::condition_variable done_changed_;
   FakeCapture capture_;
   bool stopping_ = false;
   std::thread thread_;

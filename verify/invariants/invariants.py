@@ -208,19 +208,19 @@ STREAMS = [
 CUDA = [
     Invariant("C1", "every submission accepted is reported exactly once, in the order of its queue",
               "`unit_backend_cuda` queues, `conformance.fake_cuda`",
-              upheld_by=("backends/cuda/queue.cc",)),
+              upheld_by=("backends/cuda/queue.cc", "backends/cuda/completion.cc", "backends/cuda/stop.cc")),
     Invariant("C2", "at most one thread fills a queue's stream, and at most one reports for a queue",
               "under TSan",
-              upheld_by=("backends/cuda/queue.cc",)),
+              upheld_by=("backends/cuda/queue.cc", "backends/cuda/completion.cc")),
     Invariant("C3", "`handed >= v`: all up to v was reported, or is on the device's streams without a failure",
               "`unit_backend_cuda` queues: what follows a failure is asked"),
     Invariant("C4", "a submission is reported after what it waits for, also where the device has done both",
               "`unit_backend_cuda` queues: many threads",
-              upheld_by=("backends/cuda/queue.cc",)),
+              upheld_by=("backends/cuda/completion.cc", "backends/cuda/held.cc")),
     Invariant("C5", "no lock is held while the sink, a task or the destruction of one runs; under a queue's mutex no "
               "other of ours is taken",
               "clang's analysis, under TSan",
-              upheld_by=("backends/cuda/queue.cc",)),
+              upheld_by=("backends/cuda/completion.cc", "backends/cuda/held.cc", "backends/cuda/stop.cc")),
     Invariant("C6", "the watcher sleeps without bound only when nothing is underway: whoever adds something sees that "
               "it sleeps, or it sees what was added",
               "`unit_backend_cuda` queues"),

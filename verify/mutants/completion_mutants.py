@@ -60,6 +60,9 @@ HOST_QUEUE = [
 ]
 
 QUEUE_CC = "src/backends/cuda/queue.cc"
+COMPLETION_CC = "src/backends/cuda/completion.cc"
+HELD_CC = "src/backends/cuda/held.cc"
+STOP_CC = "src/backends/cuda/stop.cc"
 WATCHER_CC = "src/backends/cuda/watcher.cc"
 THREADS_CC = "src/backends/cuda/task_threads.cc"
 ASLEEP = "cuda_completion.asleep"
@@ -80,26 +83,26 @@ CUDA_COMPLETION = [
     mutant("cuda-notifies-before-it-says", "C6", WATCHER_CC, "  sync::LockGuard lock(mutex_);\n  wake_ = true;\n  woken_.notify_one();", "  woken_.notify_one();\n  sync::LockGuard lock(mutex_);\n  wake_ = true;",
            ASLEEP, STUCK, "the watcher is notified before what it waits for is so"),
     mutant("cuda-submit-wakes-nobody", "C6", QUEUE_CC, "    wake(ahead ? Urgency::low : Urgency::high);\n", "", ASLEEP, STUCK, "who adds something does not wake the watcher"),
-    mutant("cuda-stop-wakes-nobody", "C6", WATCHER_CC, "    wake_ = true;\n    woken_.notify_all();\n", "    wake_ = true;\n", ASLEEP, STUCK, "the watcher sleeps on when the queues are stopped"),
+    mutant("cuda-stop-wakes-nobody", "C6", STOP_CC, "    wake_ = true;\n    woken_.notify_all();\n", "    wake_ = true;\n", ASLEEP, STUCK, "the watcher sleeps on when the queues are stopped"),
     mutant("cuda-watcher-ends-unheard", "C1", WATCHER_CC, "  watcher_ended_ = true;\n  woken_.notify_all();\n", "  watcher_ended_ = true;\n", ASLEEP, STUCK, "nobody is told that the watcher has ended"),
-    mutant("cuda-two-report", "C1 C2", QUEUE_CC, "  if (queue.reporting || queue.abandoned) return false;\n", "  if (queue.abandoned) return false;\n", "cuda_completion.assist", GONE + WRONG,
+    mutant("cuda-two-report", "C1 C2", COMPLETION_CC, "  if (queue.reporting || queue.abandoned) return false;\n", "  if (queue.abandoned) return false;\n", "cuda_completion.assist", GONE + WRONG,
            "two threads report for one queue"),
     mutant("cuda-turn-while-it-reports", "C1 C2", QUEUE_CC, "!queue.flights.empty() || queue.reporting)", "!queue.flights.empty())", "cuda_completion.task_behind_work", RACE + WRONG,
            "the turn of what is held comes while what is before it is being reported"),
-    mutant("cuda-reports-no-waits", "C4", QUEUE_CC, "  if (flight.waits.empty()) return true;\n", "  if (flight.waits.empty() || depth == 0) return true;\n", "cuda_completion.across_queues", RACE + WRONG,
+    mutant("cuda-reports-no-waits", "C4", COMPLETION_CC, "  if (flight.waits.empty()) return true;\n", "  if (flight.waits.empty() || depth == 0) return true;\n", "cuda_completion.across_queues", RACE + WRONG,
            "what the device has done is reported before what it waited for"),
-    Mutant("cuda-reached-before-told", "C4", QUEUE_CC, (
+    Mutant("cuda-reached-before-told", "C4", COMPLETION_CC, (
         (REACHED_STORE, ""),
         ("    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed(", REACHED_STORE + "    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed("),
     ), (BEHIND,), RACE + WRONG, "what waits on the host may have its turn before the sink is told"),
-    mutant("cuda-reached-relaxed", "C4", QUEUE_CC, REACHED_STORE, REACHED_STORE.replace("release", "relaxed"), BEHIND, RACE, "a value that was reported publishes nothing"),
-    Mutant("cuda-failure-after-handed", "C3", QUEUE_CC, (
+    mutant("cuda-reached-relaxed", "C4", COMPLETION_CC, REACHED_STORE, REACHED_STORE.replace("release", "relaxed"), BEHIND, RACE, "a value that was reported publishes nothing"),
+    Mutant("cuda-failure-after-handed", "C3", COMPLETION_CC, (
         (FAILED_STORE, "    } else if"),
         (HANDED_STORE, HANDED_STORE.replace("    queue.underway", "    if (!status.ok()) queue.last_failure.store(flight.value, std::memory_order_release);\n    queue.underway")),
     ), (BEHIND,), WRONG, "a value is handed on before its failure is noted"),
     mutant("cuda-failure-not-looked-at", "C3", QUEUE_CC, "  if (!std::ranges::all_of(submission.dependencies, has_not_failed)) return false;\n", "", BEHIND, WRONG,
            "what depends on a failure goes to the device, and nobody is asked"),
-    mutant("cuda-tells-under-the-lock", "C5", QUEUE_CC, "    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed({queue.id, flight.value}, status, when);\n    }\n    lock.lock();\n",
+    mutant("cuda-tells-under-the-lock", "C5", COMPLETION_CC, "    lock.unlock();\n    {\n      const OwnScope own(this);\n      sink_.completed({queue.id, flight.value}, status, when);\n    }\n    lock.lock();\n",
            "    {\n      const OwnScope own(this);\n      sink_.completed({queue.id, flight.value}, status, when);\n    }\n", "cuda_completion.submit_from_completion", STUCK,
            "the sink is told with the queue's mutex locked"),
     mutant("cuda-threads-end-with-work-left", "C1", THREADS_CC, "    if (waiting_.empty()) break;\n", "    if (stopping_) break;\n", THREADS_END, WRONG, "threads for tasks end while tasks wait for one"),
@@ -117,20 +120,20 @@ CAPTURED = "cuda_wrapped.captured_meanwhile"
 LOSE = "  lose(lost_with(result, \"asked how far the device has come\"));\n"
 
 CUDA_ENDS = [
-    mutant("cuda-gives-up-in-secret", "C1", WATCHER_CC, "  queue.abandoned = true;\n", "", GIVES_UP, RACE + WRONG + ("crash",),
+    mutant("cuda-gives-up-in-secret", "C1", STOP_CC, "  queue.abandoned = true;\n", "", GIVES_UP, RACE + WRONG + ("crash",),
            "a task's thread that was given up on reports what stop has reported"),
-    mutant("cuda-destroys-what-it-gave-up", "C1", QUEUE_CC, "  queue.finishing = !queue.abandoned;\n", "  queue.finishing = true;\n", GIVES_UP + " cuda_stop.given_up_while_it_asks", WRONG + RACE,
+    mutant("cuda-destroys-what-it-gave-up", "C1", HELD_CC, "  queue.finishing = !queue.abandoned;\n", "  queue.finishing = true;\n", GIVES_UP + " cuda_stop.given_up_while_it_asks", WRONG + RACE,
            "a thread that was given up on destroys what it ran, or was not to run"),
-    mutant("cuda-reports-beside-who-reports", "C1", WATCHER_CC, "    if (!queue->reporting && !queue->finishing) report_left(", "    report_left(", CUDA_GIVEN_UP, GONE + WRONG + ("crash",),
+    mutant("cuda-reports-beside-who-reports", "C1", STOP_CC, "    if (!queue->reporting && !queue->finishing) report_left(", "    report_left(", CUDA_GIVEN_UP, GONE + WRONG + ("crash",),
            "stop reports what somebody else is about to report"),
-    mutant("cuda-leaves-the-rest", "C1", QUEUE_CC, "  if (queue.given_up && !queue.finishing) report_left(queue, plain_only);\n", "", CUDA_GIVEN_UP, STUCK,
+    mutant("cuda-leaves-the-rest", "C1", COMPLETION_CC, "  if (queue.given_up && !queue.finishing) report_left(queue, plain_only);\n", "", CUDA_GIVEN_UP, STUCK,
            "whoever was reporting when stop gave up leaves the rest of the queue to nobody"),
     mutant("cuda-finishing-never-ends", "C1", QUEUE_CC, "  queue.finishing = false;  // in one with that: whoever fills next may be finishing\n", "", CUDA_GIVEN_UP, STUCK,
            "whoever has destroyed what it ran goes on counting as destroying it"),
-    mutant("cuda-stop-forgets-what-flies", "C1", WATCHER_CC, "    queue.flights.pop_front();\n    tell_left(queue, value, status);\n", "    queue.flights.pop_front();\n    static_cast<void>(value);\n", GIVES_UP, WRONG,
+    mutant("cuda-stop-forgets-what-flies", "C1", STOP_CC, "    queue.flights.pop_front();\n    tell_left(queue, value, status);\n", "    queue.flights.pop_front();\n    static_cast<void>(value);\n", GIVES_UP, WRONG,
            "stop reports what is held and leaves out what is in flight"),
-    mutant("cuda-loss-has-no-status", "C1", QUEUE_CC, LOSE + "  if (status.ok()) status = verdict();\n", LOSE, LOST, WRONG, "work that the device was lost with is reported as done"),
-    mutant("cuda-loss-is-not-noted", "C1", QUEUE_CC, LOSE, "", LOST, WRONG, "nobody hears of a loss but who asked first, and that one not why"),
+    mutant("cuda-loss-has-no-status", "C1", COMPLETION_CC, LOSE + "  if (status.ok()) status = verdict();\n", LOSE, LOST, WRONG, "work that the device was lost with is reported as done"),
+    mutant("cuda-loss-is-not-noted", "C1", COMPLETION_CC, LOSE, "", LOST, WRONG, "nobody hears of a loss but who asked first, and that one not why"),
     mutant("cuda-threads-one-too-few", "C1", THREADS_CC, "waiting_.size() > idle_ &&", "waiting_.size() > idle_ + 1 &&", "cuda_tasks.two_run_at_once", STUCK,
            "no thread is made for a task that none will take before another has ended"),
 ]
@@ -142,13 +145,13 @@ CUDA_OTHERS = [
            "an event is free as soon as one of those who have it has returned it"),
     mutant("cuda-returned-is-free-in-flight", "C8", LENT_CC, "  if (!loan->in_flight) put_event(", "  put_event(", "cuda_lent.returned_in_flight", GONE + WRONG + ("double free",),
            "an event that is returned is free while what it marks is in flight"),
-    mutant("cuda-given-up-is-not-marked", "C7", QUEUE_CC, "    fill(queue, std::move(item), std::move(refused));  // upholds C7\n", "    item.reset();\n    end(queue, {}, std::move(refused));\n",
+    mutant("cuda-given-up-is-not-marked", "C7", HELD_CC, "    fill(queue, std::move(item), std::move(refused));  // upholds C7\n", "    item.reset();\n    end(queue, {}, std::move(refused));\n",
            "cuda_wrapped.given_up_behind_its_owner", RACE + WRONG, "what is refused on a wrapped stream is reported without a look at what is on it"),
     mutant("cuda-captured-is-done", "C7", QUEUE_CC, "      *mark = {taken, false};\n", "      (void)driver().event_destroy(taken);\n", CAPTURED, WRONG,
            "what can't be put on a stream that is being captured is reported at once"),
     mutant("cuda-gone-is-done", "C7", QUEUE_CC, "    } else {\n      queue.stream.finish();\n    }\n    return usable;\n", "    }\n    return usable;\n", "cuda_wrapped.destroyed_by_its_owner", WRONG,
            "nothing is waited for where the wrapped stream is gone"),
-    mutant("cuda-task-before-the-owners", "C7", QUEUE_CC, "    queue.stream.finish();\n    if (!usable.ok()) return usable;\n", "    if (!usable.ok()) return usable;\n", "cuda_wrapped.task_behind_its_owner", WRONG,
+    mutant("cuda-task-before-the-owners", "C7", HELD_CC, "    queue.stream.finish();\n    if (!usable.ok()) return usable;\n", "    if (!usable.ok()) return usable;\n", "cuda_wrapped.task_behind_its_owner", WRONG,
            "a task on a wrapped stream does not wait for what its owner has put there"),
     mutant("cuda-marks-while-it-is-filled", "C2", WRAPPED_CC, "  if (queue.filling) return false;  // upholds C2\n", "", "cuda_wrapped.marked_after_a_capture", RACE,
            "what a capture held up is marked while somebody else puts work on the stream"),

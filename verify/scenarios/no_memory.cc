@@ -14,18 +14,15 @@ using OnMisuse = Allocator::OnMisuse;
 /// Does it all, but may be told that there is no memory; true if it was done.
 template <typename F>
 bool try_with_failures(F&& action) {
-  interleave::fail_allocations(1);
-  bool done = true;
   try {
+    const OneFails fails;
     action();
+    return true;
   } catch (const std::bad_alloc&) {
-    done = false;
   } catch (const Error& error) {
     INTERLEAVE_EXPECT(error.code() == ErrorCode::OutOfMemory);
-    done = false;
   }
-  interleave::fail_allocations(0);
-  return done;
+  return false;
 }
 
 Operation task(int& ran) {

@@ -13,12 +13,6 @@ namespace {
 using interleave::thread;
 using OnMisuse = Allocator::OnMisuse;
 
-TinyOptions by_hand() {
-  TinyOptions options;
-  options.runs = TinyBackend::Runs::by_hand;
-  return options;
-}
-
 // The descriptors run out when there are some blocks already.
 const Register refill(
     "no_memory.in_the_middle_of_a_refill", "M1",

@@ -69,6 +69,14 @@ bool is_pageable(const FillWork& work, const Memory& memory) noexcept {
   return work.bytes != 0 && find_owner(work.to, work.bytes, memory).owner == Owner::pageable;
 }
 
+Status captured_failure(const std::string& device, int number) {
+  return Status(
+      ErrorCode::InvalidState,
+      "the wrapped stream is being captured by its owner (the legacy default stream: a stream that it is "
+      "ordered with), so what is put on it would not run; end the capture first",
+      {.call = {}, .device = device, .stream = number, .rule = "captured-stream"});
+}
+
 }  // namespace
 
 Place place_of(const Operation& operation, const Memory& memory) {
@@ -167,14 +175,6 @@ bool is_captured(CUstream stream) noexcept {
   const CUresult result = driver().stream_capturing(stream, &capture);
   // The legacy default stream is told so while a stream that it is ordered with is being captured.
   return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT || capture != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
-Status captured_failure(const std::string& device, int number) {
-  return Status(
-      ErrorCode::InvalidState,
-      "the wrapped stream is being captured by its owner (the legacy default stream: a stream that it is "
-      "ordered with), so what is put on it would not run; end the capture first",
-      {.call = {}, .device = device, .stream = number, .rule = "captured-stream"});
 }
 
 bool says_captured(const Status& failure) noexcept {

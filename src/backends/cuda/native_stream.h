@@ -100,10 +100,9 @@ class NativeStream {
 
 /// Anybody's stream; the legacy default stream is that of the context that is current.
 bool is_captured(CUstream stream) noexcept;
-Status captured_failure(const std::string& device, int number);
-/// Is it that failure?
-bool says_captured(const Status& failure) noexcept;
 /// Rule "captured-stream", if it is being captured.
 Status refuse_captured(CUstream stream, const std::string& device, int number);
+/// Is it that failure?
+bool says_captured(const Status& failure) noexcept;
 
 }  // namespace millrace::cuda

@@ -146,9 +146,7 @@ class Queues final : public sync::RefCounted {
   struct alignas(sync::kInterference) Queue {
     Queue(int number, const Memory& memory, const std::string& device)
         : id(number), stream(number, memory, device) {}
-    ~Queue() {
-      while (!held.empty()) delete held.pop_front();
-    }
+    ~Queue() { held.delete_all(); }
 
     const QueueId id;
     sync::atomic<std::uint32_t> underway{0};      // held and in flight
@@ -176,6 +174,9 @@ class Queues final : public sync::RefCounted {
   };
 
   Status try_submit(Submission&& submission) noexcept;
+  ErrorContext error_context(int stream = -1) const {
+    return {.call = {}, .device = device_, .stream = stream, .rule = {}};
+  }
   Queue& at(QueueId queue) noexcept { return *queues_[static_cast<std::size_t>(queue)]; }
 
   /// Can it go to the device now, without anybody being asked?

@@ -82,9 +82,7 @@ class Queues final : public sync::RefCounted {
 
   // Guarded by mutex_, but for the atomics, and for current, which is its worker's.
   struct Strand {
-    ~Strand() {
-      while (!pending.empty()) delete pending.pop_front();
-    }
+    ~Strand() { pending.delete_all(); }
 
     QueueId id = 0;
     bool busy = false;              // anywhere but idle (Q1)

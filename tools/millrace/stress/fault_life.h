@@ -45,8 +45,8 @@ class FaultLife {
 
   const std::shared_ptr<Faults> faults_;
   const bool closed_under_users_;
-  std::atomic<std::uint64_t> planted_{
-      0};                     // relaxed: whoever hears of the failure was told by what comes after
+  // relaxed: whoever hears of the failure was told by what comes after.
+  std::atomic<std::uint64_t> planted_{0};
   mutable std::mutex mutex_;  // protects what follows
   std::deque<FaultHandler> handlers_;
 };
