@@ -124,6 +124,8 @@ class MILLRACE_API Stream {
   /// Throws Unsupported on devices that do not run host code.
   void run(std::string name, HostTask task, std::initializer_list<Use> uses = {},
            SourcePlace place = SourcePlace::here());
+  void run(std::string name, HostTask task, std::span<const Use> uses,
+           SourcePlace place = SourcePlace::here());
   /// Opens a recorder on the current command buffer; rule "one-encoder" while another is open.
   Recorder record();
   /// Opens the driver's own stream for work that the caller puts on it: kernels, calls of libraries. Commits
@@ -245,6 +247,8 @@ class MILLRACE_API Recorder {
   Recorder& copy(void* to, const void* from, std::size_t bytes, SourcePlace place = SourcePlace::here());
   Recorder& fill(void* to, std::uint8_t value, std::size_t bytes, SourcePlace place = SourcePlace::here());
   Recorder& run(std::string name, HostTask task, std::initializer_list<Use> uses = {},
+                SourcePlace place = SourcePlace::here());
+  Recorder& run(std::string name, HostTask task, std::span<const Use> uses,
                 SourcePlace place = SourcePlace::here());
   /// Rule "encode-after-end" when called twice.
   void end();

@@ -140,6 +140,10 @@ Recorder& Recorder::fill(void* to, std::uint8_t value, std::size_t bytes, Source
 }
 
 Recorder& Recorder::run(std::string name, HostTask task, std::initializer_list<Use> uses, SourcePlace place) {
+  return run(std::move(name), std::move(task), std::span<const Use>(uses.begin(), uses.size()), place);
+}
+
+Recorder& Recorder::run(std::string name, HostTask task, std::span<const Use> uses, SourcePlace place) {
   BufferState& state = open_state_of(state_, "Recorder::run");
   pool_of(state).record(
       state, task_operation(state.core(), std::move(name), std::move(task), uses, place, "Recorder::run"),

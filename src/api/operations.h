@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -33,14 +34,14 @@ inline Operation fill_operation(void* to, std::uint8_t value, std::size_t bytes,
   return {FillWork{to, value, bytes}, "fill", {writes(to, bytes)}, place};
 }
 
-inline Operation task_operation(const Core& core, std::string name, HostTask task,
-                                std::initializer_list<Use> uses, SourcePlace place, const char* call) {
+inline Operation task_operation(const Core& core, std::string name, HostTask task, std::span<const Use> uses,
+                                SourcePlace place, const char* call) {
   if (!core.backend().info().host_tasks) {
     throw Error(ErrorCode::Unsupported, "the device does not run host code; run it in a completed handler",
                 core.error_context(call));
   }
   if (!task) throw Error(ErrorCode::InvalidArgument, "the task is empty", core.error_context(call));
-  return {TaskWork{std::move(task)}, std::move(name), uses, place};
+  return {TaskWork{std::move(task)}, std::move(name), {uses.begin(), uses.end()}, place};
 }
 
 inline Handler checked(Handler handler, const char* call) {

@@ -27,6 +27,10 @@ void Stream::fill(void* to, std::uint8_t value, std::size_t bytes, SourcePlace p
 }
 
 void Stream::run(std::string name, HostTask task, std::initializer_list<Use> uses, SourcePlace place) {
+  run(std::move(name), std::move(task), std::span<const Use>(uses.begin(), uses.size()), place);
+}
+
+void Stream::run(std::string name, HostTask task, std::span<const Use> uses, SourcePlace place) {
   StreamPool& streams = Access::streams_of(device_, "Stream::run");
   streams.record(Access::id_of(*this),
                  task_operation(streams.core(), std::move(name), std::move(task), uses, place, "Stream::run"),

@@ -3,6 +3,7 @@
 #include <millrace/millrace.h>
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,40 @@ std::string name_of(const testing::TestParamInfo<Program>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Wrong, MissingDependencyTest, testing::ValuesIn(kWrong), name_of);
 INSTANTIATE_TEST_SUITE_P(Right, MissingDependencyTest, testing::ValuesIn(kRight), name_of);
+
+// As many uses as there are, which a braced list can't be.
+TEST(MissingDependencies, OfUsesInASpan) {
+  MILLRACE_SKIP_IF_UNSUPPORTED({.protect = true});
+  Device device = create_test_device({.protect = true});
+  const StreamLease first = device.lease(), second = device.lease();
+  std::vector<Buffer> buffers;
+  std::vector<Use> written, read;
+  for (int i = 0; i < 9; ++i) {
+    buffers.push_back(device.buffer(first.stream(), 4096));
+    written.push_back(writes(buffers.back().data(), 4096));
+    read.push_back(reads(buffers.back().data(), 4096));
+  }
+  Stream writer = first.stream(), reader = second.stream();
+  writer.run(
+      "write all", [] {}, std::span<const Use>(written));
+  writer.commit();
+  Recorder recorder = reader.record();
+  recorder.run(
+      "read the last", [] {}, std::span<const Use>(read).last(1));
+  recorder.end();
+  expect_rule("missing-dependency", [&] { device.synchronize(); });
+  const std::vector<MissingDependency> found = device.missing_dependencies();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(names(found.front(), "write all", "read the last")) << describe(found);
+  EXPECT_EQ(found.front().address, buffers.back().data());
+  // What was found counts once; the memory is freed in order.
+  Event done = device.event();
+  done.record(writer);
+  writer.commit();
+  reader.wait_event(done);
+  reader.commit();
+  device.synchronize();
+}
 
 }  // namespace
 }  // namespace millrace::test
