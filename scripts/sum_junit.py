@@ -1,4 +1,4 @@
-"""Sums one JUnit file of ctest: sum_junit.py FILE CTEST_STATUS.
+"""Sums one JUnit file of ctest or pytest: sum_junit.py FILE STATUS, the exit status of what wrote it.
 
 Prints "passed failed skipped" on standard output; on standard error what each failed test said of its
 failure and at its end, and the reason of each skipped one.
@@ -30,12 +30,27 @@ def excerpt(output: list[str]) -> list[str]:
     return lines
 
 
+def status_of(case) -> str:
+    """ctest says it; pytest adds an element where a case did not pass."""
+    if case.get("status") is not None:
+        return case.get("status")
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "fail"
+    return "disabled" if case.find("skipped") is not None else "run"
+
+
+def output_of(case) -> list[str]:
+    said = [case.findtext("system-out") or ""]
+    said += [element.text or "" for kind in ("failure", "error") for element in case.iter(kind)]
+    return "\n".join(said).strip().splitlines()
+
+
 def main() -> int:
     path, ctest_status = sys.argv[1], int(sys.argv[2])
     passed = failed = skipped = 0
     for case in ElementTree.parse(path).getroot().iter("testcase"):
-        name, status = case.get("name"), case.get("status")
-        output = (case.findtext("system-out") or "").strip().splitlines()
+        name, status = case.get("name"), status_of(case)
+        output = output_of(case)
         reason = next((element.get("message", "") for element in case.iter("skipped")), "")
         if status == "run":
             passed += 1
@@ -49,7 +64,7 @@ def main() -> int:
             print("\n".join(f"    {line}" for line in excerpt(output)), file=sys.stderr)
     if ctest_status != 0 and failed == 0:
         failed = 1
-        print(f"  ctest ended with {ctest_status} though no case failed", file=sys.stderr)
+        print(f"  it ended with {ctest_status} though no case failed", file=sys.stderr)
     print(passed, failed, skipped)
     return 0
 

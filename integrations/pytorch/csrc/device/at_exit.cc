@@ -1,0 +1,61 @@
+#include "device/at_exit.h"
+
+#include <Python.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "device/devices.h"
+
+namespace millrace_torch {
+namespace {
+
+// What an operator is given to end; the first one of a process imports what knows shapes.
+constexpr std::chrono::seconds kOperator{5};
+// What a thread takes from there to its next operator or out of torch, the interpreter's lock being free.
+constexpr std::chrono::milliseconds kWayBack{30};
+constexpr std::chrono::milliseconds kLook{1};
+
+std::atomic<bool> exiting{false};
+std::atomic<int> inside{0};   // operators
+std::atomic<int> stopped{0};  // of those
+thread_local bool ends_the_process = false;
+thread_local int depth = 0;
+
+void stop_here() noexcept {
+  // Whoever holds the interpreter's lock has to go on, or the process would not end.
+  if (ends_the_process || PyGILState_Check() == 1) return;
+  stopped.fetch_add(1, std::memory_order_relaxed);
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+}  // namespace
+
+InOperator::InOperator() noexcept {
+  if (depth++ != 0) return;  // one that another is made of
+  // seq_cst, with the store and the loads in begin_exit: it sees us inside, or we see that it has begun.
+  inside.fetch_add(1, std::memory_order_seq_cst);
+  if (exiting.load(std::memory_order_seq_cst)) [[unlikely]]
+    stop_here();
+}
+
+InOperator::~InOperator() {
+  if (--depth == 0) inside.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void begin_exit() noexcept {
+  ends_the_process = true;
+  exiting.store(true, std::memory_order_seq_cst);
+  const auto until = std::chrono::steady_clock::now() + kOperator;
+  bool others = false;
+  while (stopped.load(std::memory_order_seq_cst) < inside.load(std::memory_order_seq_cst) &&
+         std::chrono::steady_clock::now() < until) {
+    others = true;
+    std::this_thread::sleep_for(kLook);
+  }
+  if (others || stopped.load(std::memory_order_relaxed) != 0) std::this_thread::sleep_for(kWayBack);
+  drain();
+}
+
+}  // namespace millrace_torch

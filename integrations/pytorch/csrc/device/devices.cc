@@ -1,0 +1,169 @@
+#include "device/devices.h"
+
+#include <c10/util/Exception.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+
+#include "device/streams.h"
+
+namespace millrace_torch {
+namespace {
+
+constexpr int kMostDevices = 16;
+
+int devices_wanted() {
+  const char* const text = std::getenv("MILLRACE_TORCH_DEVICES");
+  if (text == nullptr || *text == '\0') return 1;
+  char* end = nullptr;
+  const long count = std::strtol(text, &end, 10);
+  TORCH_CHECK(*end == '\0' && count >= 1 && count <= kMostDevices, "MILLRACE_TORCH_DEVICES is \"", text,
+              "\"; give a number from 1 to ", kMostDevices);
+  return static_cast<int>(count);
+}
+
+Config from_environment() {
+  Config config;
+  config.devices = devices_wanted();
+  return config;
+}
+
+/// All devices. Never destroyed: tensors in static variables are freed after everything else.
+struct Devices {
+  std::mutex mutex;  // protects what follows
+  Config config = from_environment();
+  std::array<std::atomic<millrace::Device*>, kMostDevices> usable{};
+  std::atomic<bool> protects{false};  // config's; relaxed: it changes while nothing is in use
+};
+
+Devices& devices() {
+  static Devices* const all = new Devices;
+  return *all;
+}
+
+thread_local c10::DeviceIndex current = 0;
+
+millrace::Device& open(c10::DeviceIndex index) {
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  auto& slot = all.usable[static_cast<std::size_t>(index)];
+  if (millrace::Device* const there = slot.load(std::memory_order_relaxed)) return *there;
+  auto* const device = translated([&] {
+    return new millrace::Device(
+        millrace::Device::create("host:" + std::to_string(index), all.config.options));
+  });
+  slot.store(device, std::memory_order_release);  // pairs with the acquire in device_of
+  return *device;
+}
+
+}  // namespace
+
+void configure(const Config& config) {
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  for (const auto& device : all.usable) {
+    TORCH_CHECK(device.load(std::memory_order_relaxed) == nullptr,
+                "a millrace device is in use already; configure it before the first tensor or stream");
+  }
+  TORCH_CHECK(config.devices >= 1 && config.devices <= kMostDevices, "devices is ", config.devices,
+              "; give a number from 1 to ", kMostDevices);
+  all.config = config;
+  all.protects.store(config.options.protect, std::memory_order_relaxed);
+}
+
+Config configured() {
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  return all.config;
+}
+
+void reopen(const Config& config) {
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  for (std::size_t i = 0; i < all.usable.size(); ++i) {
+    const millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
+    if (device == nullptr) continue;
+    const std::size_t live = translated([&] { return device->memory().live; });
+    TORCH_CHECK(live == 0, "millrace:", i, " has ", live,
+                " bytes in tensors, which a device that is opened again would not have; do this first, or "
+                "delete them");
+  }
+  for (std::size_t i = 0; i < all.usable.size(); ++i) {
+    millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
+    if (device == nullptr) continue;
+    translated([&] { device->close(); });
+    all.usable[i].store(nullptr, std::memory_order_release);
+    forget_streams(static_cast<c10::DeviceIndex>(i));
+    delete device;
+  }
+  all.config = config;
+  all.protects.store(config.options.protect, std::memory_order_relaxed);
+}
+
+bool configured_to_protect() noexcept {
+  return devices().protects.load(std::memory_order_relaxed);
+}
+
+int device_count() noexcept {
+  try {
+    return configured().devices;
+  } catch (...) {
+    return 0;  // the environment is wrong; whoever opens a device is told
+  }
+}
+
+millrace::Device& device_of(c10::DeviceIndex index) {
+  if (index < 0) index = current;
+  if (index < kMostDevices) {
+    // acquire: pairs with the release in open.
+    millrace::Device* const device =
+        devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire);
+    if (device != nullptr) return *device;
+  }
+  const int count = device_count();
+  TORCH_CHECK(index < count, "millrace:", static_cast<int>(index), " was asked for, and the number of devices is ",
+              count, "; MILLRACE_TORCH_DEVICES says how many there are");
+  return open(index);
+}
+
+bool is_open(c10::DeviceIndex index) noexcept {
+  if (index < 0 || index >= kMostDevices) return false;
+  return devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire) != nullptr;
+}
+
+void drain() noexcept {
+  for (const auto& slot : devices().usable) {
+    millrace::Device* const device = slot.load(std::memory_order_acquire);
+    if (device == nullptr) continue;
+    try {
+      device->synchronize();
+    } catch (const std::exception&) {
+      // Nobody is left to be told.
+    }
+  }
+}
+
+c10::DeviceIndex current_device() noexcept {
+  return current;
+}
+
+c10::DeviceIndex exchange_device(c10::DeviceIndex index) {
+  const c10::DeviceIndex before = current;
+  if (index < 0 || index == before) return before;
+  TORCH_CHECK(index < device_count(), "millrace:", static_cast<int>(index),
+              " can't be made current: the number of devices is ", device_count());
+  current = index;
+  return before;
+}
+
+void throw_as_torch(const millrace::Error& error) {
+  if (error.code() == millrace::ErrorCode::OutOfMemory) {
+    TORCH_CHECK_WITH(OutOfMemoryError, false, error.what());
+  }
+  TORCH_CHECK(false, error.what());
+}
+
+}  // namespace millrace_torch

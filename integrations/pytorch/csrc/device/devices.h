@@ -1,0 +1,54 @@
+// The devices behind torch.device("millrace:N").
+#pragma once
+
+#include <c10/core/Device.h>
+#include <millrace/millrace.h>
+
+namespace millrace_torch {
+
+inline constexpr c10::DeviceType kMillrace = c10::DeviceType::PrivateUse1;
+
+/// What devices are opened with, from the environment and what was configured before the first was.
+struct Config {
+  int devices = 1;  ///< MILLRACE_TORCH_DEVICES
+  millrace::DeviceOptions options;
+};
+
+/// Throws c10::Error once a device is open.
+void configure(const Config& config);
+Config configured();
+/// Closes the devices, which open again with the config when they are used next. Throws c10::Error where a
+/// tensor is alive, naming how many bytes are.
+void reopen(const Config& config);
+
+/// Are undeclared uses of memory looked for?
+bool configured_to_protect() noexcept;
+
+int device_count() noexcept;
+/// Opened when first asked for. It lasts as long as the process: tensors are freed until the end.
+/// -1 is the calling thread's current device. Throws c10::Error for an index that there is not.
+millrace::Device& device_of(c10::DeviceIndex index);
+bool is_open(c10::DeviceIndex index) noexcept;
+/// Waits for everything on all devices that are open; errors are dropped.
+void drain() noexcept;
+
+c10::DeviceIndex current_device() noexcept;
+/// The calling thread's current device from here on; the one before is returned.
+c10::DeviceIndex exchange_device(c10::DeviceIndex index);
+
+/// Calls f; errors of Millrace's become those that torch knows: OutOfMemoryError with the report, RuntimeError.
+template <typename F>
+auto translated(F&& f) -> decltype(f());
+
+[[noreturn]] void throw_as_torch(const millrace::Error& error);
+
+template <typename F>
+auto translated(F&& f) -> decltype(f()) {
+  try {
+    return f();
+  } catch (const millrace::Error& error) {
+    throw_as_torch(error);
+  }
+}
+
+}  // namespace millrace_torch

@@ -1,0 +1,70 @@
+// torch's streams and ours.
+#pragma once
+
+#include <c10/core/Stream.h>
+#include <millrace/millrace.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "device/devices.h"
+
+namespace millrace_torch {
+
+/// A stream as operators use it. Lasts as long as the process.
+///
+/// Thread safety: any thread.
+class OperatorStream {
+ public:
+  OperatorStream(c10::DeviceIndex device, c10::StreamId id, millrace::Stream stream)
+      : device_(device), id_(id), stream_(stream) {}
+
+  c10::DeviceIndex device() const noexcept { return device_; }
+  c10::StreamId id() const noexcept { return id_; }
+  c10::Stream for_torch() const {
+    return c10::Stream(c10::Stream::UNSAFE, c10::Device(kMillrace, device_), id_);
+  }
+  const millrace::Stream& get() const noexcept { return stream_; }
+
+  // Work is recorded, and committed by whoever sees that nothing else will: the first to record where nothing is
+  // unfinished, and whatever ends while more is. So operators that arrive while others run go together, and none
+  // waits for a call that may never come.
+  /// After something was recorded.
+  void recorded();
+  /// As soon as that has run, or will not. On a thread of the device.
+  void ended() noexcept;
+  /// Hands over what is recorded, at once.
+  void commit();
+  /// Nothing recorded or running?
+  bool is_done() const;
+  /// Commits and waits. Throws the first failure since the last wait, as torch knows it.
+  void wait();
+
+ private:
+  const c10::DeviceIndex device_;
+  const c10::StreamId id_;
+  const millrace::Stream stream_;
+  // Operations recorded that have not ended; below zero for a moment where one ends before it is counted.
+  std::atomic<std::int64_t> unfinished_{0};
+};
+
+/// The calling thread's current stream of the device (-1: its current one).
+OperatorStream& current_stream(c10::DeviceIndex device);
+/// Throws c10::Error for one that has been given back.
+OperatorStream& stream_of(const c10::Stream& stream);
+OperatorStream& default_stream(c10::DeviceIndex device);
+/// Makes it the calling thread's; returns the one before of that device.
+OperatorStream& exchange_stream(OperatorStream& stream);
+
+/// From the pool, in turn: torch's streams have no end. priority < 0: of high priority.
+OperatorStream& pooled_stream(c10::DeviceIndex device, int priority = 0);
+/// The caller's alone until it is given back, where the device has one to spare.
+OperatorStream& lease_stream(c10::DeviceIndex device);
+void give_back_stream(OperatorStream& stream) noexcept;
+
+/// Hands over what is recorded on all streams of the device.
+void commit_all(c10::DeviceIndex device);
+/// The device is closed: its streams are gone.
+void forget_streams(c10::DeviceIndex device);
+
+}  // namespace millrace_torch

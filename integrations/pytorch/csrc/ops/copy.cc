@@ -1,0 +1,104 @@
+// Copies between tensors, here and there.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/_local_scalar_dense_native.h>
+#include <ATen/ops/empty_strided.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/resize.h>
+#include <c10/core/DeviceGuard.h>
+#include <torch/library.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "device/allocator.h"
+#include "device/at_exit.h"
+#include "device/devices.h"
+#include "device/streams.h"
+#include "ops/aliases.h"
+#include "ops/call.h"
+#include "ops/kernel_scope.h"
+
+namespace millrace_torch {
+namespace {
+
+// What of the host's is copied before the call returns, so that it need not wait for the stream.
+constexpr std::size_t kTakenAtOnce = std::size_t{64} << 10;
+
+millrace::Use use_if_ours(const at::Tensor& tensor, millrace::AccessMode mode) {
+  return is_ours(tensor) ? use_of(tensor, mode) : millrace::Use{};
+}
+
+/// On the stream, after what it was given before. The tensors of the host's are kept until then.
+void record_copy(OperatorStream& stream, const at::Tensor& from, const at::Tensor& to) {
+  Aliases cpu(Aliases::Of::cpu);
+  const std::array<millrace::Use, 2> uses{use_if_ours(from, millrace::AccessMode::read),
+                                          use_if_ours(to, millrace::AccessMode::write)};
+  submit(stream, "aten::copy_", uses, [from = cpu.of(from), to = cpu.of(to)] { to.copy_(from); });
+}
+
+at::Tensor snapshot(const at::Tensor& tensor) {
+  const KernelScope scope;
+  return tensor.clone();
+}
+
+at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blocking) {
+  const InOperator in_operator;
+  if (dst.numel() == 0 || self.is_same(dst)) return dst;
+  const bool from_here = is_ours(self), to_here = is_ours(dst);
+  OperatorStream& stream = current_stream(from_here ? self.device().index() : dst.device().index());
+  const at::Tensor source = self.sizes() == dst.sizes() ? self : self.expand(dst.sizes());
+  if (from_here && to_here) {
+    if (self.device() != dst.device()) {
+      // Each stream waits for the other's, so that neither memory is used again too early.
+      OperatorStream& there = current_stream(dst.device().index());
+      translated([&] {
+        millrace::Event ready = device_of(there.device()).event();
+        ready.record(there.get());
+        there.commit();
+        ready.wait();
+      });
+      record_copy(stream, source, dst);
+      stream.wait();
+      return dst;
+    }
+    record_copy(stream, source, dst);
+    return dst;
+  }
+  if (to_here) {
+    if (non_blocking && is_pinned(self.storage().data())) {
+      record_copy(stream, source, dst);
+    } else if (self.storage().nbytes() <= kTakenAtOnce) {
+      record_copy(stream, snapshot(source), dst);
+    } else {
+      record_copy(stream, source, dst);
+      stream.wait();
+    }
+    return dst;
+  }
+  record_copy(stream, source, dst);
+  if (!non_blocking || !is_pinned(dst.storage().data())) stream.wait();
+  return dst;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
+  dst.resize_(self.sizes());
+  return copy_from(self, dst, false);
+}
+
+at::Scalar local_scalar_dense(const at::Tensor& self) {
+  const InOperator in_operator;
+  current_stream(self.device().index()).wait();
+  Aliases cpu(Aliases::Of::cpu);
+  return at::native::_local_scalar_dense_cpu(cpu.of(self));
+}
+
+}  // namespace
+}  // namespace millrace_torch
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("_copy_from", TORCH_FN(millrace_torch::copy_from));
+  library.impl("_copy_from_and_resize", TORCH_FN(millrace_torch::copy_from_and_resize));
+  library.impl("_local_scalar_dense", TORCH_FN(millrace_torch::local_scalar_dense));
+}

@@ -1,0 +1,42 @@
+"""torch.device("millrace"): models run by any number of threads, asynchronously, on the host's cores.
+
+`import torch` finds it by itself (the entry point `torch.backends`); importing it does no harm. What it adds stands in
+`torch.millrace`, beside what torch has for every accelerator in `torch.accelerator`.
+"""
+
+import torch
+
+from . import _C, device_module
+
+__all__ = ["configure", "debug", "missing_dependencies"]
+
+
+def _register() -> None:
+    torch.utils.rename_privateuse1_backend("millrace")
+    torch._register_device_module("millrace", device_module)
+    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+
+
+def _autoload() -> None:
+    """What `import torch` calls. Importing this has done it all."""
+
+
+def configure(*, devices: int = 0, memory_limit: int = 0, workers: int = 0) -> None:
+    """Before the first tensor: how many devices there are, and of each how many bytes it may take and how many threads
+    run its streams; 0 leaves what it is."""
+    _C.configure(devices, memory_limit, workers)
+
+
+def debug(*, protect: bool = False, chaos=None) -> None:
+    """Looks for missing waits: `protect` names both sides of any two uses of memory that nothing orders, `chaos` is a
+    seed for delays and orders that bring them about. Devices are opened again, so no tensor may be alive."""
+    _C.debug(protect, chaos)
+
+
+def missing_dependencies(device=None) -> list:
+    """What debug(protect=True) has found so far: of each, the `address` and `bytes`, and of both uses, the `earlier` and
+    the `later`, the `operator`, whether it `writes`, its `stream` and the `stack` of its call."""
+    return _C.missing_dependencies(device_module._index(device))
+
+
+_register()

@@ -1,0 +1,219 @@
+"""`torch.millrace`."""
+
+import atexit
+import contextlib
+import os
+
+import torch
+
+from . import _C
+
+
+def is_available() -> bool:
+    return _C.device_count() > 0
+
+
+def is_initialized() -> bool:
+    return not _is_in_bad_fork()
+
+
+def _lazy_init() -> None:
+    """Devices open when they are used first; torch waits for none that has not been through this."""
+    if _is_in_bad_fork():
+        raise RuntimeError("millrace was used before this process was forked, and can't be in the child: its threads "
+                           "are the parent's. Use the multiprocessing start method 'spawn', or fork before the first "
+                           "tensor on the device")
+
+
+_forked = False
+
+
+def _is_in_bad_fork() -> bool:
+    return _forked
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = any(_C.is_open(index) for index in range(_C.device_count()))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def device_count() -> int:
+    return _C.device_count()
+
+
+def current_device() -> int:
+    return _C.current_device()
+
+
+def _index(device=None) -> int:
+    if device is None:
+        return _C.current_device()
+    if isinstance(device, int):
+        return device
+    device = torch.device(device)
+    if device.type != "millrace":
+        raise ValueError(f"expected a device of millrace, and got {device}")
+    return _C.current_device() if device.index is None else device.index
+
+
+def set_device(device) -> None:
+    _C.exchange_device(_index(device))
+
+
+def synchronize(device=None) -> None:
+    """Waits for all that was put on the device; raises the first failure."""
+    _C.synchronize(_index(device))
+
+
+class device:
+    """The device is current in the block."""
+
+    def __init__(self, device):
+        self.index = -1 if device is None else _index(device)
+        self.before = -1
+
+    def __enter__(self):
+        if self.index >= 0:
+            self.before = _C.exchange_device(self.index)
+
+    def __exit__(self, *_):
+        if self.index >= 0:
+            _C.exchange_device(self.before)
+
+
+class Stream(torch.Stream):
+    """torch.Stream, of millrace."""
+
+    def __new__(cls, device=None, priority=0, **kwargs):
+        if not kwargs:
+            kwargs["device"] = torch.device("millrace", _index(device))
+        return super().__new__(cls, priority=priority, **kwargs)
+
+
+class Event(torch.Event):
+    """torch.Event, of millrace."""
+
+    def __new__(cls, enable_timing=False, **kwargs):
+        return super().__new__(cls, device="millrace", enable_timing=enable_timing, **kwargs)
+
+
+def current_stream(device=None):
+    return torch.accelerator.current_stream(_index(device))
+
+
+def default_stream(device=None):
+    return torch.Stream(stream_id=0, device_index=_index(device), device_type=_device_type())
+
+
+def _device_type() -> int:
+    return torch.Stream(device="millrace").device_type
+
+
+def set_stream(stream) -> None:
+    torch.accelerator.set_stream(stream)
+
+
+@contextlib.contextmanager
+def stream(stream):
+    """The stream is the thread's in the block."""
+    before = current_stream(stream.device)
+    set_stream(stream)
+    try:
+        yield stream
+    finally:
+        set_stream(before)
+
+
+@contextlib.contextmanager
+def thread_stream(device=None):
+    """A stream that is the thread's alone in the block, where the device has one to spare."""
+    index = _index(device)
+    number = _C.lease_stream(index)
+    mine = torch.Stream(stream_id=number, device_index=index, device_type=_device_type())
+    try:
+        with stream(mine):
+            yield mine
+    finally:
+        _C.give_back_stream(index, number)
+
+
+# Memory
+
+def memory_stats(device=None) -> dict:
+    """The runtime's own figures, in bytes, exact: see MemoryStats in millrace/device.h."""
+    return _C.memory(_index(device), False)
+
+
+def pinned_memory_stats(device=None) -> dict:
+    return _C.memory(_index(device), True)
+
+
+def memory_allocated(device=None) -> int:
+    return memory_stats(device)["live"]
+
+
+def max_memory_allocated(device=None) -> int:
+    return memory_stats(device)["peak_live"]
+
+
+def memory_reserved(device=None) -> int:
+    return memory_stats(device)["committed"]
+
+
+def max_memory_reserved(device=None) -> int:
+    return memory_stats(device)["peak_committed"]
+
+
+def reset_peak_memory_stats(device=None) -> None:
+    torch._C._accelerator_resetPeakStats(_index(device))
+
+
+def empty_cache() -> None:
+    torch._C._accelerator_emptyCache()
+
+
+def set_per_process_memory_fraction(fraction: float, device=None) -> None:
+    _C.set_memory_fraction(_index(device), fraction)
+
+
+def set_memory_limit(bytes: int, device=None) -> None:
+    """At least what is in tensors now."""
+    _C.set_memory_limit(_index(device), bytes)
+
+
+# Random numbers
+
+def manual_seed(seed: int) -> None:
+    _C.default_generator(-1).manual_seed(int(seed))
+
+
+def manual_seed_all(seed: int) -> None:
+    for index in range(device_count()):
+        _C.default_generator(index).manual_seed(int(seed))
+
+
+def initial_seed() -> int:
+    return _C.default_generator(-1).initial_seed()
+
+
+def seed() -> None:
+    _C.default_generator(-1).seed()
+
+
+def get_rng_state(device="millrace"):
+    return _C.default_generator(_index(device)).get_state()
+
+
+def set_rng_state(state, device="millrace") -> None:
+    _C.default_generator(_index(device)).set_state(state)
+
+
+def get_amp_supported_dtype() -> list:
+    return [torch.bfloat16, torch.float16]
+
+
+# So that what is still to run finds its library in memory.
+atexit.register(_C.begin_exit)
