@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import typing
 
 import torch
 
@@ -11,6 +12,13 @@ from . import _C
 
 def is_available() -> bool:
     return _C.device_count() > 0
+
+
+_initialized = True  # torch's checkpoints keep the state of random numbers only then
+
+
+def init() -> None:
+    _lazy_init()
 
 
 def is_initialized() -> bool:
@@ -84,20 +92,68 @@ class device:
             _C.exchange_device(self.before)
 
 
-class Stream(torch.Stream):
+class device_of(device):
+    """The tensor's device is current in the block; a tensor of another kind is no change."""
+
+    def __init__(self, tensor):
+        super().__init__(tensor.device if tensor.device.type == "millrace" else None)
+
+
+def get_device_name(device=None) -> str:
+    return f"Millrace host device {_index(device)}"
+
+
+class DeviceProperties(typing.NamedTuple):
+    """Of a device: its name, the bytes that it may take, and how many operators it runs at once."""
+
+    name: str
+    total_memory: int
+    multi_processor_count: int
+
+
+def get_device_properties(device=None) -> DeviceProperties:
+    index = _index(device)
+    return DeviceProperties(get_device_name(index), memory_stats(index)["limit"], _C.workers(index))
+
+
+def get_device_capability(device=None) -> dict:
+    return torch.accelerator.get_device_capability(_index(device))
+
+
+def can_device_access_peer(device, peer_device) -> bool:
+    """Copies between devices are made by the host, which reaches all of them."""
+    return _index(device) != _index(peer_device)
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    return True
+
+
+class _Kind(type):
+    """What is made is torch's own, which torch's functions ask for by its exact type."""
+
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, cls.kind) and instance.device.type == "millrace"
+
+
+class Stream(metaclass=_Kind):
     """torch.Stream, of millrace."""
+
+    kind = torch.Stream
 
     def __new__(cls, device=None, priority=0, **kwargs):
         if not kwargs:
             kwargs["device"] = torch.device("millrace", _index(device))
-        return super().__new__(cls, priority=priority, **kwargs)
+        return torch.Stream(priority=priority, **kwargs)
 
 
-class Event(torch.Event):
+class Event(metaclass=_Kind):
     """torch.Event, of millrace."""
 
+    kind = torch.Event
+
     def __new__(cls, enable_timing=False, **kwargs):
-        return super().__new__(cls, device="millrace", enable_timing=enable_timing, **kwargs)
+        return torch.Event(device="millrace", enable_timing=enable_timing, **kwargs)
 
 
 def current_stream(device=None):
@@ -116,15 +172,28 @@ def set_stream(stream) -> None:
     torch.accelerator.set_stream(stream)
 
 
-@contextlib.contextmanager
+class StreamContext:
+    """The stream is the thread's in the block, and its device current; none is no change."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __enter__(self):
+        if self.stream is not None:
+            self.device = _C.current_device()
+            self.before = current_stream(self.stream.device)
+            set_stream(self.stream)
+        return self.stream
+
+    def __exit__(self, *_):
+        if self.stream is not None:
+            set_stream(self.before)
+            _C.exchange_device(self.device)
+
+
 def stream(stream):
-    """The stream is the thread's in the block."""
-    before = current_stream(stream.device)
-    set_stream(stream)
-    try:
-        yield stream
-    finally:
-        set_stream(before)
+    """As StreamContext."""
+    return StreamContext(stream)
 
 
 @contextlib.contextmanager
@@ -167,6 +236,17 @@ def max_memory_reserved(device=None) -> int:
     return memory_stats(device)["peak_committed"]
 
 
+def mem_get_info(device=None) -> tuple:
+    """Bytes that can still be taken, and bytes in all, under the limit."""
+    stats = memory_stats(device)
+    return stats["limit"] - stats["committed"], stats["limit"]
+
+
+def reset_accumulated_memory_stats(device=None) -> None:
+    """What torch.accelerator.memory_stats counts begins anew; memory_stats here never does."""
+    torch._C._accelerator_resetAccumulatedStats(_index(device))
+
+
 def reset_peak_memory_stats(device=None) -> None:
     torch._C._accelerator_resetPeakStats(_index(device))
 
@@ -179,12 +259,34 @@ def set_per_process_memory_fraction(fraction: float, device=None) -> None:
     _C.set_memory_fraction(_index(device), fraction)
 
 
+def get_per_process_memory_fraction(device=None) -> float:
+    """The limit as a part of what the device has."""
+    index = _index(device)
+    return memory_stats(index)["limit"] / _C.memory_bytes(index)
+
+
 def set_memory_limit(bytes: int, device=None) -> None:
     """At least what is in tensors now."""
     _C.set_memory_limit(_index(device), bytes)
 
 
 # Random numbers
+
+class _Generators:
+    """The devices' own, by index; each is made when it is first asked for."""
+
+    def __getitem__(self, index):
+        return _C.default_generator(index)
+
+    def __len__(self):
+        return device_count()
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+
+default_generators = _Generators()
+
 
 def manual_seed(seed: int) -> None:
     _C.default_generator(-1).manual_seed(int(seed))
@@ -197,6 +299,20 @@ def manual_seed_all(seed: int) -> None:
 
 def initial_seed() -> int:
     return _C.default_generator(-1).initial_seed()
+
+
+def seed_all() -> None:
+    for index in range(device_count()):
+        _C.default_generator(index).seed()
+
+
+def get_rng_state_all() -> list:
+    return [get_rng_state(index) for index in range(device_count())]
+
+
+def set_rng_state_all(states) -> None:
+    for index, state in enumerate(states):
+        set_rng_state(state, index)
 
 
 def seed() -> None:

@@ -13,13 +13,15 @@ import zlib
 import pytest
 import torch
 
-from support import DEVICE, assert_same, map_tensors, to_device
+from support import DEVICE, ON_CPU, assert_same, map_tensors, to_device
 
 pytest.importorskip("expecttest", reason="torch.testing._internal needs it")
 from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 SAMPLES = 3
 FULL = os.environ.get("MILLRACE_TEST_FULL") == "1"
+# Their tensors beside the first are for the host to read.
+HOST_ARGUMENTS = {"tensor_split"}
 # What they return is whatever was in memory.
 UNINITIALISED = {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"}
 
@@ -43,18 +45,28 @@ def cases():
                 yield pytest.param(op, dtype, name, id=name)
 
 
+def with_its_storage(tensor):
+    """A copy on the device with the same strides and offset, in a storage of the same size."""
+    if tensor.layout != torch.strided or tensor.is_conj() or tensor.is_neg():
+        return to_device(tensor)
+    whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+    return whole.to(DEVICE).as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
+
+
 def moved(value):
     """The CPU's argument, for the device: tensors go there, and so does what is made there."""
     if isinstance(value, dict) and "device" in value:
         value = {**value, "device": DEVICE}
-    return to_device(value)
+    return map_tensors(value, with_its_storage)
 
 
 def outcome(function, *arguments, **keywords):
     torch.manual_seed(1)
     try:
         result = function(*arguments, **keywords)
-        # Failures of queued operators are part of the outcome.
+        # Failures of queued operators are part of the outcome, and copies that do not block need the wait.
+        if not ON_CPU:
+            torch.millrace.synchronize()
         return map_tensors(result, lambda tensor: tensor.detach().cpu().resolve_conj().resolve_neg()), None
     except Exception as failure:  # any kind: the CPU's is compared with the device's
         return None, failure
@@ -63,7 +75,8 @@ def outcome(function, *arguments, **keywords):
 def compare(name, function, sample):
     # Operators that write into their arguments get copies.
     cpu = copy.deepcopy((sample.input, sample.args, sample.kwargs))
-    device = (moved(sample.input), moved(sample.args), moved(sample.kwargs))
+    arguments = (sample.args, sample.kwargs)
+    device = (moved(sample.input), *(arguments if name in HOST_ARGUMENTS else map(moved, arguments)))
     expected, expected_failure = outcome(function, cpu[0], *cpu[1], **cpu[2])
     actual, failure = outcome(function, device[0], *device[1], **device[2])
     if expected_failure is not None:

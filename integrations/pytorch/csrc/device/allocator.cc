@@ -8,9 +8,12 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "device/streams.h"
+#include "device/use_log.h"
+#include "python/call_stack.h"
 
 namespace millrace_torch {
 namespace {
@@ -24,14 +27,28 @@ void* context_of(c10::DeviceIndex index) {
   return reinterpret_cast<void*>(static_cast<std::intptr_t>(index) + 1);
 }
 
+/// What still uses it is waited for before the memory is anybody's again.
+void free_after_all_streams(c10::DeviceIndex index, void* address) noexcept {
+  try {
+    record_use_on_all(index, address);
+    device_of(index).deallocate(address);
+  } catch (const std::exception&) {
+    // It was no tensor's, or is free already; that has been said.
+  }
+}
+
 template <int index>
 void free_on(void* address) {
   if (address == nullptr) return;
   // A tensor may be freed by any thread at any time, after a fork too; then this does nothing.
+  const std::string uses = configured_to_protect() ? take_uses(index, address) : "";
   try {
     device_of(index).deallocate(address);
   } catch (const millrace::Error& error) {
-    TORCH_WARN("a tensor's memory could not be freed: ", error.what());
+    const std::string stack = CallStack::here().text();
+    keep_failure(index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
+                            (stack.empty() ? "" : "\nThe tensor ended at (most recent call last):\n" + stack));
+    free_after_all_streams(index, address);
   }
 }
 
@@ -97,16 +114,9 @@ class DeviceMemory final : public c10::DeviceAllocator {
   }
 
  private:
-  /// Memory that is free once recorded work has run can be had again only if somebody commits that.
   static void* allocate_on(c10::DeviceIndex index, std::size_t bytes) {
-    millrace::Device& device = device_of(index);
-    const millrace::Stream& stream = current_stream(index).get();
-    try {
-      return device.allocate(stream, bytes, kAlignment);
-    } catch (const millrace::OutOfMemoryError&) {
-      commit_all(index);
-    }
-    return device.allocate(stream, bytes, kAlignment);
+    const AskedOnce once;
+    return device_of(index).allocate(current_stream(index).get(), bytes, kAlignment);
   }
 
   static constexpr std::size_t kAlignment = millrace::kDefaultAlignment;

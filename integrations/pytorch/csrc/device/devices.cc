@@ -7,8 +7,10 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "device/streams.h"
+#include "python/without_lock.h"
 
 namespace millrace_torch {
 namespace {
@@ -36,6 +38,8 @@ struct Devices {
   std::mutex mutex;  // protects what follows
   Config config = from_environment();
   std::array<std::atomic<millrace::Device*>, kMostDevices> usable{};
+  std::array<std::string, kMostDevices> failures;  // protected by the mutex; the first that was kept
+  std::array<std::atomic<bool>, kMostDevices> failed{};
   std::atomic<bool> protects{false};  // config's; relaxed: it changes while nothing is in use
 };
 
@@ -46,20 +50,37 @@ Devices& devices() {
 
 thread_local c10::DeviceIndex current = 0;
 
+thread_local bool may_ask = false;
+
+/// Memory that is free once recorded work has run can be had only if somebody commits that.
+bool commit_for_memory(c10::DeviceIndex index) {
+  if (!std::exchange(may_ask, false)) return false;
+  commit_all(index);
+  return true;
+}
+
 millrace::Device& open(c10::DeviceIndex index) {
   Devices& all = devices();
   const std::lock_guard lock(all.mutex);
   auto& slot = all.usable[static_cast<std::size_t>(index)];
   if (millrace::Device* const there = slot.load(std::memory_order_relaxed)) return *there;
+  millrace::DeviceOptions options = all.config.options;
+  options.on_out_of_memory = [index](std::size_t) { return commit_for_memory(index); };
   auto* const device = translated([&] {
-    return new millrace::Device(
-        millrace::Device::create("host:" + std::to_string(index), all.config.options));
+    return new millrace::Device(millrace::Device::create("host:" + std::to_string(index), options));
   });
   slot.store(device, std::memory_order_release);  // pairs with the acquire in device_of
   return *device;
 }
 
 }  // namespace
+
+AskedOnce::AskedOnce() noexcept {
+  may_ask = true;
+}
+AskedOnce::~AskedOnce() {
+  may_ask = false;
+}
 
 void configure(const Config& config) {
   Devices& all = devices();
@@ -132,6 +153,37 @@ millrace::Device& device_of(c10::DeviceIndex index) {
 bool is_open(c10::DeviceIndex index) noexcept {
   if (index < 0 || index >= kMostDevices) return false;
   return devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire) != nullptr;
+}
+
+void keep_failure(c10::DeviceIndex index, std::string what) noexcept {
+  Devices& all = devices();
+  const auto at = static_cast<std::size_t>(index);
+  const std::lock_guard lock(all.mutex);
+  if (!all.failed[at].load(std::memory_order_relaxed)) all.failures[at] = std::move(what);
+  all.failed[at].store(true, std::memory_order_relaxed);  // relaxed: whoever sees it takes the lock
+}
+
+void throw_kept_failure(c10::DeviceIndex index) {
+  Devices& all = devices();
+  const auto at = static_cast<std::size_t>(index);
+  if (!all.failed[at].load(std::memory_order_relaxed)) return;
+  std::string what;
+  {
+    const std::lock_guard lock(all.mutex);
+    all.failed[at].store(false, std::memory_order_relaxed);
+    what = std::move(all.failures[at]);
+  }
+  TORCH_CHECK(what.empty(), what);
+}
+
+void synchronize(c10::DeviceIndex index) {
+  if (index < 0) index = current;
+  millrace::Device& device = device_of(index);
+  {
+    const WithoutLock free;
+    translated([&] { device.synchronize(); });
+  }
+  throw_kept_failure(index);
 }
 
 void drain() noexcept {

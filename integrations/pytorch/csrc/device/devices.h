@@ -4,6 +4,8 @@
 #include <c10/core/Device.h>
 #include <millrace/millrace.h>
 
+#include <string>
+
 namespace millrace_torch {
 
 inline constexpr c10::DeviceType kMillrace = c10::DeviceType::PrivateUse1;
@@ -29,12 +31,27 @@ int device_count() noexcept;
 /// -1 is the calling thread's current device. Throws c10::Error for an index that there is not.
 millrace::Device& device_of(c10::DeviceIndex index);
 bool is_open(c10::DeviceIndex index) noexcept;
+/// What somebody who can't be thrown an error has to say: the next wait on the device throws it.
+void keep_failure(c10::DeviceIndex index, std::string what) noexcept;
+/// Throws what was kept, once.
+void throw_kept_failure(c10::DeviceIndex index);
+/// Waits for everything on the device; throws the first failure.
+void synchronize(c10::DeviceIndex index);
 /// Waits for everything on all devices that are open; errors are dropped.
 void drain() noexcept;
 
 c10::DeviceIndex current_device() noexcept;
 /// The calling thread's current device from here on; the one before is returned.
 c10::DeviceIndex exchange_device(c10::DeviceIndex index);
+
+/// Around an allocation: where it finds no memory, what is recorded is committed, once, and it tries again.
+class AskedOnce {
+ public:
+  AskedOnce() noexcept;
+  ~AskedOnce();
+  AskedOnce(const AskedOnce&) = delete;
+  AskedOnce& operator=(const AskedOnce&) = delete;
+};
 
 /// Calls f; errors of Millrace's become those that torch knows: OutOfMemoryError with the report, RuntimeError.
 template <typename F>

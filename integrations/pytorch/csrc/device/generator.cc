@@ -46,7 +46,7 @@ class Generator final : public c10::GeneratorImpl {
   }
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override {
     // What was recorded before draws first.
-    if (is_open(device().index())) translated([&] { device_of(device().index()).synchronize(); });
+    if (is_open(device().index())) synchronize(device().index());
     at::Generator now = behind();
     const std::lock_guard lock(now.mutex());
     return now.unsafeGetGeneratorImpl()->get_state();

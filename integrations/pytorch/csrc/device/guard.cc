@@ -4,14 +4,18 @@
 #include <c10/util/Exception.h>
 
 #include <chrono>
-#include <memory>
+#include <string>
 
 #include "device/allocator.h"
 #include "device/devices.h"
 #include "device/streams.h"
+#include "ops/call.h"
+#include "python/without_lock.h"
 
 namespace millrace_torch {
 namespace {
+
+const std::string kWait = "wait for an event";
 
 class Guard final : public c10::impl::DeviceGuardImplInterface {
  public:
@@ -33,8 +37,14 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   c10::DeviceIndex deviceCount() const noexcept override {
     return static_cast<c10::DeviceIndex>(device_count());
   }
+  c10::DeviceCapability getDeviceCapability(c10::Device) const override {
+    c10::DeviceCapability all;
+    auto& types = all.capability_data.supported_scalar_types;
+    types.has_QInt8 = types.has_QUInt8 = types.has_QInt32 = types.has_QUInt4x2 = types.has_QUInt2x4 = 0;
+    return all;
+  }
   void synchronizeDevice(const c10::DeviceIndex index) const override {
-    translated([&] { device_of(index).synchronize(); });
+    synchronize(index);
   }
 
   c10::Stream getStream(c10::Device device) const override {
@@ -65,22 +75,28 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
                 static_cast<int>(index), " and was to be recorded on a stream of ", stream.device());
     OperatorStream& on = stream_of(stream);
     translated([&] {
-      if (*event == nullptr) *event = new millrace::Event(device_of(stream.device_index()).event());
+      if (*event == nullptr)
+        *event = new Recorded{device_of(stream.device_index()).event(), stream.device_index()};
       as_event(*event).record(on.get());
     });
   }
   void block(void* event, const c10::Stream& stream) const override {
     if (event == nullptr) return;
-    translated([&] { millrace::Stream(stream_of(stream).get()).wait_event(as_event(event)); });
+    OperatorStream& on = stream_of(stream);
+    if (as_recorded(event).device != stream.device_index()) return synchronizeEvent(event);  // nothing else can wait for it
+    translated([&] { millrace::Stream(on.get()).wait_event(as_event(event)); });
+    submit(on, kWait, {}, [] {});  // a stream with nothing else to do than to wait is not done
   }
   bool queryEvent(void* event) const override {
     return event == nullptr || translated([&] { return as_event(event).query(); });
   }
   void synchronizeEvent(void* event) const override {
-    if (event != nullptr) translated([&] { as_event(event).wait(); });
+    if (event == nullptr) return;
+    const WithoutLock free;
+    translated([&] { as_event(event).wait(); });
   }
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override {
-    delete static_cast<millrace::Event*>(event);
+    delete static_cast<Recorded*>(event);
   }
   double elapsedTime(void* first, void* second, const c10::DeviceIndex) const override {
     TORCH_CHECK(first != nullptr && second != nullptr,
@@ -94,7 +110,12 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   }
 
  private:
-  static millrace::Event& as_event(void* event) { return *static_cast<millrace::Event*>(event); }
+  struct Recorded {
+    millrace::Event event;
+    c10::DeviceIndex device;
+  };
+  static Recorded& as_recorded(void* event) { return *static_cast<Recorded*>(event); }
+  static millrace::Event& as_event(void* event) { return as_recorded(event).event; }
 };
 
 }  // namespace

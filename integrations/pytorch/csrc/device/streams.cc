@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "python/without_lock.h"
+
 namespace millrace_torch {
 namespace {
 
@@ -60,6 +62,16 @@ c10::DeviceIndex index_of(c10::DeviceIndex device) {
   return device < 0 ? current_device() : device;
 }
 
+std::vector<OperatorStream*> all_streams(c10::DeviceIndex device) {
+  StreamsOfDevice& streams = streams_of(index_of(device));
+  std::vector<OperatorStream*> all;
+  const std::lock_guard lock(streams.mutex);
+  for (const Entry& entry : streams.entries) {
+    if (!entry.given_back) all.push_back(entry.stream.get());
+  }
+  return all;
+}
+
 }  // namespace
 
 void OperatorStream::recorded() {
@@ -89,7 +101,11 @@ bool OperatorStream::is_done() const {
 }
 
 void OperatorStream::wait() {
-  translated([&] { millrace::Stream(stream_).wait(); });
+  {
+    const WithoutLock free;
+    translated([&] { millrace::Stream(stream_).wait(); });
+  }
+  throw_kept_failure(device_);
 }
 
 OperatorStream& default_stream(c10::DeviceIndex device) {
@@ -182,16 +198,12 @@ void give_back_stream(OperatorStream& stream) noexcept {
   lease = std::move(streams.entries[index].lease);
 }
 
+void record_use_on_all(c10::DeviceIndex device, const void* address) {
+  for (const OperatorStream* const stream : all_streams(device)) device_of(device).record_use(address, stream->get());
+}
+
 void commit_all(c10::DeviceIndex device) {
-  StreamsOfDevice& streams = streams_of(index_of(device));
-  std::vector<OperatorStream*> all;
-  {
-    const std::lock_guard lock(streams.mutex);
-    for (const Entry& entry : streams.entries) {
-      if (!entry.given_back) all.push_back(entry.stream.get());
-    }
-  }
-  for (OperatorStream* const stream : all) stream->commit();
+  for (OperatorStream* const stream : all_streams(device)) stream->commit();
 }
 
 void forget_streams(c10::DeviceIndex device) {

@@ -62,6 +62,8 @@ OperatorStream& pooled_stream(c10::DeviceIndex device, int priority = 0);
 OperatorStream& lease_stream(c10::DeviceIndex device);
 void give_back_stream(OperatorStream& stream) noexcept;
 
+/// The memory is used by what is recorded on each stream of the device.
+void record_use_on_all(c10::DeviceIndex device, const void* address);
 /// Hands over what is recorded on all streams of the device.
 void commit_all(c10::DeviceIndex device);
 /// The device is closed: its streams are gone.

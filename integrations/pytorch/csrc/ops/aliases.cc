@@ -34,7 +34,10 @@ c10::Storage Aliases::storage_of(const c10::Storage& storage) {
 }
 
 at::Tensor Aliases::of(const at::Tensor& tensor) {
-  if (!tensor.defined() || !is_ours(tensor)) return tensor;
+  // Tensors of the CPU's that are beside ours are numbers. A meta kernel has no use for what is in them, but where the
+  // caller wrote a number: that is handed to Python as one.
+  const bool stays = of_ == Of::cpu || tensor.unsafeGetTensorImpl()->is_wrapped_number();
+  if (!tensor.defined() || (!is_ours(tensor) && stays)) return tensor;
   const c10::TensorImpl* const from = tensor.unsafeGetTensorImpl();
   const auto key = of_ == Of::cpu ? c10::DispatchKey::CPU : c10::DispatchKey::Meta;
   at::Tensor alias = at::detail::make_tensor<c10::TensorImpl>(storage_of(tensor.storage()), c10::DispatchKeySet(key),

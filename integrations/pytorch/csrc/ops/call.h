@@ -10,6 +10,7 @@
 
 #include "device/devices.h"
 #include "device/streams.h"
+#include "device/use_log.h"
 #include "ops/kernel_scope.h"
 #include "python/call_stack.h"
 
@@ -64,7 +65,9 @@ void submit(OperatorStream& stream, const std::string& name, std::span<const mil
   call->will_be_recorded();
   try {
     // Only whoever looks for missing waits names both places.
-    const millrace::SourcePlace place{configured_to_protect() ? call->called().kept_text() : "", 0};
+    const char* const stack = configured_to_protect() ? call->called().kept_text() : "";
+    if (configured_to_protect()) log_uses(stream.device(), stream.id(), name, stack, uses);
+    const millrace::SourcePlace place{stack, 0};
     millrace::Stream(stream.get()).run(name, [call] { call->run(); }, uses, place);
   } catch (const millrace::Error& error) {
     call->was_refused();

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,13 @@ void record_copy(OperatorStream& stream, const at::Tensor& from, const at::Tenso
   const std::array<millrace::Use, 2> uses{use_if_ours(from, millrace::AccessMode::read),
                                           use_if_ours(to, millrace::AccessMode::write)};
   submit(stream, "aten::copy_", uses, [from = cpu.of(from), to = cpu.of(to)] { to.copy_(from); });
+}
+
+/// What the host is about to read, once the stream is done: where missing waits are looked for they are found here too.
+void declare_read(OperatorStream& stream, const std::string& name, const at::Tensor& tensor) {
+  if (!configured_to_protect()) return;
+  const std::array<millrace::Use, 1> uses{use_of(tensor, millrace::AccessMode::read)};
+  submit(stream, name, uses, [] {});
 }
 
 at::Tensor snapshot(const at::Tensor& tensor) {
@@ -89,13 +97,23 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& dst) {
 
 at::Scalar local_scalar_dense(const at::Tensor& self) {
   const InOperator in_operator;
-  current_stream(self.device().index()).wait();
+  OperatorStream& stream = current_stream(self.device().index());
+  declare_read(stream, "aten::_local_scalar_dense", self);
+  stream.wait();
   Aliases cpu(Aliases::Of::cpu);
   return at::native::_local_scalar_dense_cpu(cpu.of(self));
 }
 
 }  // namespace
 }  // namespace millrace_torch
+
+// Copies resolve conjugates and negatives themselves; torch's fallback would copy to do so, for ever.
+TORCH_LIBRARY_IMPL(aten, Conjugate, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Negative, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_copy_from", TORCH_FN(millrace_torch::copy_from));

@@ -4,8 +4,10 @@
 #include <ATen/core/jit_type.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 
 namespace millrace_torch {
@@ -82,6 +84,28 @@ std::optional<c10::OperatorHandle> find_out_variant(const c10::FunctionSchema& s
   return std::nullopt;
 }
 
+template <std::size_t n>
+bool is_among(const std::array<std::string_view, n>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// The CPU's kernels that write to out= where the functional ones are right: those of batch norm do not write the mean of
+/// inputs that are not contiguous, and want statistics of another type; the others resize the result on the way.
+bool out_variant_errs(const std::string& name) {
+  static constexpr std::array<std::string_view, 7> kErr{
+      "aten::native_batch_norm",    "aten::_native_batch_norm_legit", "aten::_native_batch_norm_legit_no_training",
+      "aten::_batch_norm_with_update", "aten::_batch_norm_with_update_functional", "aten::binary_cross_entropy",
+      "aten::huber_loss"};
+  return is_among(kErr, name);
+}
+
+/// Meta kernels that speak of results as other devices have them.
+bool meta_errs(const std::string& name) {
+  static constexpr std::array<std::string_view, 3> kErr{"aten::_embedding_bag", "aten::_embedding_bag_forward_only",
+                                                        "aten::nansum"};
+  return is_among(kErr, name);
+}
+
 }  // namespace
 
 OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
@@ -95,6 +119,7 @@ OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
     if (argument.is_out()) out_arguments.push_back(i);
     if (is_of(argument.type(), Kind::GeneratorType)) generator = i;
     if (is_of(argument.type(), Kind::DeviceObjType)) device = i;
+    if (argument.type()->kind() == Kind::BoolType && (argument.name() == "training" || argument.name() == "train")) trains = i;
   }
   bool all_new = true;
   for (const c10::Argument& result : schema.returns()) {
@@ -113,18 +138,14 @@ OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
     all_new = all_new && made.kind == Result::tensor;
     returns.push_back(made);
   }
-  if (all_new && !returns.empty()) out_variant = find_out_variant(schema);
+  if (all_new && !returns.empty() && !out_variant_errs(schema.name())) out_variant = find_out_variant(schema);
   static constexpr const char* kIndexing[] = {"aten::index", "aten::index_put_", "aten::_index_put_impl_",
                                               "aten::_unsafe_index", "aten::_unsafe_index_put", "aten::index_put"};
-  cpu_arguments = std::any_of(std::begin(kIndexing), std::end(kIndexing),
+  indexes = std::any_of(std::begin(kIndexing), std::end(kIndexing),
                               [&](const char* indexing) { return schema.name() == indexing; });
   const bool unknown = std::any_of(returns.begin(), returns.end(),
                                    [](const Return& result) { return result.kind == Result::other; });
-  // Their meta kernels speak of results that only other devices have.
-  static constexpr const char* kOtherShapes[] = {"aten::_embedding_bag", "aten::_embedding_bag_forward_only"};
-  const bool others = std::any_of(std::begin(kOtherShapes), std::end(kOtherShapes),
-                                  [&](const char* other) { return schema.name() == other; });
-  waits = unknown || others || op.hasTag(at::Tag::data_dependent_output) || op.hasTag(at::Tag::dynamic_output_shape);
+  waits = unknown || meta_errs(schema.name()) || op.hasTag(at::Tag::data_dependent_output) || op.hasTag(at::Tag::dynamic_output_shape);
 }
 
 const OperatorInfo& info_of(const c10::OperatorHandle& op) {

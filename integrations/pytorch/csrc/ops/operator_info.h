@@ -38,9 +38,10 @@ struct OperatorInfo {
   std::vector<std::size_t> out_arguments;  ///< those of out=, which are resized to fit
   std::optional<std::size_t> generator;    ///< the argument that is one
   std::optional<std::size_t> device;       ///< the argument that is one
+  std::optional<std::size_t> trains;       ///< the argument of that meaning
   bool is_view = false;
   const Reduction* reduction = nullptr;  ///< that the runtime has, perhaps not for all types
-  bool cpu_arguments = false;  ///< takes tensors of the CPU beside ours, as indices
+  bool indexes = false;  ///< its second argument are indices, which may be the CPU's
   /// The operator that writes the same results to out= arguments, which follow the others.
   std::optional<c10::OperatorHandle> out_variant;
   /// The shape of a result is known when it has run, or it has no meta kernel: it runs while its caller waits.

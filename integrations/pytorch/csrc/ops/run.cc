@@ -42,7 +42,7 @@ class Operator {
 
   void run() {
     const c10::OptionalDeviceGuard guard(c10::Device(kMillrace, device_));
-    if (info_.waits) return run_waiting();
+    if (info_.waits || selects_by_mask()) return run_waiting();
     const std::shared_ptr<const Shapes> shapes = infer(op_, info_, arguments_);
     if (shapes == nullptr && needs_shapes()) return run_waiting();
     if (shapes != nullptr) resize_outs(shapes->outs);
@@ -58,6 +58,16 @@ class Operator {
       if (result.kind != Result::argument) return true;
     }
     return false;
+  }
+
+  /// Indexing by a mask has a result whose size is in the mask.
+  bool selects_by_mask() const {
+    if (!info_.indexes || !needs_shapes()) return false;
+    bool found = false;
+    for_each_tensor(arguments_[1], [&](const at::Tensor& index) {
+      found = found || index.scalar_type() == c10::kBool || index.scalar_type() == c10::kByte;
+    });
+    return found;
   }
 
   void find_device() {
@@ -76,9 +86,10 @@ class Operator {
 
   /// What the caller may change afterwards is copied: numbers that are tensors of the CPU's.
   void take_arguments() {
-    for (c10::IValue& argument : arguments_) {
+    for (std::size_t i = 0; i < arguments_.size(); ++i) {
+      c10::IValue& argument = arguments_[i];
       if (argument.isTensor()) {
-        if (argument.toTensor().defined()) argument = taken(argument.toTensor());
+        if (argument.toTensor().defined()) argument = taken(argument.toTensor(), info_.written[i]);
       } else if (argument.isTensorList() || argument.isList()) {
         bool foreign = false;
         for_each_tensor(argument, [&](const at::Tensor& tensor) { foreign = foreign || !is_ours(tensor); });
@@ -103,10 +114,10 @@ class Operator {
     }
     argument = list;
   }
-  at::Tensor taken(const at::Tensor& tensor) {
+  at::Tensor taken(const at::Tensor& tensor, bool written = false) {
     if (is_ours(tensor)) return tensor;
-    if (info_.cpu_arguments && tensor.is_cpu()) return tensor.to(c10::Device(kMillrace, device_));
-    TORCH_CHECK(tensor.is_cpu() && tensor.dim() == 0,
+    if (!written && info_.indexes && tensor.is_cpu()) return tensor.to(c10::Device(kMillrace, device_));
+    TORCH_CHECK(tensor.is_cpu() && tensor.dim() == 0 && !written,
                 "Expected all tensors to be on the same device, but found at least two devices, millrace:",
                 static_cast<int>(device_), " and ", tensor.device(), "! (when checking arguments of ", info_.name, ")");
     const at::AutoDispatchBelowADInplaceOrView below;
@@ -238,14 +249,16 @@ class Operator {
     };
     for (std::size_t i = 0; i < arguments_.size(); ++i)
       add(arguments_[i], info_.written[i] ? millrace::AccessMode::write : millrace::AccessMode::read);
-    for (std::size_t i = 0; i < results.size(); ++i) {
+    for (std::size_t i = 0; i < results.size(); ++i) {  // none yet where they are made when it has run
       if (info_.returns[i].kind != Result::argument) add(results[i], millrace::AccessMode::write);
     }
     return uses;
   }
 
   void run_waiting() {
-    current_stream(device_).wait();
+    OperatorStream& stream = current_stream(device_);
+    if (configured_to_protect()) submit(stream, info_.name, uses_of({}), [] {});
+    stream.wait();
     Aliases cpu(Aliases::Of::cpu);
     torch::jit::Stack call = arguments_of_cpu(cpu);
     // They are resized by the kernel, which ours can't be there.

@@ -2,6 +2,8 @@
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include <cstring>
 #include <mutex>
@@ -117,6 +119,52 @@ Shape shape_of(const at::Tensor& tensor) {
           tensor.scalar_type()};
 }
 
+bool is_not_implemented(python_error& error) {
+  const pybind11::gil_scoped_acquire lock;
+  error.restore();
+  const bool is = PyErr_ExceptionMatches(PyExc_NotImplementedError) != 0;
+  if (is) {
+    PyErr_Clear();
+  } else {
+    error.persist();
+  }
+  return is;
+}
+
+void as_empty(Shape& shape) {
+  shape.sizes.assign(1, 0);
+  shape.strides.assign(1, 1);
+}
+
+/// Batch norm that does not train keeps no mean and no deviation.
+void forget_statistics(Shapes& shapes) {
+  for (std::size_t i = 1; i < 3; ++i) {
+    if (i < shapes.returns.size()) {
+      for (Shape& shape : shapes.returns[i]) as_empty(shape);
+    }
+    if (i < shapes.outs.size()) as_empty(shapes.outs[i]);
+  }
+}
+
+/// Where the CPU's results differ from what the meta kernel says.
+void as_on_cpu(const OperatorInfo& info, std::span<const c10::IValue> arguments, Shapes& shapes) {
+  const auto is = [&](const char* name) { return info.name.rfind(name, 0) == 0; };
+  if (info.name.find("backward") != std::string::npos) return;
+  if (is("aten::native_batch_norm") || is("aten::_native_batch_norm_legit")) {
+    if (info.trains && !arguments[*info.trains].toBool()) forget_statistics(shapes);
+    return;
+  }
+  if (!is("aten::native_layer_norm") && !is("aten::native_group_norm")) return;
+  // Statistics are of the weight's type, and not always float.
+  const at::Tensor& input = arguments[0].toTensor();
+  const c10::IValue& weight = arguments[is("aten::native_layer_norm") ? 2 : 1];
+  const bool has_weight = weight.isTensor() && weight.toTensor().defined();
+  const c10::ScalarType type = has_weight ? weight.toTensor().scalar_type() : input.scalar_type();
+  for (std::size_t i = 1; i < shapes.returns.size(); ++i) {
+    for (Shape& shape : shapes.returns[i]) shape.dtype = type;
+  }
+}
+
 std::shared_ptr<const Shapes> ask(const c10::OperatorHandle& op, const OperatorInfo& info,
                                   std::span<const c10::IValue> arguments) {
   Aliases meta(Aliases::Of::meta);
@@ -132,13 +180,16 @@ std::shared_ptr<const Shapes> ask(const c10::OperatorHandle& op, const OperatorI
     }
   }
   auto shapes = std::make_shared<Shapes>();
-  std::vector<at::Tensor> outs;
+  std::vector<at::Tensor> outs;  // owners besides the stack, as in run.cc
   for (const std::size_t out : info.out_arguments) outs.push_back(stack[out].toTensor());
   try {
     const at::AutoDispatchBelowADInplaceOrView below;
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     op.callBoxed(stack);
-  } catch (const c10::NotImplementedError&) {  // outs keeps owners besides the stack, as in run.cc
+  } catch (const c10::NotImplementedError&) {
+    return nullptr;
+  } catch (python_error& error) {
+    if (!is_not_implemented(error)) throw;
     return nullptr;
   }
   for (const c10::IValue& result : stack) {
@@ -150,6 +201,7 @@ std::shared_ptr<const Shapes> ask(const c10::OperatorHandle& op, const OperatorI
     }
   }
   for (const at::Tensor& out : outs) shapes->outs.push_back(shape_of(out));
+  as_on_cpu(info, arguments, *shapes);
   return shapes;
 }
 

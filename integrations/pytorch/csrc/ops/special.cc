@@ -1,6 +1,9 @@
 // Operators that torch has no kernel of the CPU's for under the name that it asks a device like ours for.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/native/DispatchStub.h>
+#include <ATen/native/transformers/attention.h>
+#include <ATen/ops/_fused_sdp_choice_native.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sigmoid.h>
@@ -111,7 +114,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> gru_cell_
 }  // namespace
 }  // namespace millrace_torch
 
+// Which attention is used is the CPU's choice, since its kernel runs.
+namespace at::native {
+REGISTER_PRIVATEUSE1_DISPATCH(_fused_sdp_choice_stub, &_fused_sdp_choice_cpp)
+}  // namespace at::native
+
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  // torch would make these of many operators for a device that has none of its own.
+  for (const char* const name : {"native_layer_norm", "native_group_norm"})
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&millrace_torch::run_operator>());
   using torch::CppFunction;
   library.impl("convolution_overrideable", CppFunction::makeFromBoxedFunction<&millrace_torch::convolution>());
   library.impl("convolution_backward_overrideable",

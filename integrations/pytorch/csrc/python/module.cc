@@ -83,11 +83,12 @@ PYBIND11_MODULE(_C, module) {
     return static_cast<int>(exchange_device(static_cast<c10::DeviceIndex>(index)));
   });
   module.def("is_open", [](int index) { return is_open(static_cast<c10::DeviceIndex>(index)); });
-  module.def("synchronize", [](int index) {
-    translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).synchronize(); });
-  }, NoGil());
+  module.def("synchronize", [](int index) { synchronize(static_cast<c10::DeviceIndex>(index)); });
   module.def("begin_exit", &begin_exit, NoGil());
   module.def("memory", &memory_of);
+  module.def("workers", [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().workers; });
+  module.def("memory_bytes",
+             [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().memory_bytes; });
   module.def("missing_dependencies", &missing_dependencies_of);
   module.def("check_accounting", [](int index) {
     translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).check_accounting(); });
