@@ -46,8 +46,9 @@ void free_on(void* address) {
     device_of(index).deallocate(address);
   } catch (const millrace::Error& error) {
     const std::string stack = CallStack::here().text();
-    keep_failure(index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
-                            (stack.empty() ? "" : "\nThe tensor ended at (most recent call last):\n" + stack));
+    keep_failure(
+        index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
+                   (stack.empty() ? "" : "\nThe tensor ended at (most recent call last):\n" + stack));
     free_after_all_streams(index, address);
   }
 }
@@ -124,8 +125,8 @@ class DeviceMemory final : public c10::DeviceAllocator {
     return kDeleters[static_cast<std::size_t>(index)];
   }
   static Base base_of(const millrace::MemoryStats& now) {
-    return {now.allocations, now.frees, now.allocated_bytes, now.freed_bytes, now.heaps_created, now.heaps_released,
-            now.out_of_memory};
+    return {now.allocations,   now.frees,          now.allocated_bytes, now.freed_bytes,
+            now.heaps_created, now.heaps_released, now.out_of_memory};
   }
 
   std::mutex mutex_;
@@ -145,14 +146,15 @@ c10::CachingDeviceAllocator::DeviceStats DeviceMemory::getDeviceStats(c10::Devic
   // How many there were at most is not counted; at least as many as now.
   set(stats.allocation, blocks, blocks, now.allocations - base.allocations, now.frees - base.frees);
   set(stats.active, blocks, blocks, now.allocations - base.allocations, now.frees - base.frees);
-  set(stats.allocated_bytes, number(now.live), number(now.peak_live), now.allocated_bytes - base.allocated_bytes,
-      now.freed_bytes - base.freed_bytes);
-  set(stats.requested_bytes, number(now.live), number(now.peak_live), now.allocated_bytes - base.allocated_bytes,
-      now.freed_bytes - base.freed_bytes);
-  set(stats.active_bytes, number(now.live + now.pending), number(now.peak_live), now.allocated_bytes - base.allocated_bytes,
-      now.freed_bytes - base.freed_bytes);
+  set(stats.allocated_bytes, number(now.live), number(now.peak_live),
+      now.allocated_bytes - base.allocated_bytes, now.freed_bytes - base.freed_bytes);
+  set(stats.requested_bytes, number(now.live), number(now.peak_live),
+      now.allocated_bytes - base.allocated_bytes, now.freed_bytes - base.freed_bytes);
+  set(stats.active_bytes, number(now.live + now.pending), number(now.peak_live),
+      now.allocated_bytes - base.allocated_bytes, now.freed_bytes - base.freed_bytes);
   const std::int64_t heaps = number(now.heaps_created - now.heaps_released);
-  set(stats.segment, heaps, heaps, now.heaps_created - base.heaps_created, now.heaps_released - base.heaps_released);
+  set(stats.segment, heaps, heaps, now.heaps_created - base.heaps_created,
+      now.heaps_released - base.heaps_released);
   set(stats.reserved_bytes, number(now.committed), number(now.peak_committed), 0, 0);
   stats.num_ooms = number(now.out_of_memory - base.out_of_memory);
   stats.num_device_alloc = number(now.heaps_created - base.heaps_created);
@@ -164,10 +166,10 @@ class PinnedMemory final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
     const c10::DeviceIndex index = current_device();
-    if (bytes == 0) return {nullptr, nullptr, kDeleters[static_cast<std::size_t>(index)], c10::Device(c10::kCPU)};
+    if (bytes == 0)
+      return {nullptr, nullptr, kDeleters[static_cast<std::size_t>(index)], c10::Device(c10::kCPU)};
     OperatorStream& stream = current_stream(index);
-    void* const address =
-        translated([&] { return device_of(index).allocate_pinned(stream.get(), bytes); });
+    void* const address = translated([&] { return device_of(index).allocate_pinned(stream.get(), bytes); });
     {
       const std::lock_guard lock(mutex_);
       live_[reinterpret_cast<std::uintptr_t>(address)] = {bytes, index};
@@ -199,7 +201,8 @@ class PinnedMemory final : public c10::Allocator {
 };
 
 PinnedMemory& pinned_memory() {
-  static auto* const memory = new PinnedMemory;  // tensors in static variables are freed after everything else
+  static auto* const memory =
+      new PinnedMemory;  // tensors in static variables are freed after everything else
   return *memory;
 }
 

@@ -9,8 +9,8 @@
 
 namespace millrace_torch {
 
-/// What torch calls for storage on "millrace". Frees are ordered after what the stream had recorded, so memory
-/// is used again at once.
+/// What torch calls for storage on "millrace". Frees are ordered after what the stream had recorded, so
+/// memory is used again at once.
 c10::DeviceAllocator& device_allocator();
 /// Of the host's, for copies that do not hold up their caller.
 c10::Allocator& pinned_allocator();

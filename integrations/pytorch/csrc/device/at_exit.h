@@ -3,9 +3,9 @@
 
 namespace millrace_torch {
 
-/// Around each operator. Once the process exits, threads other than the one that ends it stop where they begin one,
-/// for good: a thread of Python's that came back into the interpreter then would be unwound through functions that
-/// must not be left so, and the process would abort.
+/// Around each operator. Once the process exits, threads other than the one that ends it stop where they
+/// begin one, for good: a thread of Python's that came back into the interpreter then would be unwound
+/// through functions that must not be left so, and the process would abort.
 class InOperator {
  public:
   InOperator() noexcept;
@@ -14,8 +14,8 @@ class InOperator {
   InOperator& operator=(const InOperator&) = delete;
 };
 
-/// The calling thread ends the process: other threads are given the time to come out of their operators, and what
-/// was recorded is waited for. Without the interpreter's lock.
+/// The calling thread ends the process: other threads are given the time to come out of their operators, and
+/// what was recorded is waited for. Without the interpreter's lock.
 void begin_exit() noexcept;
 
 }  // namespace millrace_torch

@@ -145,8 +145,9 @@ millrace::Device& device_of(c10::DeviceIndex index) {
     if (device != nullptr) return *device;
   }
   const int count = device_count();
-  TORCH_CHECK(index < count, "millrace:", static_cast<int>(index), " was asked for, and the number of devices is ",
-              count, "; MILLRACE_TORCH_DEVICES says how many there are");
+  TORCH_CHECK(index < count, "millrace:", static_cast<int>(index),
+              " was asked for, and the number of devices is ", count,
+              "; MILLRACE_TORCH_DEVICES says how many there are");
   return open(index);
 }
 

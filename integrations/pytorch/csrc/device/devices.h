@@ -53,7 +53,8 @@ class AskedOnce {
   AskedOnce& operator=(const AskedOnce&) = delete;
 };
 
-/// Calls f; errors of Millrace's become those that torch knows: OutOfMemoryError with the report, RuntimeError.
+/// Calls f; errors of Millrace's become those that torch knows: OutOfMemoryError with the report,
+/// RuntimeError.
 template <typename F>
 auto translated(F&& f) -> decltype(f());
 

@@ -13,9 +13,9 @@
 namespace millrace_torch {
 namespace {
 
-/// Draws what a generator of the CPU's with the same seed would, in the order in which operators run. Setting a
-/// seed or a state begins another generator behind this one, since operators that were recorded before may still
-/// have to draw.
+/// Draws what a generator of the CPU's with the same seed would, in the order in which operators run. Setting
+/// a seed or a state begins another generator behind this one, since operators that were recorded before may
+/// still have to draw.
 ///
 /// Thread safety: any thread.
 class Generator final : public c10::GeneratorImpl {
@@ -24,9 +24,7 @@ class Generator final : public c10::GeneratorImpl {
       : c10::GeneratorImpl(c10::Device(kMillrace, index), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
         behind_(at::detail::createCPUGenerator()) {}
 
-  void set_current_seed(std::uint64_t seed) override {
-    replace(at::detail::createCPUGenerator(seed));
-  }
+  void set_current_seed(std::uint64_t seed) override { replace(at::detail::createCPUGenerator(seed)); }
   void set_offset(std::uint64_t) override {
     TORCH_CHECK(false, "the generator of millrace has no offset; use set_state");
   }
@@ -94,8 +92,8 @@ at::Generator new_generator(c10::DeviceIndex index) {
 
 at::Generator generator_for_operator(const std::optional<at::Generator>& given, c10::DeviceIndex index) {
   const at::Generator& generator = given && given->defined() ? *given : default_generator(index);
-  TORCH_CHECK(generator.device().type() == kMillrace, "Expected a 'millrace' device type for generator but found '",
-              generator.device().type(), "'");
+  TORCH_CHECK(generator.device().type() == kMillrace,
+              "Expected a 'millrace' device type for generator but found '", generator.device().type(), "'");
   return static_cast<const Generator*>(generator.unsafeGetGeneratorImpl())->behind();
 }
 

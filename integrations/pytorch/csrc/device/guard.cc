@@ -43,9 +43,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     types.has_QInt8 = types.has_QUInt8 = types.has_QInt32 = types.has_QUInt4x2 = types.has_QUInt2x4 = 0;
     return all;
   }
-  void synchronizeDevice(const c10::DeviceIndex index) const override {
-    synchronize(index);
-  }
+  void synchronizeDevice(const c10::DeviceIndex index) const override { synchronize(index); }
 
   c10::Stream getStream(c10::Device device) const override {
     return current_stream(device.index()).for_torch();
@@ -68,11 +66,13 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     device_allocator().recordStream(pointer, stream);
   }
 
-  // An event is a millrace::Event, which counts its recordings: whoever waits for one is not fooled by the next.
+  // An event is a millrace::Event, which counts its recordings: whoever waits for one is not fooled by the
+  // next.
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex index,
               const c10::EventFlag) const override {
-    TORCH_CHECK(index == -1 || index == stream.device_index(), "the event is of millrace:",
-                static_cast<int>(index), " and was to be recorded on a stream of ", stream.device());
+    TORCH_CHECK(index == -1 || index == stream.device_index(),
+                "the event is of millrace:", static_cast<int>(index),
+                " and was to be recorded on a stream of ", stream.device());
     OperatorStream& on = stream_of(stream);
     translated([&] {
       if (*event == nullptr)
@@ -83,7 +83,8 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   void block(void* event, const c10::Stream& stream) const override {
     if (event == nullptr) return;
     OperatorStream& on = stream_of(stream);
-    if (as_recorded(event).device != stream.device_index()) return synchronizeEvent(event);  // nothing else can wait for it
+    if (as_recorded(event).device != stream.device_index())
+      return synchronizeEvent(event);  // nothing else can wait for it
     translated([&] { millrace::Stream(on.get()).wait_event(as_event(event)); });
     submit(on, kWait, {}, [] {});  // a stream with nothing else to do than to wait is not done
   }

@@ -14,10 +14,11 @@
 namespace millrace_torch {
 namespace {
 
-// How many operations are recorded before they go to the device without waiting for the one that runs. A stream
-// has 64 command buffers in flight, and then its callers wait.
+// How many operations are recorded before they go to the device without waiting for the one that runs. A
+// stream has 64 command buffers in flight, and then its callers wait.
 constexpr std::int64_t kBatch = 64;
-// How many streams of the device torch.Stream() takes before it hands them out in turn; the rest are for threads.
+// How many streams of the device torch.Stream() takes before it hands them out in turn; the rest are for
+// threads.
 constexpr std::size_t kPooled = 24;
 
 struct Entry {
@@ -27,8 +28,8 @@ struct Entry {
 };
 
 struct StreamsOfDevice {
-  std::mutex mutex;                   // protects what follows
-  std::vector<Entry> entries;         // the first is the default stream
+  std::mutex mutex;                    // protects what follows
+  std::vector<Entry> entries;          // the first is the default stream
   std::vector<std::size_t> pooled[2];  // by priority
   std::size_t next[2] = {0, 0};
   std::vector<Entry> forgotten;
@@ -124,15 +125,16 @@ OperatorStream& current_stream(c10::DeviceIndex device) {
     current.fill(nullptr);
     current_epoch = now;
   }
-  TORCH_CHECK(static_cast<std::size_t>(device) < current.size(), "there is no device millrace:",
-              static_cast<int>(device));
+  TORCH_CHECK(static_cast<std::size_t>(device) < current.size(),
+              "there is no device millrace:", static_cast<int>(device));
   OperatorStream*& mine = current[static_cast<std::size_t>(device)];
   if (mine == nullptr) mine = &default_stream(device);
   return *mine;
 }
 
 OperatorStream& stream_of(const c10::Stream& stream) {
-  TORCH_CHECK(stream.device_type() == kMillrace, "a stream of ", stream.device(), " was given; it has to be one of millrace");
+  TORCH_CHECK(stream.device_type() == kMillrace, "a stream of ", stream.device(),
+              " was given; it has to be one of millrace");
   const c10::DeviceIndex device = stream.device_index();
   if (stream.id() == 0) return default_stream(device);
   StreamsOfDevice& streams = streams_of(index_of(device));
@@ -199,7 +201,8 @@ void give_back_stream(OperatorStream& stream) noexcept {
 }
 
 void record_use_on_all(c10::DeviceIndex device, const void* address) {
-  for (const OperatorStream* const stream : all_streams(device)) device_of(device).record_use(address, stream->get());
+  for (const OperatorStream* const stream : all_streams(device))
+    device_of(device).record_use(address, stream->get());
 }
 
 void commit_all(c10::DeviceIndex device) {

@@ -26,9 +26,9 @@ class OperatorStream {
   }
   const millrace::Stream& get() const noexcept { return stream_; }
 
-  // Work is recorded, and committed by whoever sees that nothing else will: the first to record where nothing is
-  // unfinished, and whatever ends while more is. So operators that arrive while others run go together, and none
-  // waits for a call that may never come.
+  // Work is recorded, and committed by whoever sees that nothing else will: the first to record where nothing
+  // is unfinished, and whatever ends while more is. So operators that arrive while others run go together,
+  // and none waits for a call that may never come.
   /// After something was recorded.
   void recorded();
   /// As soon as that has run, or will not. On a thread of the device.

@@ -29,7 +29,8 @@ void log_uses(c10::DeviceIndex device, c10::StreamId stream, const std::string& 
               std::span<const millrace::Use> uses) {
   UseLog& log = use_log();
   const std::lock_guard lock(log.mutex);
-  for (const millrace::Use& use : uses) log.last.insert_or_assign({device, use.address, stream}, LastUse{name, stack});
+  for (const millrace::Use& use : uses)
+    log.last.insert_or_assign({device, use.address, stream}, LastUse{name, stack});
 }
 
 std::string take_uses(c10::DeviceIndex device, const void* address) {

@@ -27,21 +27,22 @@ c10::Storage Aliases::storage_of(const c10::Storage& storage) {
   void* const data = of_ == Of::cpu ? const_cast<void*>(storage.data()) : nullptr;
   // A meta kernel makes out= arguments fit; the memory of ours is made to before the CPU's kernel runs.
   const bool resizable = of_ == Of::meta;
-  c10::Storage alias(c10::Storage::use_byte_size_t(), storage.nbytes(), c10::DataPtr(data, data, &keep, device),
+  c10::Storage alias(c10::Storage::use_byte_size_t(), storage.nbytes(),
+                     c10::DataPtr(data, data, &keep, device),
                      resizable ? c10::GetAllocator(c10::kMeta) : nullptr, resizable);
   storages_.emplace_back(impl, alias);
   return alias;
 }
 
 at::Tensor Aliases::of(const at::Tensor& tensor) {
-  // Tensors of the CPU's that are beside ours are numbers. A meta kernel has no use for what is in them, but where the
-  // caller wrote a number: that is handed to Python as one.
+  // Tensors of the CPU's that are beside ours are numbers. A meta kernel has no use for what is in them, but
+  // where the caller wrote a number: that is handed to Python as one.
   const bool stays = of_ == Of::cpu || tensor.unsafeGetTensorImpl()->is_wrapped_number();
   if (!tensor.defined() || (!is_ours(tensor) && stays)) return tensor;
   const c10::TensorImpl* const from = tensor.unsafeGetTensorImpl();
   const auto key = of_ == Of::cpu ? c10::DispatchKey::CPU : c10::DispatchKey::Meta;
-  at::Tensor alias = at::detail::make_tensor<c10::TensorImpl>(storage_of(tensor.storage()), c10::DispatchKeySet(key),
-                                                              tensor.dtype());
+  at::Tensor alias = at::detail::make_tensor<c10::TensorImpl>(storage_of(tensor.storage()),
+                                                              c10::DispatchKeySet(key), tensor.dtype());
   c10::TensorImpl* const to = alias.unsafeGetTensorImpl();
   to->set_sizes_and_strides(from->sizes(), from->strides(), from->storage_offset());
   if (from->is_wrapped_number()) to->set_wrapped_number(true);
@@ -83,7 +84,8 @@ millrace::Use use_of(const at::Tensor& tensor, millrace::AccessMode mode) {
     (reach < 0 ? first : last) += reach;
   }
   const auto element = static_cast<std::int64_t>(tensor.element_size());
-  auto* const begin = static_cast<const char*>(tensor.storage().data()) + (tensor.storage_offset() + first) * element;
+  auto* const begin =
+      static_cast<const char*>(tensor.storage().data()) + (tensor.storage_offset() + first) * element;
   return {begin, static_cast<std::size_t>((last - first + 1) * element), mode};
 }
 

@@ -13,8 +13,8 @@ namespace millrace_torch {
 /// Is it a tensor of ours?
 bool is_ours(const at::Tensor& tensor);
 
-/// Makes tensors of the CPU, or of meta with no memory, with the shapes and strides of ours. Those that share a
-/// storage share one again.
+/// Makes tensors of the CPU, or of meta with no memory, with the shapes and strides of ours. Those that share
+/// a storage share one again.
 ///
 /// Thread safety: one thread at a time.
 class Aliases {

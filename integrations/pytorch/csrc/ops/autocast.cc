@@ -14,14 +14,30 @@
 namespace millrace_torch {
 namespace {
 
-// What gains by a lower precision; of the rest that torch casts on the CPU, all but those that promote want f32.
-constexpr std::array<std::string_view, 22> kLower{
-    "aten::conv1d",           "aten::conv2d",           "aten::conv3d",          "aten::bmm",
-    "aten::mm",               "aten::linalg_vecdot",    "aten::baddbmm",         "aten::addmm",
-    "aten::addbmm",           "aten::linear",           "aten::_convolution",    "aten::matmul",
-    "aten::conv_tbc",         "aten::mkldnn_rnn_layer", "aten::conv_transpose1d", "aten::conv_transpose2d",
-    "aten::conv_transpose3d", "aten::prelu",            "aten::scaled_dot_product_attention",
-    "aten::_native_multi_head_attention", "aten::addmv", "aten::mv"};
+// What gains by a lower precision; of the rest that torch casts on the CPU, all but those that promote want
+// f32.
+constexpr std::array<std::string_view, 22> kLower{"aten::conv1d",
+                                                  "aten::conv2d",
+                                                  "aten::conv3d",
+                                                  "aten::bmm",
+                                                  "aten::mm",
+                                                  "aten::linalg_vecdot",
+                                                  "aten::baddbmm",
+                                                  "aten::addmm",
+                                                  "aten::addbmm",
+                                                  "aten::linear",
+                                                  "aten::_convolution",
+                                                  "aten::matmul",
+                                                  "aten::conv_tbc",
+                                                  "aten::mkldnn_rnn_layer",
+                                                  "aten::conv_transpose1d",
+                                                  "aten::conv_transpose2d",
+                                                  "aten::conv_transpose3d",
+                                                  "aten::prelu",
+                                                  "aten::scaled_dot_product_attention",
+                                                  "aten::_native_multi_head_attention",
+                                                  "aten::addmv",
+                                                  "aten::mv"};
 constexpr std::array<std::string_view, 3> kPromote{"aten::cat", "aten::stack", "aten::index_copy"};
 
 /// Calls the operator with every tensor of ours in the type.

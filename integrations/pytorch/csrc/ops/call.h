@@ -68,7 +68,9 @@ void submit(OperatorStream& stream, const std::string& name, std::span<const mil
     const char* const stack = configured_to_protect() ? call->called().kept_text() : "";
     if (configured_to_protect()) log_uses(stream.device(), stream.id(), name, stack, uses);
     const millrace::SourcePlace place{stack, 0};
-    millrace::Stream(stream.get()).run(name, [call] { call->run(); }, uses, place);
+    millrace::Stream(stream.get())
+        .run(
+            name, [call] { call->run(); }, uses, place);
   } catch (const millrace::Error& error) {
     call->was_refused();
     throw_as_torch(error);

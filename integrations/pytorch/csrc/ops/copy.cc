@@ -1,8 +1,8 @@
 // Copies between tensors, here and there.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/_local_scalar_dense_native.h>
-#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/resize.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
@@ -39,7 +39,8 @@ void record_copy(OperatorStream& stream, const at::Tensor& from, const at::Tenso
   submit(stream, "aten::copy_", uses, [from = cpu.of(from), to = cpu.of(to)] { to.copy_(from); });
 }
 
-/// What the host is about to read, once the stream is done: where missing waits are looked for they are found here too.
+/// What the host is about to read, once the stream is done: where missing waits are looked for they are found
+/// here too.
 void declare_read(OperatorStream& stream, const std::string& name, const at::Tensor& tensor) {
   if (!configured_to_protect()) return;
   const std::array<millrace::Use, 1> uses{use_of(tensor, millrace::AccessMode::read)};

@@ -6,8 +6,8 @@
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/set_native.h>
 #include <ATen/ops/unfold_native.h>
-#include <ATen/ops/view_as_real_native.h>
 #include <ATen/ops/view_as_complex_native.h>
+#include <ATen/ops/view_as_real_native.h>
 #include <ATen/ops/view_native.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
@@ -27,18 +27,20 @@ c10::Device device_or_current(std::optional<c10::Device> device) {
 }
 
 void check_options(std::optional<c10::Layout> layout, std::optional<bool> pinned) {
-  TORCH_CHECK(layout.value_or(c10::Layout::Strided) == c10::Layout::Strided, "millrace has strided tensors only, and ",
-              layout.value_or(c10::Layout::Strided), " was asked for");
+  TORCH_CHECK(layout.value_or(c10::Layout::Strided) == c10::Layout::Strided,
+              "millrace has strided tensors only, and ", layout.value_or(c10::Layout::Strided),
+              " was asked for");
   TORCH_CHECK(!pinned.value_or(false), "Only dense CPU tensors can be pinned");
 }
 
-at::Tensor empty(c10::IntArrayRef size, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout> layout,
-                 std::optional<c10::Device> device, std::optional<bool> pinned,
-                 std::optional<c10::MemoryFormat> format) {
+at::Tensor empty(c10::IntArrayRef size, std::optional<c10::ScalarType> dtype,
+                 std::optional<c10::Layout> layout, std::optional<c10::Device> device,
+                 std::optional<bool> pinned, std::optional<c10::MemoryFormat> format) {
   const InOperator in_operator;
   check_options(layout, pinned);
   const c10::DeviceGuard guard(device_or_current(device));
-  return at::detail::empty_generic(size, &device_allocator(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+  return at::detail::empty_generic(size, &device_allocator(),
+                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
                                    c10::dtype_or_default(dtype), format);
 }
 
@@ -60,7 +62,8 @@ void reserve(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef str
   if (self.numel() != 0 && bytes > self.storage().nbytes()) resize_storage(self.storage(), bytes);
 }
 
-const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size, std::optional<c10::MemoryFormat> format) {
+const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size,
+                          std::optional<c10::MemoryFormat> format) {
   c10::TensorImpl* const impl = self.unsafeGetTensorImpl();
   if (self.sizes() != size) {
     impl->set_sizes_contiguous(size);
@@ -73,8 +76,8 @@ const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size, std::op
   return self;
 }
 
-at::Tensor& set_storage_offset(at::Tensor& self, at::Storage source, std::int64_t offset, c10::IntArrayRef size,
-                               c10::IntArrayRef stride) {
+at::Tensor& set_storage_offset(at::Tensor& self, at::Storage source, std::int64_t offset,
+                               c10::IntArrayRef size, c10::IntArrayRef stride) {
   at::native::checkSetStorage(self, source, offset, size, stride);
   c10::TensorImpl* const impl = self.unsafeGetTensorImpl();
   impl->set_storage_offset(offset);
@@ -94,7 +97,8 @@ at::Tensor& set_to_storage(at::Tensor& self, at::Storage source) {
 
 at::Tensor& set_to_nothing(at::Tensor& self) {
   const c10::DeviceGuard guard(self.device());
-  c10::Storage none(c10::Storage::use_byte_size_t(), 0, device_allocator().allocate(0), &device_allocator(), true);
+  c10::Storage none(c10::Storage::use_byte_size_t(), 0, device_allocator().allocate(0), &device_allocator(),
+                    true);
   return set_storage_offset(self, std::move(none), 0, {0}, {});
 }
 

@@ -16,7 +16,8 @@ namespace {
 using Kind = c10::TypeKind;
 
 bool is_tensor(const c10::TypePtr& type) {
-  if (type->kind() == Kind::OptionalType) return is_tensor(type->castRaw<c10::OptionalType>()->getElementType());
+  if (type->kind() == Kind::OptionalType)
+    return is_tensor(type->castRaw<c10::OptionalType>()->getElementType());
   return type->kind() == Kind::TensorType;
 }
 
@@ -53,7 +54,8 @@ std::optional<std::size_t> aliased(const c10::FunctionSchema& schema, const c10:
 const std::vector<c10::OperatorName>& overloads_of(const std::string& name) {
   static const auto* const all = [] {
     auto* const made = new std::unordered_map<std::string, std::vector<c10::OperatorName>>;
-    for (const c10::OperatorName& op : c10::Dispatcher::singleton().getAllOpNames()) (*made)[op.name].push_back(op);
+    for (const c10::OperatorName& op : c10::Dispatcher::singleton().getAllOpNames())
+      (*made)[op.name].push_back(op);
     return made;
   }();
   static const std::vector<c10::OperatorName> none;
@@ -71,9 +73,9 @@ bool is_out_variant(const c10::FunctionSchema& candidate, const c10::FunctionSch
     if (theirs[i].name() != ours[i].name() || *theirs[i].type() != *ours[i].type() || is_written(theirs[i]))
       return false;
   }
-  return std::all_of(theirs.begin() + static_cast<std::ptrdiff_t>(ours.size()), theirs.end(), [](const auto& out) {
-    return is_written(out) && out.type()->kind() == Kind::TensorType;
-  });
+  return std::all_of(
+      theirs.begin() + static_cast<std::ptrdiff_t>(ours.size()), theirs.end(),
+      [](const auto& out) { return is_written(out) && out.type()->kind() == Kind::TensorType; });
 }
 
 std::optional<c10::OperatorHandle> find_out_variant(const c10::FunctionSchema& schema) {
@@ -89,20 +91,24 @@ bool is_among(const std::array<std::string_view, n>& names, const std::string& n
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// The CPU's kernels that write to out= where the functional ones are right: those of batch norm do not write the mean of
-/// inputs that are not contiguous, and want statistics of another type; the others resize the result on the way.
+/// The CPU's kernels that write to out= where the functional ones are right: those of batch norm do not write
+/// the mean of inputs that are not contiguous, and want statistics of another type; the others resize the
+/// result on the way.
 bool out_variant_errs(const std::string& name) {
-  static constexpr std::array<std::string_view, 7> kErr{
-      "aten::native_batch_norm",    "aten::_native_batch_norm_legit", "aten::_native_batch_norm_legit_no_training",
-      "aten::_batch_norm_with_update", "aten::_batch_norm_with_update_functional", "aten::binary_cross_entropy",
-      "aten::huber_loss"};
+  static constexpr std::array<std::string_view, 7> kErr{"aten::native_batch_norm",
+                                                        "aten::_native_batch_norm_legit",
+                                                        "aten::_native_batch_norm_legit_no_training",
+                                                        "aten::_batch_norm_with_update",
+                                                        "aten::_batch_norm_with_update_functional",
+                                                        "aten::binary_cross_entropy",
+                                                        "aten::huber_loss"};
   return is_among(kErr, name);
 }
 
 /// Meta kernels that speak of results as other devices have them.
 bool meta_errs(const std::string& name) {
-  static constexpr std::array<std::string_view, 3> kErr{"aten::_embedding_bag", "aten::_embedding_bag_forward_only",
-                                                        "aten::nansum"};
+  static constexpr std::array<std::string_view, 3> kErr{"aten::_embedding_bag",
+                                                        "aten::_embedding_bag_forward_only", "aten::nansum"};
   return is_among(kErr, name);
 }
 
@@ -119,7 +125,9 @@ OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
     if (argument.is_out()) out_arguments.push_back(i);
     if (is_of(argument.type(), Kind::GeneratorType)) generator = i;
     if (is_of(argument.type(), Kind::DeviceObjType)) device = i;
-    if (argument.type()->kind() == Kind::BoolType && (argument.name() == "training" || argument.name() == "train")) trains = i;
+    if (argument.type()->kind() == Kind::BoolType &&
+        (argument.name() == "training" || argument.name() == "train"))
+      trains = i;
   }
   bool all_new = true;
   for (const c10::Argument& result : schema.returns()) {
@@ -139,13 +147,15 @@ OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
     returns.push_back(made);
   }
   if (all_new && !returns.empty() && !out_variant_errs(schema.name())) out_variant = find_out_variant(schema);
-  static constexpr const char* kIndexing[] = {"aten::index", "aten::index_put_", "aten::_index_put_impl_",
-                                              "aten::_unsafe_index", "aten::_unsafe_index_put", "aten::index_put"};
+  static constexpr const char* kIndexing[] = {
+      "aten::index",         "aten::index_put_",        "aten::_index_put_impl_",
+      "aten::_unsafe_index", "aten::_unsafe_index_put", "aten::index_put"};
   indexes = std::any_of(std::begin(kIndexing), std::end(kIndexing),
-                              [&](const char* indexing) { return schema.name() == indexing; });
+                        [&](const char* indexing) { return schema.name() == indexing; });
   const bool unknown = std::any_of(returns.begin(), returns.end(),
                                    [](const Return& result) { return result.kind == Result::other; });
-  waits = unknown || meta_errs(schema.name()) || op.hasTag(at::Tag::data_dependent_output) || op.hasTag(at::Tag::dynamic_output_shape);
+  waits = unknown || meta_errs(schema.name()) || op.hasTag(at::Tag::data_dependent_output) ||
+          op.hasTag(at::Tag::dynamic_output_shape);
 }
 
 const OperatorInfo& info_of(const c10::OperatorHandle& op) {

@@ -41,10 +41,11 @@ struct OperatorInfo {
   std::optional<std::size_t> trains;       ///< the argument of that meaning
   bool is_view = false;
   const Reduction* reduction = nullptr;  ///< that the runtime has, perhaps not for all types
-  bool indexes = false;  ///< its second argument are indices, which may be the CPU's
+  bool indexes = false;                  ///< its second argument are indices, which may be the CPU's
   /// The operator that writes the same results to out= arguments, which follow the others.
   std::optional<c10::OperatorHandle> out_variant;
-  /// The shape of a result is known when it has run, or it has no meta kernel: it runs while its caller waits.
+  /// The shape of a result is known when it has run, or it has no meta kernel: it runs while its caller
+  /// waits.
   mutable std::atomic<bool> waits{false};
 };
 

@@ -59,10 +59,12 @@ std::optional<millrace::DType> dtype_of(c10::ScalarType type) {
 
 std::optional<millrace::TensorView> view_of(const at::Tensor& tensor) {
   const auto dtype = dtype_of(tensor.scalar_type());
-  if (!dtype || !is_ours(tensor) || tensor.dim() > millrace::kMaxDims || tensor.numel() == 0) return std::nullopt;
+  if (!dtype || !is_ours(tensor) || tensor.dim() > millrace::kMaxDims || tensor.numel() == 0)
+    return std::nullopt;
   auto* const data = static_cast<char*>(const_cast<void*>(tensor.storage().data())) +
                      tensor.storage_offset() * static_cast<std::int64_t>(tensor.element_size());
-  return millrace::TensorView{data, *dtype, millrace::Dims(std::span(tensor.sizes().data(), tensor.sizes().size())),
+  return millrace::TensorView{data, *dtype,
+                              millrace::Dims(std::span(tensor.sizes().data(), tensor.sizes().size())),
                               millrace::Dims(std::span(tensor.strides().data(), tensor.strides().size()))};
 }
 
@@ -83,9 +85,11 @@ const Reduction* find_reduction(const std::string& operator_name) {
   return found == reductions().end() ? nullptr : &found->second;
 }
 
-bool record_reduction(const Reduction& reduction, OperatorStream& stream, std::span<const c10::IValue> arguments,
-                      std::span<const at::Tensor> results) {
-  const auto argument = [&](int index) -> const c10::IValue& { return arguments[static_cast<std::size_t>(index)]; };
+bool record_reduction(const Reduction& reduction, OperatorStream& stream,
+                      std::span<const c10::IValue> arguments, std::span<const at::Tensor> results) {
+  const auto argument = [&](int index) -> const c10::IValue& {
+    return arguments[static_cast<std::size_t>(index)];
+  };
   const at::Tensor& from = arguments[0].toTensor();
   const auto input = view_of(from);
   if (!input || from.dim() == 0) return false;
@@ -100,7 +104,8 @@ bool record_reduction(const Reduction& reduction, OperatorStream& stream, std::s
       argument(reduction.dtype).toScalarType() != from.scalar_type())
     return false;
   const std::size_t first = reduction.positions ? 1 : 0;
-  if (outputs.size() != first + 1 || outputs[first].dtype != millrace::result_dtype(reduction.op, input->dtype))
+  if (outputs.size() != first + 1 ||
+      outputs[first].dtype != millrace::result_dtype(reduction.op, input->dtype))
     return false;
   if (reduction.positions && outputs[0].dtype != input->dtype) return false;
   if (reduction.order >= 0) {
@@ -119,7 +124,8 @@ bool record_reduction(const Reduction& reduction, OperatorStream& stream, std::s
   const millrace::SourcePlace place{configured_to_protect() ? called.kept_text() : "", 0};
   translated([&] {
     if (reduction.positions) {
-      millrace::reduce_with_positions(stream.get(), reduction.op, *input, outputs[0], outputs[1], dims, place);
+      millrace::reduce_with_positions(stream.get(), reduction.op, *input, outputs[0], outputs[1], dims,
+                                      place);
     } else {
       millrace::reduce(stream.get(), reduction.op, *input, outputs[0], dims, options, place);
     }

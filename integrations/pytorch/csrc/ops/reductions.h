@@ -28,7 +28,7 @@ struct Reduction {
 const Reduction* find_reduction(const std::string& operator_name);
 
 /// Records it, if the runtime does what torch's operator does with these types and shapes.
-bool record_reduction(const Reduction& reduction, OperatorStream& stream, std::span<const c10::IValue> arguments,
-                      std::span<const at::Tensor> results);
+bool record_reduction(const Reduction& reduction, OperatorStream& stream,
+                      std::span<const c10::IValue> arguments, std::span<const at::Tensor> results);
 
 }  // namespace millrace_torch

@@ -35,7 +35,10 @@ using Result = OperatorInfo::Result;
 class Operator {
  public:
   Operator(const c10::OperatorHandle& op, torch::jit::Stack* stack)
-      : op_(op), info_(info_of(op)), stack_(*stack), arguments_(torch::jit::last(stack_, info_.arguments).vec()) {
+      : op_(op),
+        info_(info_of(op)),
+        stack_(*stack),
+        arguments_(torch::jit::last(stack_, info_.arguments).vec()) {
     find_device();
     take_arguments();
   }
@@ -75,12 +78,14 @@ class Operator {
     for (const c10::IValue& argument : arguments_) {
       for_each_tensor(argument, [&](const at::Tensor& tensor) {
         if (!is_ours(tensor)) return;
-        TORCH_CHECK(!found || *found == tensor.device(), "Expected all tensors to be on the same device, but found at least two devices, ",
-                    *found, " and ", tensor.device(), "! (when checking arguments of ", info_.name, ")");
+        TORCH_CHECK(!found || *found == tensor.device(),
+                    "Expected all tensors to be on the same device, but found at least two devices, ", *found,
+                    " and ", tensor.device(), "! (when checking arguments of ", info_.name, ")");
         found = tensor.device();
       });
     }
-    if (!found && info_.device && arguments_[*info_.device].isDevice()) found = arguments_[*info_.device].toDevice();
+    if (!found && info_.device && arguments_[*info_.device].isDevice())
+      found = arguments_[*info_.device].toDevice();
     device_ = found && found->has_index() ? found->index() : current_device();
   }
 
@@ -100,7 +105,8 @@ class Operator {
   void take_list(c10::IValue& argument) {
     if (argument.isTensorList()) {
       c10::List<at::Tensor> list;
-      for (const at::Tensor& tensor : argument.toTensorList()) list.push_back(tensor.defined() ? taken(tensor) : tensor);
+      for (const at::Tensor& tensor : argument.toTensorList())
+        list.push_back(tensor.defined() ? taken(tensor) : tensor);
       argument = list;
       return;
     }
@@ -119,10 +125,12 @@ class Operator {
     if (!written && info_.indexes && tensor.is_cpu()) return tensor.to(c10::Device(kMillrace, device_));
     TORCH_CHECK(tensor.is_cpu() && tensor.dim() == 0 && !written,
                 "Expected all tensors to be on the same device, but found at least two devices, millrace:",
-                static_cast<int>(device_), " and ", tensor.device(), "! (when checking arguments of ", info_.name, ")");
+                static_cast<int>(device_), " and ", tensor.device(), "! (when checking arguments of ",
+                info_.name, ")");
     const at::AutoDispatchBelowADInplaceOrView below;
     at::Tensor copy = tensor.clone();
-    if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
+    if (tensor.unsafeGetTensorImpl()->is_wrapped_number())
+      copy.unsafeGetTensorImpl()->set_wrapped_number(true);
     return copy;
   }
 
@@ -144,8 +152,9 @@ class Operator {
   }
   at::Tensor make_view(const at::Tensor& of, const Shape& shape) const {
     if (!shape.defined) return {};
-    at::Tensor view = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(of.storage()),
-                                                               of.key_set(), c10::scalarTypeToTypeMeta(shape.dtype));
+    at::Tensor view =
+        at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(of.storage()),
+                                                 of.key_set(), c10::scalarTypeToTypeMeta(shape.dtype));
     view.unsafeGetTensorImpl()->set_sizes_and_strides(shape.sizes, shape.strides, shape.storage_offset);
     return view;
   }
@@ -188,8 +197,8 @@ class Operator {
     if (info_.reduction != nullptr && record_reduced(results)) return;
     Aliases cpu(Aliases::Of::cpu);
     torch::jit::Stack call = arguments_of_cpu(cpu);
-    // Where an operator returns several of its arguments, torch takes for granted that they have owners besides the
-    // stack: these, and the outputs below.
+    // Where an operator returns several of its arguments, torch takes for granted that they have owners
+    // besides the stack: these, and the outputs below.
     std::vector<at::Tensor> written;
     for (std::size_t i = 0; i < call.size(); ++i) {
       if (info_.written[i] && call[i].isTensor()) written.push_back(call[i].toTensor());
@@ -213,7 +222,8 @@ class Operator {
       return;
     }
     submit(stream, info_.name, uses,
-           [op = op_, call = std::move(call), outputs = std::move(outputs), written = std::move(written)]() mutable {
+           [op = op_, call = std::move(call), outputs = std::move(outputs),
+            written = std::move(written)]() mutable {
              op.callBoxed(call);
              if (!outputs.empty()) copy_results(call, outputs);
              call.clear();
@@ -279,7 +289,8 @@ class Operator {
         if (is_out(argument)) bring(call[i].toTensor(), ours);
         results.emplace_back(ours);
       } else if (kind == Result::view) {
-        TORCH_CHECK(false, info_.name, " shares memory with its argument, and has no meta kernel that says how");
+        TORCH_CHECK(false, info_.name,
+                    " shares memory with its argument, and has no meta kernel that says how");
       } else if (kind == Result::tensor) {
         results.emplace_back(brought(call[i].toTensor()));
       } else if (kind == Result::tensors) {
@@ -301,7 +312,8 @@ class Operator {
   }
   at::Tensor brought(const at::Tensor& result) const {
     if (!result.defined()) return result;
-    at::Tensor ours = at::empty_strided(result.sizes(), result.strides(), result.options().device(c10::Device(kMillrace, device_)));
+    at::Tensor ours = at::empty_strided(result.sizes(), result.strides(),
+                                        result.options().device(c10::Device(kMillrace, device_)));
     bring(result, ours);
     return ours;
   }

@@ -86,7 +86,11 @@ class Key {
   }
   void add(const c10::IValue& value) {
     if (value.isTensor()) return add(value.toTensor());
-    put(static_cast<char>('A' + (value.isNone() ? 0 : value.isInt() ? 1 : value.isDouble() ? 2 : value.isBool() ? 3 : 4)));
+    put(static_cast<char>('A' + (value.isNone()     ? 0
+                                 : value.isInt()    ? 1
+                                 : value.isDouble() ? 2
+                                 : value.isBool()   ? 3
+                                                    : 4)));
     if (value.isNone()) return;
     if (value.isInt()) return put(value.toInt());
     if (value.isDouble()) return put(value.toDouble());

@@ -26,8 +26,8 @@ struct Shapes {
   std::vector<Shape> outs;                  ///< what the out= arguments have to be
 };
 
-/// Asks the operator's meta kernel, whose errors are the caller's: shapes that do not fit, say. What it has said
-/// before the thread remembers. Null where there is none, or where the shape is in the data.
+/// Asks the operator's meta kernel, whose errors are the caller's: shapes that do not fit, say. What it has
+/// said before the thread remembers. Null where there is none, or where the shape is in the data.
 std::shared_ptr<const Shapes> infer(const c10::OperatorHandle& op, const OperatorInfo& info,
                                     std::span<const c10::IValue> arguments);
 

@@ -39,7 +39,8 @@ void convolution_backward(const c10::OperatorHandle&, torch::jit::Stack* stack) 
   run_operator_as(op, stack);
 }
 
-std::tuple<at::Tensor, at::Tensor> native_dropout(const at::Tensor& input, double p, std::optional<bool> train) {
+std::tuple<at::Tensor, at::Tensor> native_dropout(const at::Tensor& input, double p,
+                                                  std::optional<bool> train) {
   if (input.numel() == 0 || (train && !*train)) {
     return {input.clone(), at::empty_like(input, input.options().dtype(c10::kBool)).fill_(true)};
   }
@@ -53,8 +54,8 @@ at::Tensor with_bias(const at::Tensor& gates, const std::optional<at::Tensor>& b
 }
 
 /// hy, cy, and the gates for the way back.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input_gates, const at::Tensor& hidden_gates,
-                                                         const at::Tensor& cx,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input_gates,
+                                                         const at::Tensor& hidden_gates, const at::Tensor& cx,
                                                          const std::optional<at::Tensor>& input_bias,
                                                          const std::optional<at::Tensor>& hidden_bias) {
   const auto gates = (with_bias(input_gates, input_bias) + with_bias(hidden_gates, hidden_bias)).chunk(4, 1);
@@ -69,8 +70,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell(const at::Tensor& input
 std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::optional<at::Tensor>& grad_hy,
                                                                   const std::optional<at::Tensor>& grad_cy,
                                                                   const at::Tensor& cx, const at::Tensor& cy,
-                                                                  const at::Tensor& workspace, bool has_bias) {
-  const auto is_given = [](const std::optional<at::Tensor>& gradient) { return gradient && gradient->defined(); };
+                                                                  const at::Tensor& workspace,
+                                                                  bool has_bias) {
+  const auto is_given = [](const std::optional<at::Tensor>& gradient) {
+    return gradient && gradient->defined();
+  };
   if (!is_given(grad_hy) && !is_given(grad_cy)) return {};
   const auto gates = workspace.chunk(4, 1);
   const at::Tensor &in = gates[0], &forget = gates[1], &cell = gates[2], &out = gates[3];
@@ -78,10 +82,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::opt
   const at::Tensor gc = is_given(grad_cy) ? *grad_cy : at::zeros_like(cx);
   const at::Tensor squashed = at::tanh(cy);
   const at::Tensor of_cy = gc + gh * out * (1 - squashed * squashed);
-  const at::Tensor of_gates =
-      at::cat({of_cy * cell * in * (1 - in), of_cy * cx * forget * (1 - forget),
-               of_cy * in * (1 - cell * cell), gh * squashed * out * (1 - out)},
-              1);
+  const at::Tensor of_gates = at::cat({of_cy * cell * in * (1 - in), of_cy * cx * forget * (1 - forget),
+                                       of_cy * in * (1 - cell * cell), gh * squashed * out * (1 - out)},
+                                      1);
   return {of_gates, of_cy * forget, has_bias ? of_gates.sum(0) : at::Tensor()};
 }
 
@@ -97,9 +100,8 @@ std::tuple<at::Tensor, at::Tensor> gru_cell(const at::Tensor& input_gates, const
 }
 
 /// Of the input's gates, of the hidden ones, of hx, of both biases.
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> gru_cell_backward(const at::Tensor& grad_hy,
-                                                                                         const at::Tensor& workspace,
-                                                                                         bool has_bias) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> gru_cell_backward(
+    const at::Tensor& grad_hy, const at::Tensor& workspace, bool has_bias) {
   const auto kept = workspace.chunk(5, 1);
   const at::Tensor &reset = kept[0], &update = kept[1], &fresh = kept[2], &hx = kept[3], &hidden = kept[4];
   const at::Tensor of_fresh = grad_hy * (1 - update) * (1 - fresh * fresh);
@@ -124,7 +126,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   for (const char* const name : {"native_layer_norm", "native_group_norm"})
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&millrace_torch::run_operator>());
   using torch::CppFunction;
-  library.impl("convolution_overrideable", CppFunction::makeFromBoxedFunction<&millrace_torch::convolution>());
+  library.impl("convolution_overrideable",
+               CppFunction::makeFromBoxedFunction<&millrace_torch::convolution>());
   library.impl("convolution_backward_overrideable",
                CppFunction::makeFromBoxedFunction<&millrace_torch::convolution_backward>());
   library.impl("native_dropout", TORCH_FN(millrace_torch::native_dropout));

@@ -29,7 +29,8 @@ std::string text_of(PyObject* string) {
 /// Null where there are too many.
 const Code* keep(PyCodeObject* code) {
   static std::mutex mutex;
-  static auto* const kept = new std::unordered_map<PyCodeObject*, std::unique_ptr<Code>>;  // protected by mutex
+  static auto* const kept =
+      new std::unordered_map<PyCodeObject*, std::unique_ptr<Code>>;  // protected by mutex
   {
     const std::lock_guard lock(mutex);
     if (const auto found = kept->find(code); found != kept->end()) return found->second.get();
@@ -73,8 +74,8 @@ std::string CallStack::text() const {
   for (std::size_t i = count_; i-- > 0;) {
     const Frame& frame = frames_[i];
     lines += "  File \"" + frame.code->file + "\", line " +
-             std::to_string(PyCode_Addr2Line(frame.code->code, frame.instruction)) + ", in " + frame.code->function +
-             "\n";
+             std::to_string(PyCode_Addr2Line(frame.code->code, frame.instruction)) + ", in " +
+             frame.code->function + "\n";
   }
   return lines;
 }

@@ -9,8 +9,9 @@ namespace millrace_torch {
 
 struct Code;
 
-/// The innermost frames of the calling thread. Taking them costs a tenth of a microsecond, and the interpreter's
-/// lock only where a function is seen for the first time; its text can be had on any thread, without that lock.
+/// The innermost frames of the calling thread. Taking them costs a tenth of a microsecond, and the
+/// interpreter's lock only where a function is seen for the first time; its text can be had on any thread,
+/// without that lock.
 class CallStack {
  public:
   static CallStack here();

@@ -86,42 +86,63 @@ PYBIND11_MODULE(_C, module) {
   module.def("synchronize", [](int index) { synchronize(static_cast<c10::DeviceIndex>(index)); });
   module.def("begin_exit", &begin_exit, NoGil());
   module.def("memory", &memory_of);
-  module.def("workers", [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().workers; });
+  module.def("workers",
+             [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().workers; });
   module.def("memory_bytes",
              [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().memory_bytes; });
   module.def("missing_dependencies", &missing_dependencies_of);
   module.def("check_accounting", [](int index) {
     translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).check_accounting(); });
   });
-  module.def("set_memory_limit", [](int index, std::size_t bytes) {
-    translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).set_memory_limit(bytes); });
-  }, NoGil());
-  module.def("set_memory_fraction", [](int index, double fraction) {
-    translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).set_memory_fraction(fraction); });
-  }, NoGil());
-  module.def("default_generator", [](int index) { return default_generator(static_cast<c10::DeviceIndex>(index)); });
+  module.def(
+      "set_memory_limit",
+      [](int index, std::size_t bytes) {
+        translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).set_memory_limit(bytes); });
+      },
+      NoGil());
+  module.def(
+      "set_memory_fraction",
+      [](int index, double fraction) {
+        translated([&] { device_of(static_cast<c10::DeviceIndex>(index)).set_memory_fraction(fraction); });
+      },
+      NoGil());
+  module.def("default_generator",
+             [](int index) { return default_generator(static_cast<c10::DeviceIndex>(index)); });
 
   module.def("current_stream", [](int index) {
     return static_cast<std::int64_t>(current_stream(static_cast<c10::DeviceIndex>(index)).id());
   });
-  module.def("lease_stream", [](int index) {
-    return static_cast<std::int64_t>(lease_stream(static_cast<c10::DeviceIndex>(index)).id());
-  }, NoGil());
-  module.def("give_back_stream", [](int index, std::int64_t id) {
-    give_back_stream(stream_of(c10::Stream(c10::Stream::UNSAFE, c10::Device(kMillrace, static_cast<c10::DeviceIndex>(index)), id)));
-  }, NoGil());
+  module.def(
+      "lease_stream",
+      [](int index) {
+        return static_cast<std::int64_t>(lease_stream(static_cast<c10::DeviceIndex>(index)).id());
+      },
+      NoGil());
+  module.def(
+      "give_back_stream",
+      [](int index, std::int64_t id) {
+        give_back_stream(stream_of(c10::Stream(
+            c10::Stream::UNSAFE, c10::Device(kMillrace, static_cast<c10::DeviceIndex>(index)), id)));
+      },
+      NoGil());
 
-  module.def("configure", [](int devices, std::size_t memory_limit, int workers) {
-    Config config = configured();
-    if (devices > 0) config.devices = devices;
-    config.options.memory_limit = memory_limit;
-    config.options.workers = workers;
-    configure(config);
-  }, py::arg("devices"), py::arg("memory_limit"), py::arg("workers"));
-  module.def("debug", [](bool protect, std::optional<std::uint64_t> chaos) {
-    Config config = configured();
-    config.options.protect = protect;
-    config.options.chaos = chaos;
-    reopen(config);
-  }, py::arg("protect"), py::arg("chaos"), NoGil());
+  module.def(
+      "configure",
+      [](int devices, std::size_t memory_limit, int workers) {
+        Config config = configured();
+        if (devices > 0) config.devices = devices;
+        config.options.memory_limit = memory_limit;
+        config.options.workers = workers;
+        configure(config);
+      },
+      py::arg("devices"), py::arg("memory_limit"), py::arg("workers"));
+  module.def(
+      "debug",
+      [](bool protect, std::optional<std::uint64_t> chaos) {
+        Config config = configured();
+        config.options.protect = protect;
+        config.options.chaos = chaos;
+        reopen(config);
+      },
+      py::arg("protect"), py::arg("chaos"), NoGil());
 }

@@ -5,11 +5,12 @@
 
 namespace millrace_torch {
 
-/// The interpreter's lock is free in the scope, if the calling thread has it. torch releases it before it calls
-/// operators, but not before everything that waits.
+/// The interpreter's lock is free in the scope, if the calling thread has it. torch releases it before it
+/// calls operators, but not before everything that waits.
 class WithoutLock {
  public:
-  WithoutLock() : state_(Py_IsInitialized() != 0 && PyGILState_Check() == 1 ? PyEval_SaveThread() : nullptr) {}
+  WithoutLock()
+      : state_(Py_IsInitialized() != 0 && PyGILState_Check() == 1 ? PyEval_SaveThread() : nullptr) {}
   ~WithoutLock() {
     if (state_ != nullptr) PyEval_RestoreThread(state_);
   }
