@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "backends/cuda/driver.h"
 #include "faults.h"
 #include "support/can_take.h"
 #include "support/eventually.h"
@@ -20,9 +21,33 @@ namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
+/// A function of the driver that is refused nothing: its memory is not what is under test, and it could not
+/// say so.
+template <auto function>
+struct Spared;
+template <typename Result, typename... Arguments, Result (*cuda::Driver::*function)(Arguments...)>
+struct Spared<function> {
+  static inline Result (*real)(Arguments...) = nullptr;
+  static Result call(Arguments... arguments) {
+    const tool::NoFaultsHere spared;
+    return real(arguments...);
+  }
+  static void install(cuda::Driver& driver) {
+    real = driver.*function;
+    driver.*function = &call;
+  }
+};
+
 class NativeMemoryFaults : public testing::Test {
  protected:
-  static void SetUpTestSuite() { install_fake_cuda(); }
+  static void SetUpTestSuite() {
+    install_fake_cuda();
+    static cuda::Driver driver = cuda::driver();
+    Spared<&cuda::Driver::event_create>::install(driver);
+    Spared<&cuda::Driver::event_record>::install(driver);
+    Spared<&cuda::Driver::stream_wait_event>::install(driver);
+    cuda::replace_driver(driver);
+  }
 
   NativeMemoryFaults() {
     // So that what is freed on it needs a use to be remembered, and not the stream to be wrapped.
