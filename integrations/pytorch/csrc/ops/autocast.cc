@@ -4,12 +4,12 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
 
 #include "device/devices.h"
+#include "ops/names.h"
 
 namespace millrace_torch {
 namespace {
@@ -76,11 +76,6 @@ void promote(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     }
   }
   call_in(op, stack, type);
-}
-
-template <std::size_t n>
-bool is_among(const std::array<std::string_view, n>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 }  // namespace

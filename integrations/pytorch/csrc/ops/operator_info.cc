@@ -10,6 +10,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "ops/names.h"
+
 namespace millrace_torch {
 namespace {
 
@@ -84,11 +86,6 @@ std::optional<c10::OperatorHandle> find_out_variant(const c10::FunctionSchema& s
     if (op && is_out_variant(op->schema(), schema)) return op;
   }
   return std::nullopt;
-}
-
-template <std::size_t n>
-bool is_among(const std::array<std::string_view, n>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 /// The CPU's kernels that write to out= where the functional ones are right: those of batch norm do not write

@@ -340,8 +340,7 @@ class Operator {
 }  // namespace
 
 void run_operator(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
-  const InOperator in_operator;
-  Operator(op, stack).run();
+  run_operator_as(op, stack);
 }
 
 void run_operator_as(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
