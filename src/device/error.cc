@@ -98,6 +98,7 @@ Error::Error(const Error& other) noexcept
   details_->add_ref();
 }
 
+// NOLINTNEXTLINE(bugprone-unhandled-self-assignment): taken before the other is dropped
 Error& Error::operator=(const Error& other) noexcept {
   other.details_->add_ref();
   details_->drop_ref();

@@ -18,7 +18,7 @@ class [[nodiscard]] Status {
   Status() = default;
   Status(ErrorCode code, std::string message, ErrorContext context = {})
       : failure_(sync::make_ref<Failure>(Error(code, std::move(message), std::move(context)))) {}
-  explicit Status(Error error) : failure_(sync::make_ref<Failure>(std::move(error))) {}
+  explicit Status(const Error& error) : failure_(sync::make_ref<Failure>(error)) {}
 
   /// For who may not throw and has no memory to describe a failure: made when the library was loaded.
   static const Status& no_memory() noexcept;
@@ -36,7 +36,7 @@ class [[nodiscard]] Status {
 
  private:
   struct Failure final : sync::RefCounted {
-    explicit Failure(Error e) : error(std::move(e)) {}
+    explicit Failure(const Error& e) : error(e) {}
     Error error;
   };
   sync::Ref<Failure> failure_;

@@ -133,6 +133,7 @@ using millrace::tool::Fault;
 
 // All forms: which of them call which others is up to whoever has them otherwise, the C++ library or a
 // sanitizer. delete stays theirs, which knows what its own new gave.
+// NOLINTBEGIN(misc-new-delete-overloads)
 void* operator new(std::size_t bytes) {
   static auto* const next = millrace::tool::next<void*(std::size_t)>("_Znwm");
   return millrace::tool::allocate(next, bytes);
@@ -178,7 +179,10 @@ void* operator new[](std::size_t bytes, std::align_val_t alignment, const std::n
       "_ZnamSt11align_val_tRKSt9nothrow_t");
   return millrace::tool::allocate_or_null(next, bytes, alignment, tag);
 }
+// NOLINTEND(misc-new-delete-overloads)
 
+// The C library's headers name parameters in its own way.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" {
 
 [[gnu::visibility("default")]] int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
@@ -206,3 +210,4 @@ extern "C" {
 }
 
 }  // extern "C"
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -122,7 +122,7 @@ Status Queues::run_operations(Queue& queue) {
   if (queue.stream.is_wrapped()) {
     // What its owner has put on it comes first (C7).
     const ContextScope scope(context_);
-    const Status usable = queue.stream.check();
+    Status usable = queue.stream.check();
     queue.stream.finish();
     if (!usable.ok()) return usable;
   }

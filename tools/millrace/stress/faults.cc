@@ -75,7 +75,7 @@ void check_it_works(Device device, const FaultLife& life, Findings& findings) {
 }
 
 /// Of a device that was closed under its users. It says no more of its memory.
-void check_it_is_closed(Device device, Findings& findings) {
+void check_it_is_closed(const Device& device, Findings& findings) {
   for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned}) {
     try {
       const MemoryStats memory = device.memory(kind);

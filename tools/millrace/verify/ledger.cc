@@ -112,9 +112,10 @@ std::vector<std::string> Ledger::damage() const {
                                i, i + 1));
     }
     const fs::path path = report_path(line["round"].get<int>(), "json");
-    if (line["report"] == "" || !fs::exists(path)) continue;
+    const std::string written = line["report"].get<std::string>();
+    if (written.empty() || !fs::exists(path)) continue;
     const std::string report = read_file(path);
-    if (sha256(report) != line["report"] || !is_of(Json::parse(report, nullptr, false), line)) {
+    if (sha256(report) != written || !is_of(Json::parse(report, nullptr, false), line)) {
       found.push_back(fmt::format("line {}: it is not the one that {} was written with", i + 1,
                                   path.filename().string()));
     }
