@@ -201,9 +201,9 @@ def test_an_interrupt_arrives_after_a_wait():
         import _thread, support, threading, time
         gate = support.Gate()
         gate.put(torch.ones(3, device="millrace"))
-        threading.Timer(0.2, _thread.interrupt_main).start()
-        threading.Timer(1.0, gate.open).start()
         try:
+            threading.Timer(0.2, _thread.interrupt_main).start()
+            threading.Timer(1.0, gate.open).start()
             torch.millrace.synchronize()
             time.sleep(0.1)
         except KeyboardInterrupt:
