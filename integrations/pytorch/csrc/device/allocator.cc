@@ -22,11 +22,6 @@ using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
 
-/// Which device an address is of stands in the context of its pointer.
-void* context_of(c10::DeviceIndex index) {
-  return reinterpret_cast<void*>(static_cast<std::intptr_t>(index) + 1);
-}
-
 /// What still uses it is waited for before the memory is anybody's again.
 void free_after_all_streams(c10::DeviceIndex index, void* address) noexcept {
   try {
@@ -45,6 +40,8 @@ void free_on(void* address) {
   try {
     device_of(index).deallocate(address);
   } catch (const millrace::Error& error) {
+    // Of a device that was closed while the tensor was made, and opened again.
+    if (error.code() == millrace::ErrorCode::InvalidArgument) return;
     const std::string stack = CallStack::here().text();
     keep_failure(
         index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
@@ -97,8 +94,8 @@ class DeviceMemory final : public c10::DeviceAllocator {
   }
   void recordStream(const c10::DataPtr& pointer, c10::Stream stream) override {
     if (pointer.get() == nullptr) return;
-    OperatorStream& on = stream_of(stream);
-    translated([&] { device_of(pointer.device().index()).record_stream(pointer.get(), on.get()); });
+    const auto on = stream_of(stream);
+    translated([&] { device_of(pointer.device().index()).record_stream(pointer.get(), on->get()); });
   }
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override;
   void resetAccumulatedStats(c10::DeviceIndex index) override {
