@@ -81,6 +81,10 @@ CORE = [
     Invariant("A4", "pinned memory is free only once all that was recorded on its stream before its free is done",
               "conformance pinned: what the host writes next, and staging threads; wrapped: its owner's copies",
               upheld_by=("memory/arena.cc",)),
+    Invariant("A5", "in protect mode a use that its free covers with nothing but the program's own waits keeps the block "
+              "from nobody on its stream, and nobody is told of its end; the memory is not hidden, lent or given back "
+              "before",
+              "`unit_memory` arena; conformance missing dependencies"),
     Invariant("T1", "a thread cache holds at most its portion of the budget; flush gives all of it back",
               "`unit_memory` thread_cache",
               upheld_by=("memory/thread_cache.cc",)),
