@@ -14,6 +14,7 @@
 #include <millrace/export.h>
 #include <millrace/graph.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_segment.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -288,6 +289,13 @@ class MILLRACE_API Device {
   Event event();
 
   MemoryStats memory(MemoryKind kind = MemoryKind::device) const;
+  /// All memory of the kind that is taken from the device, by address. While other threads allocate and free,
+  /// each block is shown as it was at some moment of the call: what was allocated before and is freed after
+  /// it is live, and blocks fill their segments at any time. Memory that is given back and taken for another
+  /// stream meanwhile may be in the segments of both. At quiet points sums are what memory() says. Holds up
+  /// nobody but, for as long as one stream's blocks are read, those who take or give back memory of that
+  /// stream past their thread's cache.
+  std::vector<MemorySegment> memory_segments(MemoryKind kind = MemoryKind::device) const;
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;

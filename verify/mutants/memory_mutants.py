@@ -1,14 +1,18 @@
-"""Mutants of protect mode's frees."""
+"""Mutants of protect mode's frees and of the listing of memory."""
 
 from mutants import RACE, STUCK, WRONG, mutant
 
 ARENA_CC = "src/memory/arena.cc"
+ARENA_H = "src/memory/arena.h"
 SLOW_CC = "src/memory/slow.cc"
 ALLOCATOR_CC = "src/memory/allocator.cc"
+REPORT_CC = "src/memory/report.cc"
 NEXT_LIFE = "checked_use.ends_beside_its_next_life"
 AGAIN = "checked_use.allocated_again"
 TAKE_CHECKED = "Block* Arena::take_checked(const BlockRequest& request) {\n  sync::LockGuard lock(mutex_);\n"
 IS_OVER = "return use.checked ? host_.ended(use.point) : host_.reached(use.point);"
+PLACES = "listing.of_each_place"
+GROWTH = "listing.beside_growth listing.beside_a_trim"
 
 CHECKED = [
     mutant("checked-end-is-told", "A5", ARENA_CC, IS_OVER, "return host_.reached(use.point);", NEXT_LIFE, WRONG,
@@ -27,6 +31,18 @@ CHECKED = [
            "a free is refused although its stream may have waited"),
 ]
 
+LISTING = [
+    mutant("listed-without-lock", "M8", ARENA_H, "    sync::LockGuard lock(mutex_);\n    small_.for_each_block(visit);", "    small_.for_each_block(visit);", GROWTH, RACE,
+           "blocks are listed without the arena's mutex"),
+    mutant("listed-over-holes", "M8", REPORT_CC, "        begun = false;\n        return;\n", "", GROWTH + " " + PLACES, WRONG, "address space without memory is listed as memory"),
+    mutant("listed-across-holes", "M8", REPORT_CC, "        begun = false;\n        return;\n", "        return;\n", "listing.around_a_hole", WRONG,
+           "what lies before and behind a hole is one segment"),
+    mutant("listed-unsent-as-free", "M8 M1", REPORT_CC, "    case BlockState::cached:\n    case BlockState::unsent:", "    case BlockState::cached:", PLACES, WRONG,
+           "what a thread freed for another stream and has not handed over counts as free"),
+    mutant("listed-without-graphs", "M8", REPORT_CC, "  for_each_graph_arena([&](Arena& arena) { list(arena, true); });\n", "", "listing.of_a_graph", WRONG, "the memory of graphs is not listed"),
+]
+
 SECTIONS = {
     "Memory that nothing but the program's waits covers": CHECKED,
+    "The listing of memory": LISTING,
 }

@@ -35,6 +35,7 @@ struct TinyOptions {
   std::function<bool(std::size_t)> on_out_of_memory{};
   std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
   bool protect = false;
+  int unsent_blocks = 1;  ///< so many that a thread freed for another arena go there together
   int cache_waits = 0;    ///< how often who is out of memory waits for a cache that is in use
 };
 
@@ -74,6 +75,7 @@ class TinyDevice {
                                         *core_, EventPool::Options{.chunk_slots = 2, .max_chunks = 1}));
     Geometry geometry = tiny_geometry();
     geometry.cache_waits = options.cache_waits;
+    geometry.unsent_blocks = options.unsent_blocks;
     const auto map = std::make_shared<PageMap>(geometry);
     const std::size_t limit = options.granules * kGranule;
     for (const auto& [layer, kind] :
