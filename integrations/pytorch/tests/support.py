@@ -20,10 +20,7 @@ GATE_SECONDS = 20
 
 # What is known not to be right yet; the test that it will pass is there.
 not_yet = {
-    "memory_goes_back_without_record_stream": "found where the tensor ends, not where its memory is used again",
-    "memory_is_used_again_on_its_own_stream": "a free is not known to come after what its stream has waited for",
     "protocol": "torch has no DLPack type for a device that was renamed",
-    "memory_snapshot": "the runtime does not list its blocks yet",
 }
 
 

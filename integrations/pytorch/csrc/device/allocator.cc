@@ -12,8 +12,6 @@
 #include <utility>
 
 #include "device/streams.h"
-#include "device/use_log.h"
-#include "python/call_stack.h"
 
 namespace millrace_torch {
 namespace {
@@ -21,11 +19,6 @@ namespace {
 using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
-
-/// Which device an address is of stands in the context of its pointer.
-void* context_of(c10::DeviceIndex index) {
-  return reinterpret_cast<void*>(static_cast<std::intptr_t>(index) + 1);
-}
 
 /// What still uses it is waited for before the memory is anybody's again.
 void free_after_all_streams(c10::DeviceIndex index, void* address) noexcept {
@@ -41,14 +34,11 @@ template <int index>
 void free_on(void* address) {
   if (address == nullptr) return;
   // A tensor may be freed by any thread at any time, after a fork too; then this does nothing.
-  const std::string uses = configured_to_protect() ? take_uses(index, address) : "";
   try {
     device_of(index).deallocate(address);
-  } catch (const millrace::Error& error) {
-    const std::string stack = CallStack::here().text();
-    keep_failure(
-        index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
-                   (stack.empty() ? "" : "\nThe tensor ended at (most recent call last):\n" + stack));
+  } catch (const millrace::Error&) {
+    // Another stream's work uses it, which the program may have ordered in a way that the runtime has not
+    // seen; in protect mode it does see that, and takes the free.
     free_after_all_streams(index, address);
   }
 }

@@ -38,8 +38,6 @@ struct Devices {
   std::mutex mutex;  // protects what follows
   Config config = from_environment();
   std::array<std::atomic<millrace::Device*>, kMostDevices> usable{};
-  std::array<std::string, kMostDevices> failures;  // protected by the mutex; the first that was kept
-  std::array<std::atomic<bool>, kMostDevices> failed{};
   std::atomic<bool> protects{false};  // config's; relaxed: it changes while nothing is in use
 };
 
@@ -156,35 +154,11 @@ bool is_open(c10::DeviceIndex index) noexcept {
   return devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire) != nullptr;
 }
 
-void keep_failure(c10::DeviceIndex index, std::string what) noexcept {
-  Devices& all = devices();
-  const auto at = static_cast<std::size_t>(index);
-  const std::lock_guard lock(all.mutex);
-  if (!all.failed[at].load(std::memory_order_relaxed)) all.failures[at] = std::move(what);
-  all.failed[at].store(true, std::memory_order_relaxed);  // relaxed: whoever sees it takes the lock
-}
-
-void throw_kept_failure(c10::DeviceIndex index) {
-  Devices& all = devices();
-  const auto at = static_cast<std::size_t>(index);
-  if (!all.failed[at].load(std::memory_order_relaxed)) return;
-  std::string what;
-  {
-    const std::lock_guard lock(all.mutex);
-    all.failed[at].store(false, std::memory_order_relaxed);
-    what = std::move(all.failures[at]);
-  }
-  TORCH_CHECK(what.empty(), what);
-}
-
 void synchronize(c10::DeviceIndex index) {
   if (index < 0) index = current;
   millrace::Device& device = device_of(index);
-  {
-    const WithoutLock free;
-    translated([&] { device.synchronize(); });
-  }
-  throw_kept_failure(index);
+  const WithoutLock free;
+  translated([&] { device.synchronize(); });
 }
 
 void drain() noexcept {

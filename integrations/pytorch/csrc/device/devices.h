@@ -31,10 +31,6 @@ int device_count() noexcept;
 /// -1 is the calling thread's current device. Throws c10::Error for an index that there is not.
 millrace::Device& device_of(c10::DeviceIndex index);
 bool is_open(c10::DeviceIndex index) noexcept;
-/// What somebody who can't be thrown an error has to say: the next wait on the device throws it.
-void keep_failure(c10::DeviceIndex index, std::string what) noexcept;
-/// Throws what was kept, once.
-void throw_kept_failure(c10::DeviceIndex index);
 /// Waits for everything on the device; throws the first failure.
 void synchronize(c10::DeviceIndex index);
 /// Waits for everything on all devices that are open; errors are dropped.

@@ -102,11 +102,8 @@ bool OperatorStream::is_done() const {
 }
 
 void OperatorStream::wait() {
-  {
-    const WithoutLock free;
-    translated([&] { millrace::Stream(stream_).wait(); });
-  }
-  throw_kept_failure(device_);
+  const WithoutLock free;
+  translated([&] { millrace::Stream(stream_).wait(); });
 }
 
 OperatorStream& default_stream(c10::DeviceIndex device) {
@@ -198,6 +195,13 @@ void give_back_stream(OperatorStream& stream) noexcept {
   if (index >= streams.entries.size() || streams.entries[index].stream.get() != &stream) return;
   streams.entries[index].given_back = true;
   lease = std::move(streams.entries[index].lease);
+}
+
+c10::StreamId id_of_runtime_stream(c10::DeviceIndex device, int number) {
+  for (const OperatorStream* const stream : all_streams(device)) {
+    if (stream->get().id() == number) return stream->id();
+  }
+  return -1;
 }
 
 void record_use_on_all(c10::DeviceIndex device, const void* address) {

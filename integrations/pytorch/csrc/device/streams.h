@@ -53,6 +53,8 @@ OperatorStream& current_stream(c10::DeviceIndex device);
 /// Throws c10::Error for one that has been given back.
 OperatorStream& stream_of(const c10::Stream& stream);
 OperatorStream& default_stream(c10::DeviceIndex device);
+/// torch's number of the runtime's stream of that one; -1 if no stream of torch's is it now.
+c10::StreamId id_of_runtime_stream(c10::DeviceIndex device, int number);
 /// Makes it the calling thread's; returns the one before of that device.
 OperatorStream& exchange_stream(OperatorStream& stream);
 

@@ -10,7 +10,6 @@
 
 #include "device/devices.h"
 #include "device/streams.h"
-#include "device/use_log.h"
 #include "ops/kernel_scope.h"
 #include "python/call_stack.h"
 
@@ -66,7 +65,6 @@ void submit(OperatorStream& stream, const std::string& name, std::span<const mil
   try {
     // Only whoever looks for missing waits names both places.
     const char* const stack = configured_to_protect() ? call->called().kept_text() : "";
-    if (configured_to_protect()) log_uses(stream.device(), stream.id(), name, stack, uses);
     const millrace::SourcePlace place{stack, 0};
     millrace::Stream(stream.get())
         .run(

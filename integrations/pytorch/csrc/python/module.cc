@@ -14,6 +14,7 @@
 #include "device/generator.h"
 #include "device/hooks.h"
 #include "device/streams.h"
+#include "python/memory_snapshot.h"
 
 namespace py = pybind11;
 
@@ -86,6 +87,8 @@ PYBIND11_MODULE(_C, module) {
   module.def("synchronize", [](int index) { synchronize(static_cast<c10::DeviceIndex>(index)); });
   module.def("begin_exit", &begin_exit, NoGil());
   module.def("memory", &memory_of);
+  module.def("memory_snapshot",
+             [](int index) { return memory_snapshot(static_cast<c10::DeviceIndex>(index)); });
   module.def("workers",
              [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().workers; });
   module.def("memory_bytes",
