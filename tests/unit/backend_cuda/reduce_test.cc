@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backends/cuda/reduce/reduce.h"
+#include "backends/cuda/reduce/tickets.h"
 #include "reduce/plan.h"
 #include "reduce_case.h"
 #include "support/random.h"
@@ -86,7 +87,8 @@ class CudaReduce : public testing::Test {
     const ReduceWork& work = std::get<ReduceWork>(operation.work);
     const std::size_t scratch = cuda::reduce_scratch_bytes(work);
     std::byte* const at = scratch_.upload(Bytes(scratch + kGuard, kUntouched));
-    cuda::launch_reduce(work, at, stream_).throw_if_failed();
+    cuda::launch_reduce(work, at, next_with_tickets_ ? tickets_.words() : nullptr, stream_).throw_if_failed();
+    next_with_tickets_ = !next_with_tickets_;
     check(cudaStreamSynchronize(stream_), "the kernels");
     const Bytes after = scratch_.download(scratch + kGuard);
     for (std::size_t i = scratch; i < after.size(); ++i) {
@@ -141,6 +143,8 @@ class CudaReduce : public testing::Test {
   }
 
   cudaStream_t stream_ = nullptr;
+  cuda::Tickets tickets_;
+  bool next_with_tickets_ = true;
   DeviceBytes input_, output_, values_, scratch_;
 };
 

@@ -72,11 +72,6 @@ inline constexpr bool kIsFloating = is_floating(kType);
 template <DType kType>
 inline constexpr bool kIsShortInteger = !is_floating(kType) && size_of(kType) <= 2;
 
-template <DType kType>
-__device__ double as_double(typename Element<kType>::Stored stored) {
-  return static_cast<double>(Element<kType>::load(stored));
-}
-
 /// Results of operations that give back the input's floating type, and double for integers.
 template <DType kType>
 struct FloatingResult {

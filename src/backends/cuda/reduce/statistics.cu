@@ -1,8 +1,10 @@
 // Statistics: everything in one pass.
 #include <cstdint>
 
-#include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
+#include "backends/cuda/reduce/fold.cuh"
+#include "backends/cuda/reduce/load.cuh"
+#include "backends/cuda/reduce/order.cuh"
 #include "backends/cuda/reduce/spread.cuh"
 #include "backends/cuda/reduce/sums.cuh"
 
@@ -23,23 +25,28 @@ __device__ Found found_nothing() {
 
 template <DType kType>
 struct StatisticsFold {
-  using Stored = typename Element<kType>::Stored;
+  static constexpr DType kDType = kType;
+  using Value = typename Element<kType>::Value;
+  using Least = Order<kType, true>;
+  using Largest = Order<kType, false>;
   using Accumulator = Found;
+  static constexpr bool kHasPosition = false;
+  static constexpr bool kHasLanes = false;
   static constexpr bool kMayOverflow = kType == DType::f64;
 
   struct Running {
     RunningMoments moments;
     CompensatedSum sum = {0, 0};  ///< but of the last few
     double last = 0;
-    double min = infinity();
-    double max = -infinity();
-    std::int64_t count = 0, nan = 0, inf = 0, zeros = 0;
+    Value min = Least::kWorst;
+    Value max = Largest::kWorst;
+    std::int64_t count = 0;
+    std::int64_t nan = 0, inf = 0, zeros = 0;
   };
 
   static __device__ Found nothing() { return found_nothing(); }
 
-  static __device__ void add(Running& running, Stored stored, std::int64_t /*position*/) {
-    const double value = as_double<kType>(stored);
+  static __device__ void add(Running& running, Value value, std::int64_t /*position*/) {
     ++running.count;
     if (kIsFloating<kType> && !is_finite(value)) {
       if (is_nan(value)) {
@@ -50,11 +57,28 @@ struct StatisticsFold {
       return;
     }
     running.zeros += value == 0 ? 1 : 0;
-    running.last += value;
-    running.min = value < running.min ? value : running.min;
-    running.max = value > running.max ? value : running.max;
-    running.moments.template add<kMayOverflow>(value);
+    running.min = Least::better(running.min, value);
+    running.max = Largest::better(running.max, value);
+    running.moments.begin(static_cast<double>(value));
+    add_finite(running, value);
   }
+
+  /// Mostly there is nothing to count.
+  static __device__ void add_vector(Running& running, const Vector<kType>& vector,
+                                    std::int64_t position) requires(has_tuned_kernels(kType)) {
+    const Value min = Least::best_of(vector), max = Largest::best_of(vector);
+    // NaN comes out of both, and infinities out of one.
+    if (!is_finite(min) || !is_finite(max) || has_zero(vector)) {
+      return add_one_by_one<StatisticsFold>(running, vector, position, 1, 0, Vector<kType>::kElements);
+    }
+    running.count += Vector<kType>::kElements;
+    running.min = Least::better(running.min, min);
+    running.max = Largest::better(running.max, max);
+    running.moments.begin(static_cast<double>(vector[0]));
+#pragma unroll
+    for (int i = 0; i < Vector<kType>::kElements; ++i) add_finite(running, vector[i]);
+  }
+
   static __device__ void settle(Running& running) {
     running.sum.add(running.last);
     running.last = 0;
@@ -62,8 +86,13 @@ struct StatisticsFold {
   }
   static __device__ Found total(Running& running) {
     running.moments.template flush<kMayOverflow>();
-    return {running.count, running.nan,         running.inf, running.zeros,
-            running.sum,   running.moments.all, running.min, running.max};
+    Found found{running.count, running.nan,         running.inf, running.zeros,
+                running.sum,   running.moments.all, infinity(),  -infinity()};
+    if (found.moments.count != 0) {
+      found.min = static_cast<double>(running.min);
+      found.max = static_cast<double>(running.max);
+    }
+    return found;
   }
   static __device__ void merge(Found& a, const Found& b) {
     a.count += b.count;
@@ -76,8 +105,8 @@ struct StatisticsFold {
     a.max = b.max > a.max ? b.max : a.max;
   }
 
-  static __device__ void finish(const ReducePlan& plan, const Found& found, std::int64_t at) {
-    Statistics& result = static_cast<Statistics*>(plan.output)[at];
+  static __device__ void finish(const ReducePlan& plan, const Found& found, const Place& place) {
+    Statistics& result = static_cast<Statistics*>(plan.output)[place.output];
     result.count = found.count;
     result.nan = found.nan;
     result.inf = found.inf;
@@ -91,6 +120,16 @@ struct StatisticsFold {
     result.min = found.min;
     result.max = found.max;
     result.absmax = found.moments.count == 0 ? 0 : fmax(fabs(found.min), fabs(found.max));
+  }
+
+ private:
+  static __device__ void add_finite(Running& running, Value value) {
+    running.last += static_cast<double>(value);
+    running.moments.template add<kMayOverflow>(static_cast<double>(value));
+  }
+  static __device__ bool has_zero(const Vector<kType>& vector) {
+    return by_halves<kType, bool>(
+        vector, [](Value value) { return value == 0; }, [](bool a, bool b) { return a || b; });
   }
 };
 
