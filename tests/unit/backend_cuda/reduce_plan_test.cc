@@ -36,7 +36,7 @@ ReducePlan plan_of(DType dtype, const Dims& shape, const std::vector<std::int64_
 
 TEST(CudaReducePlan, ShapesAndTheirRegimes) {
   constexpr std::int64_t kMany = 1 << 20;
-  EXPECT_EQ(plan_of(DType::f32, Dims{kMany}, {}).regime, Regime::dense);
+  EXPECT_EQ(plan_of(DType::f32, Dims{kMany}, {}).regime, Regime::whole);
   EXPECT_EQ(plan_of(DType::f32, Dims{16'384, 16'384}, {1}).regime, Regime::dense);
   EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 256}, {1}).regime, Regime::rows);
   EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 17}, {1}).regime, Regime::rows);
@@ -46,9 +46,22 @@ TEST(CudaReducePlan, ShapesAndTheirRegimes) {
   EXPECT_EQ(plan_of(DType::f16, Dims{64, 1024, 64, 64}, {1, 3}).regime, Regime::vectors);
   EXPECT_EQ(plan_of(DType::f16, Dims{64, 1023, 63, 61}, {1, 3}).regime, Regime::vectors);
   EXPECT_EQ(plan_of(DType::f32, Dims{kMany, 3}, {0}).regime, Regime::elements);
+  EXPECT_EQ(plan_of(DType::f32, Dims{16, kMany << 4}, {0}).regime, Regime::few);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 7}, {1}).regime, Regime::few);
   // Of other types there are dense and elements.
   EXPECT_EQ(plan_of(DType::i32, Dims{256, kMany}, {0}).regime, Regime::elements);
   EXPECT_EQ(plan_of(DType::u8, Dims{kMany, 256}, {1}).regime, Regime::dense);
+}
+
+TEST(CudaReducePlan, OutputsOfFewElementsTakeWidestLoads) {
+  constexpr std::int64_t kMany = 1 << 20;
+  EXPECT_EQ(plan_of(DType::f32, Dims{8, kMany, 4}, {0}).lanes, 4);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{8, kMany, 4}, {0}).lanes, 8);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 5, 6}, {1}).lanes, 2);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 5, 7}, {1}).lanes, 1);
+  const ReducePlan pairs = plan_of(DType::bf16, Dims{kMany, 5, 6}, {1});
+  EXPECT_EQ(pairs.outer_count, kMany * 3);
+  EXPECT_EQ(pairs.steps, 5);
 }
 
 TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
@@ -57,6 +70,12 @@ TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
   EXPECT_GT(whole.splits, 100);
   EXPECT_EQ(whole.blocks, whole.splits);
   EXPECT_EQ(plan_of(DType::f32, Dims{1024}, {}).splits, 1);
+  const ReducePlan small = plan_of(DType::f32, Dims{100'003}, {});
+  EXPECT_EQ(small.regime, Regime::whole);
+  EXPECT_GT(small.splits, 1);
+  EXPECT_LE(small.splits, kWholeBlocks);
+  EXPECT_GE(small.splits * small.split_size, 100'003);
+  EXPECT_LT((small.splits - 1) * small.split_size, 100'003);
   const ReducePlan many = plan_of(DType::f32, Dims{1 << 20, 256}, {1});
   EXPECT_EQ(many.splits, 1);
   EXPECT_LT(many.blocks, many.tiles);
@@ -179,7 +198,8 @@ TEST(CudaReducePlan, EveryElementIsMetOnce) {
     const DType dtype = random.one_in(2) ? DType::f32 : DType::bf16;
     const ReducePlan plan = plan_of(ReduceOp::sum, dtype, Dims(shape), Dims(strides), dims,
                                     static_cast<std::int64_t>(random.below(2)));
-    if (plan.regime == Regime::dense || plan.regime == Regime::rows) continue;
+    const auto is_other = {Regime::dense, Regime::rows, Regime::few, Regime::whole};
+    if (std::find(is_other.begin(), is_other.end(), plan.regime) != is_other.end()) continue;
     ++walked;
     ASSERT_GE(plan.inner * plan.ways * plan.outer, 1);
     ASSERT_LE(plan.inner * plan.ways * plan.outer, kThreads);

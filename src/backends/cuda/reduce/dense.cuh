@@ -20,32 +20,50 @@ inline constexpr int kRunVectorsAtOnce =
 /// A thread's part of a run, whose first element has that position.
 template <class Fold>
 __device__ void add_run(typename Fold::Running& running, const Run<Fold::kDType>& run, std::int64_t position,
-                        int way, int ways) {
+                        const Share& share) {
   constexpr int kAtOnce = kRunVectorsAtOnce<Fold>;
+  const int way = share.way, ways = share.ways;
   const std::int64_t vectors = run.vectors();
+  // Asked for all ways, so that a warp does the same.
+  const auto are_whole = [&](std::int64_t i) { return run.is_whole(i - way, i - way + kAtOnce * ways - 1); };
   for (std::int64_t i = way; i < vectors; i += kAtOnce * ways) {
     Vector<Fold::kDType> loaded[kAtOnce];
-    // Asked for all ways, so that a warp does the same.
-    if (run.is_whole(i - way, i - way + kAtOnce * ways - 1)) {
+    if (are_whole(i)) {
 #pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) loaded[k] = run.load_whole(i + k * ways);
+      for (int k = 0; k < kAtOnce; ++k) loaded[k] = run.load_streamed(i + k * ways);
+      // Where adding takes its time, another is loaded in the place of each as soon as it is added, so that
+      // as many are always on their way.
+      if constexpr (!Fold::kHasLanes) {
+        for (; are_whole(i + kAtOnce * ways); i += kAtOnce * ways) {
+#pragma unroll
+          for (int k = 0; k < kAtOnce; ++k) {
+            add_vector<Fold>(running, loaded[k], run.position_of(i + k * ways, position));
+            loaded[k] = run.load_streamed(i + (kAtOnce + k) * ways);
+          }
+          Fold::settle(running);
+        }
+      }
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
-        run.template add_whole<Fold>(running, loaded[k], i + k * ways, position);
+        add_vector<Fold>(running, loaded[k], run.position_of(i + k * ways, position));
       }
     } else {
       // An end of the run.
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
-        if (i + k * ways < vectors) loaded[k] = run.load(i + k * ways);
+        if (run.is_whole(i + k * ways)) loaded[k] = run.load_streamed(i + k * ways);
       }
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
-        if (i + k * ways < vectors) run.template add<Fold>(running, loaded[k], i + k * ways, position);
+        if (run.is_whole(i + k * ways)) {
+          add_vector<Fold>(running, loaded[k], run.position_of(i + k * ways, position));
+        }
       }
     }
     Fold::settle(running);
   }
+  share.add_ends<Fold>(running, run, position);
+  Fold::settle(running);
 }
 
 /// Blocks that a multiprocessor should hold. Wide vectors and large accumulators would not fit the registers
@@ -68,7 +86,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<Fold>)
       // A step is an element here, of whichever way.
       const auto* const from = static_cast<const Stored*>(plan.input) + output.place.input + unit.first;
       const Run<Fold::kDType> run(from, unit.steps(plan, plan.steps), plan.input_end);
-      add_run<Fold>(running[0], run, unit.first, seat.way, plan.ways);
+      add_run<Fold>(running[0], run, unit.first, {seat.way, plan.ways});
     }
     deliver<Fold, 1>(plan, number, running, memory, others);
   }

@@ -22,10 +22,12 @@
 #include <cstdint>
 
 #include "backends/cuda/reduce/dense.cuh"
+#include "backends/cuda/reduce/few.cuh"
 #include "backends/cuda/reduce/kernels.h"
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/rows.cuh"
 #include "backends/cuda/reduce/walk.cuh"
+#include "backends/cuda/reduce/whole.cuh"
 
 namespace millrace::cuda {
 
@@ -42,37 +44,51 @@ struct PlainFold {
   static __device__ T total(Running& running) { return running.value; }
 };
 
+template <typename... Parameters>
+const void* address(void (*kernel)(Parameters...)) {
+  return reinterpret_cast<const void*>(kernel);
+}
+
 /// The kernel for a plan's regime.
 template <class Fold, bool kIsTuned>
 const void* kernel_for(const ReducePlan& plan) {
   if constexpr (kIsTuned) {
     if (plan.regime == Regime::rows) {
       if constexpr (Fold::kHasLanes && !Fold::kHasPosition) {
-        if (plan.rows_at_once == 2) return reinterpret_cast<const void*>(&rows_kernel<Fold, 2>);
+        if (plan.rows_at_once == 2) return address(&rows_kernel<Fold, 2>);
       }
-      return reinterpret_cast<const void*>(&rows_kernel<Fold, 1>);
+      return address(&rows_kernel<Fold, 1>);
     }
-    if (plan.regime == Regime::vectors)
-      return reinterpret_cast<const void*>(&walk_kernel<Fold, Regime::vectors>);
+    if (plan.regime == Regime::vectors) return address(&walk_kernel<Fold, Regime::vectors>);
   }
   if constexpr (kIsTuned && Fold::kHasLanes) {
-    if (plan.regime == Regime::lanes) return reinterpret_cast<const void*>(&walk_kernel<Fold, Regime::lanes>);
+    constexpr int kVector = Vector<Fold::kDType>::kElements;
+    if (plan.regime == Regime::lanes) return address(&walk_kernel<Fold, Regime::lanes>);
+    if (plan.regime == Regime::few) {
+      if (plan.lanes == kVector) return address(&few_kernel<Fold, kVector>);
+      if constexpr (kIsHalf<Fold::kDType>) {
+        if (plan.lanes == 2) return address(&few_kernel<Fold, 2>);
+      }
+      return address(&few_kernel<Fold, 1>);
+    }
+    if (plan.regime == Regime::whole) return address(&whole_kernel<Fold>);
     if constexpr (!Fold::kHasPosition) {
-      if (plan.regime == Regime::columns)
-        return reinterpret_cast<const void*>(&walk_kernel<Fold, Regime::columns>);
+      if (plan.regime == Regime::columns) return address(&walk_kernel<Fold, Regime::columns>);
     }
   }
-  if (plan.regime == Regime::dense) return reinterpret_cast<const void*>(&dense_kernel<Fold>);
-  return reinterpret_cast<const void*>(&walk_kernel<Fold, Regime::elements>);
+  if (plan.regime == Regime::dense) return address(&dense_kernel<Fold>);
+  return address(&walk_kernel<Fold, Regime::elements>);
 }
 
 template <class Fold, bool kIsTuned>
 cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* tickets, cudaStream_t stream) {
   Splits<typename Fold::Accumulator> splits{static_cast<typename Fold::Accumulator*>(accumulators), tickets};
-  // That of rows has one parameter; a second is not looked at.
+  // Those of rows and few have one parameter; a second is not looked at.
   void* arguments[] = {const_cast<ReducePlan*>(&plan), &splits};
-  const dim3 grid(static_cast<unsigned>(plan.blocks));
-  return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), grid, dim3(kThreads), arguments, 0, stream);
+  void* of_whole[] = {&tickets, const_cast<ReducePlan*>(&plan)};
+  return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), dim3(static_cast<unsigned>(plan.blocks)),
+                          dim3(static_cast<unsigned>(plan.threads)),
+                          plan.regime == Regime::whole ? of_whole : arguments, 0, stream);
 }
 
 template <class Fold, bool kIsTuned>

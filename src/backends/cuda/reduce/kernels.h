@@ -13,7 +13,8 @@ namespace millrace::cuda {
 struct ReduceKernels {
   std::size_t accumulator_bytes;  ///< of what a block leaves of an output where that is split
   /// Queues one. accumulators: device memory for one of each split of each output of each tile; tickets: a
-  /// word for each tile, 0 before and after. Both unused where there is one split.
+  /// word for each tile, in the regime whole a slot for each block; 0 before and after. Both unused
+  /// where there is one split.
   cudaError_t (*launch)(const ReducePlan& plan, void* accumulators, unsigned* tickets, cudaStream_t stream);
 };
 

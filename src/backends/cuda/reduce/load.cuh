@@ -47,6 +47,13 @@ __device__ Vector<kType> load_vector(const void* from) {
   return {{raw.x, raw.y, raw.z, raw.w}};
 }
 
+/// One that nobody else reads: it leaves the caches before what else is in them.
+template <DType kType>
+__device__ Vector<kType> load_streamed(const void* from) {
+  const uint4 raw = __ldcs(static_cast<const uint4*>(from));
+  return {{raw.x, raw.y, raw.z, raw.w}};
+}
+
 /// One at an address that is a vector's, as far as memory belongs to the input.
 template <DType kType>
 __device__ Vector<kType> load_before(const void* from, const void* input_end) {
@@ -122,30 +129,41 @@ class Run {
         input_end_(input_end) {}
 
   __device__ std::int64_t vectors() const { return (n_ + past_ + kElements - 1) / kElements; }
-  __device__ bool has(std::int64_t i) const { return i * kElements < n_ + past_; }
+  /// The vectors whose elements are all the run's: from the first to before the end. Of the ones before and
+  /// behind them it may have a part.
+  __device__ std::int64_t first_whole() const { return past_ == 0 ? 0 : 1; }
+  __device__ std::int64_t end_whole() const { return (n_ + past_) / kElements; }
+  __device__ bool has_head() const { return past_ != 0 && n_ != 0; }
+  __device__ bool has_tail() const {
+    const std::int64_t end = n_ + past_;
+    return end % kElements != 0 && (past_ == 0 || end > kElements);
+  }
+
   /// Are all elements of these vectors the run's?
   __device__ bool is_whole(std::int64_t first, std::int64_t last) const {
     return (first > 0 || past_ == 0) && (last + 1) * kElements <= n_ + past_;
   }
+  __device__ bool is_whole(std::int64_t i) const { return is_whole(i, i); }
 
   /// Of a whole vector.
   __device__ Vector<kType> load_whole(std::int64_t i) const {
     return load_vector<kType>(first_ + i * kElements);
   }
+  __device__ Vector<kType> load_streamed(std::int64_t i) const {
+    return cuda::load_streamed<kType>(first_ + i * kElements);
+  }
+  /// The position of its first element, where the run's is that.
+  __device__ std::int64_t position_of(std::int64_t i, std::int64_t position) const {
+    return position + i * kElements - past_;
+  }
   __device__ Vector<kType> load(std::int64_t i) const {
     return load_before<kType>(first_ + i * kElements, input_end_);
   }
 
-  /// position: that of the run's first element.
+  /// What the run has of a vector. position: that of the run's first element.
   template <class Fold>
-  __device__ void add_whole(typename Fold::Running& running, const Vector<kType>& vector, std::int64_t i,
-                            std::int64_t position) const {
-    add_vector<Fold>(running, vector, position + i * kElements - past_);
-  }
-  template <class Fold>
-  __device__ void add(typename Fold::Running& running, const Vector<kType>& vector, std::int64_t i,
-                      std::int64_t position) const {
-    if (is_whole(i, i)) return add_whole<Fold>(running, vector, i, position);
+  __device__ void add_part(typename Fold::Running& running, const Vector<kType>& vector, std::int64_t i,
+                           std::int64_t position) const {
     const std::int64_t first = i * kElements - past_;
     const int begin = first < 0 ? static_cast<int>(-first) : 0;
     const int end = n_ - first < kElements ? static_cast<int>(n_ - first) : kElements;
@@ -165,6 +183,26 @@ class Run {
   std::int64_t n_;
   const Stored* first_;
   const void* input_end_;
+};
+
+/// Where the vectors of a run are among threads that share it.
+struct Share {
+  int way, ways;
+
+  /// The ends: the first thread has the one before the whole vectors, the last the one behind them.
+  template <class Fold>
+  __device__ void add_ends(typename Fold::Running& running, const Run<Fold::kDType>& run,
+                           std::int64_t position) const {
+    const bool head = way == 0 && run.has_head(), tail = way == ways - 1 && run.has_tail();
+    if (!head && !tail) return;
+    Fold::settle(running);
+    const std::int64_t last = run.end_whole();
+#pragma unroll 1
+    for (int i = head ? 0 : 1; i < (tail ? 2 : 1); ++i) {
+      const std::int64_t at = i == 0 ? 0 : last;
+      run.template add_part<Fold>(running, run.load(at), at, position);
+    }
+  }
 };
 
 }  // namespace millrace::cuda

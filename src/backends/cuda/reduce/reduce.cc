@@ -32,11 +32,13 @@ ReduceKernels kernels_for(const ReducePlan& plan) noexcept {
 
 /// What the blocks of splits leave; a multiple of 8.
 std::size_t accumulator_bytes(const ReducePlan& plan, const ReduceKernels& kernels) noexcept {
+  if (plan.regime == Regime::whole) return 0;
   return static_cast<std::size_t>(plan.tiles * plan.splits) * static_cast<std::size_t>(plan.tile_outputs()) *
          ((kernels.accumulator_bytes + 7) / 8 * 8);
 }
 
 std::size_t ticket_bytes(const ReducePlan& plan) noexcept {
+  if (plan.regime == Regime::whole) return static_cast<std::size_t>(plan.splits) * kWholeSlotBytes;
   return static_cast<std::size_t>(plan.tiles) * sizeof(unsigned);
 }
 

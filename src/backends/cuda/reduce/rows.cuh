@@ -37,13 +37,15 @@ __global__ void __launch_bounds__(kThreads, Fold::kHasLanes ? 4 : 2)
     for (int row = 0; row < kRows; ++row) {
       places[row] = place_of(plan, 0, plan.kept_rank, first + row * rows);
       const Run<Fold::kDType> run = run_of(row);
-      if (run.is_whole(0, kAtOnce * plan.ways - 1)) {
+      const auto whole = static_cast<int>(run.first_whole()), end = static_cast<int>(run.end_whole());
+      if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) loaded[row][k] = run.load_whole(way + k * plan.ways);
       } else {
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) {
-          if (run.has(way + k * plan.ways)) loaded[row][k] = run.load(way + k * plan.ways);
+          const int i = way + k * plan.ways;
+          if (i >= whole && i < end) loaded[row][k] = run.load_whole(i);
         }
       }
     }
@@ -51,18 +53,20 @@ __global__ void __launch_bounds__(kThreads, Fold::kHasLanes ? 4 : 2)
     for (int row = 0; row < kRows; ++row) {
       typename Fold::Running running;
       const Run<Fold::kDType> run = run_of(row);
-      if (run.is_whole(0, kAtOnce * plan.ways - 1)) {
+      const auto whole = static_cast<int>(run.first_whole()), end = static_cast<int>(run.end_whole());
+      const auto add = [&](int k) {
+        add_vector<Fold>(running, loaded[row][k], run.position_of(way + k * plan.ways, 0));
+      };
+      if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) {
-          run.template add_whole<Fold>(running, loaded[row][k], way + k * plan.ways, 0);
-        }
+        for (int k = 0; k < kAtOnce; ++k) add(k);
       } else {
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) {
-          if (run.has(way + k * plan.ways)) {
-            run.template add<Fold>(running, loaded[row][k], way + k * plan.ways, 0);
-          }
+          const int i = way + k * plan.ways;
+          if (i >= whole && i < end) add(k);
         }
+        if (!plan.is_aligned) Share{way, plan.ways}.template add_ends<Fold>(running, run, 0);
       }
       Fold::settle(running);
       auto found = Fold::total(running);

@@ -31,9 +31,8 @@ struct HalvesRunning {
 
 template <DType kType, bool kIsMean>
 struct SumFold : PlainFold<SumFold<kType, kIsMean>, typename SumOf<kType, kIsMean>::Type> {
-  static constexpr bool kIsHalf = kType == DType::f16 || kType == DType::bf16;
   using Plain = PlainFold<SumFold<kType, kIsMean>, typename SumOf<kType, kIsMean>::Type>;
-  using Running = std::conditional_t<kIsHalf, HalvesRunning, typename Plain::Running>;
+  using Running = std::conditional_t<kIsHalf<kType>, HalvesRunning, typename Plain::Running>;
   static constexpr DType kDType = kType;
   using Term = typename SumOf<kType, kIsMean>::Term;
   using Sum = typename SumOf<kType, kIsMean>::Type;
@@ -41,7 +40,7 @@ struct SumFold : PlainFold<SumFold<kType, kIsMean>, typename SumOf<kType, kIsMea
   static __device__ Sum nothing() { return {}; }
   static __device__ void add(Running& running, typename Element<kType>::Value value,
                              std::int64_t /*position*/) {
-    if constexpr (kIsHalf) {
+    if constexpr (kIsHalf<kType>) {
       running.few += value;
     } else {
       running.value.add(static_cast<Term>(value));
@@ -50,23 +49,23 @@ struct SumFold : PlainFold<SumFold<kType, kIsMean>, typename SumOf<kType, kIsMea
   static __device__ void add_vector(
       Running& running, const Vector<kType>& vector,
       std::int64_t /*position*/) requires(!std::is_same_v<Sum, CompensatedSum>) {
-    using T = std::conditional_t<kIsHalf, float, Term>;
+    using T = std::conditional_t<kIsHalf<kType>, float, Term>;
     const T sum = by_halves<kType, T>(
         vector, [](auto value) { return static_cast<T>(value); }, [](T a, T b) { return a + b; });
-    if constexpr (kIsHalf) {
+    if constexpr (kIsHalf<kType>) {
       running.few += sum;
     } else {
       running.value.add(sum);
     }
   }
   static __device__ void settle(Running& running) {
-    if constexpr (kIsHalf) {
+    if constexpr (kIsHalf<kType>) {
       running.all += static_cast<double>(running.few);
       running.few = 0;
     }
   }
   static __device__ Sum total(Running& running) {
-    if constexpr (kIsHalf) {
+    if constexpr (kIsHalf<kType>) {
       return {running.all};
     } else {
       return running.value;

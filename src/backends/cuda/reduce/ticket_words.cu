@@ -8,7 +8,7 @@
 namespace millrace::cuda {
 namespace {
 
-__device__ unsigned words[kTicketSets * kMostSplitTiles];
+__device__ alignas(16) unsigned words[kTicketSets * kMostSplitTiles];
 
 }  // namespace
 

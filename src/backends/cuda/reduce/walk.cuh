@@ -50,7 +50,10 @@ class Walker {
   // As many as fit the registers.
   static constexpr int kAtOnce = kRegime == Regime::elements && !Fold::kHasPosition ? kElementsAtOnce<Stored>
                                  : kHasLanes && kLanes <= 4                         ? kVectorsAtOnce + 2
+                                 : kRegime == Regime::columns                       ? kVectorsAtOnce + 1
                                                                                     : kVectorsAtOnce;
+  // Vectors that are used as they come are read faster by turns.
+  static constexpr bool kRolls = kRegime == Regime::columns || kRegime == Regime::elements;
   using Window = StepWindow<Fold::kHasPosition, kIsRun>;
   using Running = typename Fold::Running[kLanes];
 
@@ -63,29 +66,42 @@ class Walker {
 
   /// The first n steps of a window.
   __device__ void add(Running& running, const Window& window, int n) const {
-    for (int i = 0; i < n; i += kAtOnce) {
-      Loaded loaded[kAtOnce];
-      if (i + kAtOnce <= n) {
+    Loaded loaded[kAtOnce];
+    int i = 0;
+    while (i + kAtOnce <= n) {
 #pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) load(loaded[k], window, i + k);
+      for (int k = 0; k < kAtOnce; ++k) load(loaded[k], window, i + k);
+      // As soon as one is added another is loaded in its place, so that as many are always on their way.
+      for (; kRolls && i + 2 * kAtOnce <= n; i += kAtOnce) {
 #pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) add_loaded(running, loaded[k], window, i + k);
-      } else {
-#pragma unroll
-        for (int k = 0; k < kAtOnce - 1; ++k) {
-          if (i + k < n) load(loaded[k], window, i + k);
+        for (int k = 0; k < kAtOnce; ++k) {
+          add_loaded(running, loaded[k], window, i + k);
+          load(loaded[k], window, i + kAtOnce + k);
         }
-#pragma unroll
-        for (int k = 0; k < kAtOnce - 1; ++k) {
-          if (i + k < n) add_loaded(running, loaded[k], window, i + k);
-        }
+        settle(running);
       }
 #pragma unroll
-      for (int lane = 0; lane < kLanes; ++lane) Fold::settle(running[lane]);
+      for (int k = 0; k < kAtOnce; ++k) add_loaded(running, loaded[k], window, i + k);
+      settle(running);
+      i += kAtOnce;
     }
+#pragma unroll
+    for (int k = 0; k < kAtOnce - 1; ++k) {
+      if (i + k < n) load(loaded[k], window, i + k);
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce - 1; ++k) {
+      if (i + k < n) add_loaded(running, loaded[k], window, i + k);
+    }
+    settle(running);
   }
 
  private:
+  static __device__ void settle(Running& running) {
+#pragma unroll
+    for (int lane = 0; lane < kLanes; ++lane) Fold::settle(running[lane]);
+  }
+
   /// The vector that begins so many bytes behind that one, the rest of which the thread's neighbour has. All
   /// threads of the warp call it; the last has no neighbour and gets nothing that makes sense.
   static __device__ Vector<kDType> shifted(const Vector<kDType>& vector, int bytes) {
@@ -126,7 +142,7 @@ class Walker {
     } else if constexpr (kRegime == Regime::columns) {
       loaded = load_before<kDType>(at - past(at), plan_.input_end);
     } else if constexpr (kRegime == Regime::lanes) {
-      loaded = load_vector<kDType>(at);
+      loaded = kElement == 2 ? load_streamed<kDType>(at) : load_vector<kDType>(at);
     } else {
       loaded = *reinterpret_cast<const Stored*>(at);
     }
