@@ -57,6 +57,8 @@ class DeviceBytes {
   std::byte* upload(const Bytes& bytes) {
     std::byte* const to = reserve(bytes.size() + 1);
     check(cudaMemcpy(to, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cudaMemcpy");
+    // What was pageable is only staged by now, and our streams do not wait for the one that brings it.
+    check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize");
     return to;
   }
   Bytes download(std::size_t bytes) const {

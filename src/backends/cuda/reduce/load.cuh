@@ -156,7 +156,8 @@ class Run {
   __device__ std::int64_t position_of(std::int64_t i, std::int64_t position) const {
     return position + i * kElements - past_;
   }
-  __device__ Vector<kType> load(std::int64_t i) const {
+  /// Of one that it has in part.
+  __device__ Vector<kType> load_part(std::int64_t i) const {
     return load_before<kType>(first_ + i * kElements, input_end_);
   }
 
@@ -200,7 +201,7 @@ struct Share {
 #pragma unroll 1
     for (int i = head ? 0 : 1; i < (tail ? 2 : 1); ++i) {
       const std::int64_t at = i == 0 ? 0 : last;
-      run.template add_part<Fold>(running, run.load(at), at, position);
+      run.template add_part<Fold>(running, run.load_part(at), at, position);
     }
   }
 };

@@ -7,14 +7,11 @@
 #include <limits>
 
 #include "backends/cuda/reduce/cut.h"
+#include "backends/cuda/reduce/measures.h"
 #include "device/operation.h"
 
 namespace millrace::cuda {
 namespace {
-
-bool is_position(const ReducePlan& plan) noexcept {
-  return !plan.statistics && (plan.op == ReduceOp::argmin || plan.op == ReduceOp::argmax);
-}
 
 void take_loops(const ReduceWork& work, ReducePlan& plan) noexcept {
   plan.kept_rank = work.kept.size();

@@ -142,6 +142,7 @@ class Walker {
     } else if constexpr (kRegime == Regime::columns) {
       loaded = load_before<kDType>(at - past(at), plan_.input_end);
     } else if constexpr (kRegime == Regime::lanes) {
+      // Of four bytes that is 2 % slower.
       loaded = kElement == 2 ? load_streamed<kDType>(at) : load_vector<kDType>(at);
     } else {
       loaded = *reinterpret_cast<const Stored*>(at);

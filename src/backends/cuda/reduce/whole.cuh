@@ -15,10 +15,12 @@
 namespace millrace::cuda {
 
 /// Where a block leaves what it found: four bytes of that in each word and, above them, a mark that they are
-/// there. So no block waits until another's writes are seen, nor counts. All 0 between reductions.
+/// there. So no block waits until another's writes are seen, nor counts. All 0 between reductions. leave's
+/// stores and look's loads are relaxed: a word brings what it announces, and nothing else is read because of
+/// it.
 template <typename T>
 struct alignas(16) WholeSlot {
-  static_assert(std::is_trivially_copyable_v<T>);
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= kWholeSlotBytes / 2);
   static constexpr std::uint64_t kMark = std::uint64_t{1} << 32;
   static constexpr int kPairs = (static_cast<int>(sizeof(T)) + 7) / 8;
   unsigned long long words[2 * kPairs];
@@ -58,10 +60,6 @@ struct alignas(16) WholeSlot {
     for (unsigned long long& word : words) word = 0;
   }
 };
-
-/// Folds whose accumulators fit the slots.
-template <class Fold>
-inline constexpr bool kHasSlots = sizeof(WholeSlot<typename Fold::Accumulator>) <= kWholeSlotBytes;
 
 /// What a whole block has found; for its first thread.
 template <class Fold>
