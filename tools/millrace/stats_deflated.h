@@ -13,7 +13,7 @@
 #include <millrace/stream.h>
 
 #include "formats/tensor_file.h"
-#include "shared_mappings.h"
+#include "shared_files.h"
 #include "stats_collect.h"
 #include "stats_plan.h"
 

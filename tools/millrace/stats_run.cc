@@ -7,7 +7,7 @@
 #include "crew.h"
 #include "in_order.h"
 #include "read_ahead.h"
-#include "shared_mappings.h"
+#include "shared_files.h"
 #include "stats_deflated.h"
 #include "stats_plan.h"
 #include "stats_reader.h"
