@@ -27,10 +27,13 @@ namespace {
 
 constexpr int kMostThreads = 256;
 constexpr int kMostThreadsByDefault = 16;
+/// A device that works by itself is fed by all cores but these: one watches it, one is everybody else's.
+constexpr int kCoresLeft = 2;
 
-int threads_of(const StatsRequest& request) {
+int threads_of(const StatsRequest& request, const std::string& device) {
   if (request.threads > 0) return request.threads;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreadsByDefault);
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(is_host(device) ? cores : cores - kCoresLeft, 1, kMostThreadsByDefault);
 }
 
 std::vector<TensorFile> read_lists(const std::vector<std::string>& paths) {
@@ -109,14 +112,14 @@ int stats(const StatsRequest& request) {
   const std::vector<TensorFile> files = read_lists(request.paths);
   check_channel_dim(files, request.channel_dim);
 
+  const std::string name = request.device == "auto" ? fastest_device(Device::available()) : request.device;
   StatsOptions options;
-  options.threads = threads_of(request);
+  options.threads = threads_of(request, name);
   options.channel_dim = request.channel_dim;
   options.show_progress = !request.quiet;
   if (!request.resume.empty()) options.known = read_resume(request.resume, files, request.channel_dim);
 
-  const Device device =
-      open_device(request.device, stats_device_options(options.threads, request.memory_limit));
+  const Device device = open_device(name, stats_device_options(options.threads, request.memory_limit));
   const StatsResult result = run_stats(device, files, options);
 
   write_stats_json(outputs.json, files, result, request.channel_dim, device);
@@ -134,7 +137,7 @@ int compare(const StatsRequest& request, const std::string& other) {
   const std::vector<TensorFile> first = read_lists(request.paths);
   const std::vector<TensorFile> second = read_lists({other});
   const std::vector<TensorPair> pairs = match_tensors(first, second);
-  const CompareResult result = run_compare(first, second, pairs, threads_of(request), !request.quiet);
+  const CompareResult result = run_compare(first, second, pairs, threads_of(request, "host"), !request.quiet);
 
   const Comparison comparison{first, second, pairs, result};
   write_compare_json(outputs.json, comparison);
@@ -151,9 +154,11 @@ Command stats_command(CLI::App& parent) {
   StatsRequest& request = line->request;
   app->add_option("PATH", request.paths, "Files, folders to search, or indexes of sharded checkpoints")
       ->required();
-  line->device = app->add_option("--device", request.device, "auto, host, or a name from `millrace devices`")
+  line->device = app->add_option("--device", request.device,
+                                 "auto (a GPU where there is one), host, or a name from `millrace devices`")
                      ->capture_default_str();
-  app->add_option("--threads", request.threads, "Worker threads, a stream each (default: one a core)")
+  app->add_option("--threads", request.threads,
+                  "Worker threads, a stream each (default: one a core, two less for a GPU)")
       ->check(CLI::Range(1, kMostThreads));
   app->add_option("--memory-limit", line->memory_limit,
                   "Most device memory to take, as 64MiB or 1GB (default: the device's)");
