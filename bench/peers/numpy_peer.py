@@ -99,11 +99,9 @@ def input_values(dtype, elements):
         inputs.clear()
         bits = np.arange(elements, dtype=np.uint32)
         bits *= np.uint32(2654435761)
-        shift, one = {"bf16": (25, 0x3F80), "f16": (22, 0x3C00), "f32": (9, 0x3F800000)}[dtype]
-        bits >>= np.uint32(shift)
-        bits |= np.uint32(one)
-        inputs[dtype, elements] = bits.view(np.float32) if dtype == "f32" else \
-            bits.astype(np.uint16).view(np.float16 if dtype == "f16" else np.uint16)
+        bits >>= np.uint32(25 if dtype == "bf16" else 9)
+        bits |= np.uint32(0x3F80 if dtype == "bf16" else 0x3F800000)
+        inputs[dtype, elements] = bits.astype(np.uint16) if dtype == "bf16" else bits.view(np.float32)
     return inputs[dtype, elements]
 
 

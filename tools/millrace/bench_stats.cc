@@ -146,6 +146,8 @@ BenchResult bench_stats(const StatsBenchRequest& request, std::uint64_t bytes) {
   BenchResult result;
   StatusLine status;
   const bool on_host = is_host(request.device);
+  std::optional<Device> gpu;  // the floor's; before anything is written, since there may be none
+  if (!on_host) gpu = create_device(request.device, {});
   status.show(fmt::format("writing {} to {}", format_byte_size(bytes), request.folder));
   const SyntheticCheckpoint checkpoint(request.folder, bytes, request.keep);
   PythonPeer peer(on_host ? kNumpyPeer : kTorchPeer, request.options.interpreters());
@@ -170,8 +172,6 @@ BenchResult bench_stats(const StatsBenchRequest& request, std::uint64_t bytes) {
           return contestant();
         });
   };
-  std::optional<Device> gpu;  // of the floor
-  if (!on_host) gpu = create_device(request.device, {});
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const int threads = request.options.threads[i];
     add("millrace", threads,
