@@ -36,6 +36,28 @@ int threads_of(const StatsRequest& request, const std::string& device) {
   return std::clamp(is_host(device) ? cores : cores - kCoresLeft, 1, kMostThreadsByDefault);
 }
 
+struct Opened {
+  Device device;
+  int threads;
+};
+
+/// auto: a GPU that can't be opened, since others have its memory for instance, is no reason to do nothing.
+Opened open_for(const StatsRequest& request) {
+  const auto open = [&](const std::string& name) {
+    const int threads = threads_of(request, name);
+    return Opened{open_device(name, stats_device_options(threads, request.memory_limit)), threads};
+  };
+  if (request.device != "auto") return open(request.device);
+  const std::string name = fastest_device(Device::available());
+  if (is_host(name)) return open(name);
+  try {
+    return open(name);
+  } catch (const Error& error) {
+    fmt::print(stderr, "millrace: {} can't be used, the host does it instead: {}\n", name, error.message());
+    return open("host");
+  }
+}
+
 std::vector<TensorFile> read_lists(const std::vector<std::string>& paths) {
   std::vector<TensorFile> files = read_tensor_lists(paths);
   if (std::ranges::all_of(files, [](const TensorFile& file) { return file.tensors.empty(); })) {
@@ -112,14 +134,14 @@ int stats(const StatsRequest& request) {
   const std::vector<TensorFile> files = read_lists(request.paths);
   check_channel_dim(files, request.channel_dim);
 
-  const std::string name = request.device == "auto" ? fastest_device(Device::available()) : request.device;
   StatsOptions options;
-  options.threads = threads_of(request, name);
   options.channel_dim = request.channel_dim;
   options.show_progress = !request.quiet;
   if (!request.resume.empty()) options.known = read_resume(request.resume, files, request.channel_dim);
 
-  const Device device = open_device(name, stats_device_options(options.threads, request.memory_limit));
+  const Opened opened = open_for(request);
+  const Device& device = opened.device;
+  options.threads = opened.threads;
   const StatsResult result = run_stats(device, files, options);
 
   write_stats_json(outputs.json, files, result, request.channel_dim, device);
