@@ -4,33 +4,81 @@ pip builds where nothing but what it was asked for is installed. torch there wou
 load the wheel, and gigabytes that are there already; so it is asked for only where there is none.
 """
 
+import io
 import os
+import pathlib
+import subprocess
 import sys
-import sysconfig
+import tarfile
 
-from scikit_build_core.build import *  # noqa: F403: the hooks that pip calls
+from scikit_build_core.build import *  # noqa: F403: the hooks that pip calls and that are not below
 from scikit_build_core import build as _build
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
+import find_torch
+
+_PROJECT = pathlib.Path(__file__).resolve().parents[1]
+# The core is two folders up in the repository, and in a source distribution, which goes without the repository, here.
+_REPOSITORY = _PROJECT.parents[1]
+_CORE = ("CMakeLists.txt", "LICENSE", "cmake", "include", "src")
 
 
-def _installed() -> str:
-    """The folder of packages outside of pip's own, if torch is there."""
-    for prefix in (sys.prefix, sys.base_prefix):
-        for key in ("purelib", "platlib"):
-            folder = sysconfig.get_path(key, vars={"base": prefix, "platbase": prefix})
-            if folder and os.path.isdir(os.path.join(folder, "torch")):
-                return folder
-    return ""
+def _in_repository() -> bool:
+    return not (_PROJECT / "core").exists() and (_REPOSITORY / "include" / "millrace").exists()
+
+
+def _folder_of_torch() -> str:
+    """The folder of packages that torch is in, outside of pip's own; empty where it is nowhere."""
+    # -E: pip hides by variables what is installed.
+    asked = subprocess.run([sys.executable, "-E", find_torch.__file__], capture_output=True, text=True)
+    if asked.returncode == find_torch.NONE:
+        return ""
+    if asked.returncode != 0:
+        sys.exit(asked.stderr.strip())
+    return str(pathlib.Path(asked.stdout.split(";")[0]).parent)
+
+
+def _requirements(needed: list) -> list:
+    return needed if _folder_of_torch() else [*needed, f"torch=={find_torch.WRITTEN_FOR}.0"]
+
+
+def _settings(given) -> dict:
+    """Shows torch to the build, which pip would hide from it."""
+    if folder := _folder_of_torch():
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), folder]))
+    kept = {"build-dir": str(_REPOSITORY / "build" / "pytorch-{wheel_tag}")} if _in_repository() else {}
+    return {**kept, **(given or {})}
 
 
 def get_requires_for_build_wheel(config_settings=None):
-    needed = _build.get_requires_for_build_wheel(config_settings)
-    return needed if _installed() else [*needed, "torch==2.11.0"]
+    return _requirements(_build.get_requires_for_build_wheel(config_settings))
+
+
+def get_requires_for_build_editable(config_settings=None):
+    return _requirements(_build.get_requires_for_build_editable(config_settings))
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    folder = _installed()
-    if folder:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), folder]))
-    return _build.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return _build.build_wheel(wheel_directory, _settings(config_settings), metadata_directory)
+
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return _build.build_editable(wheel_directory, _settings(config_settings), metadata_directory)
+
+
+def build_sdist(sdist_directory, config_settings=None):
+    """scikit-build-core's, and the core's sources."""
+    name = _build.build_sdist(sdist_directory, config_settings)
+    if _in_repository():
+        _add_core(pathlib.Path(sdist_directory) / name)
+    return name
+
+
+def _add_core(path: pathlib.Path) -> None:
+    top = path.name.removesuffix(".tar.gz")
+    whole = io.BytesIO()
+    with tarfile.open(path) as source, tarfile.open(fileobj=whole, mode="w:gz") as target:
+        for member in source:
+            target.addfile(member, source.extractfile(member) if member.isfile() else None)
+        for part in _CORE:
+            target.add(_REPOSITORY / part, f"{top}/core/{part}")
+    path.write_bytes(whole.getvalue())

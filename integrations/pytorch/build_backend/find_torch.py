@@ -4,22 +4,23 @@ import importlib.metadata
 import pathlib
 import sys
 
-TESTED = ("2.11",)
+WRITTEN_FOR = "2.11"
+NONE, ANOTHER = 3, 4  # exit codes
 
 
-def find() -> tuple:
-    """The folder and the version. Exits with what to do where there is none."""
+def main() -> None:
     try:
-        distribution = importlib.metadata.distribution("torch")
+        torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:
-        sys.exit(f"{sys.executable} has no torch; install torch==2.11.0 first")
-    version = distribution.version
-    if not version.startswith(tuple(f"{tested}." for tested in TESTED)):
-        sys.exit(f"torch {version} is installed; millrace_torch is built against what is inside torch, and was written "
-                 f"for {', '.join(TESTED)}")
-    return pathlib.Path(distribution.locate_file("torch")), version
+        print(f"{sys.executable} has no torch; install it first: pip install torch=={WRITTEN_FOR}.0", file=sys.stderr)
+        sys.exit(NONE)
+    if not torch.version.startswith(f"{WRITTEN_FOR}."):
+        print(f"torch {torch.version} is installed. millrace_torch is built against what is inside torch, and was written "
+              f"for {WRITTEN_FOR}: pip install torch=={WRITTEN_FOR}.0 first, in an environment of its own if this one "
+              "needs the other torch", file=sys.stderr)
+        sys.exit(ANOTHER)
+    print(f"{pathlib.Path(torch.locate_file('torch'))};{torch.version}")
 
 
 if __name__ == "__main__":
-    folder, version = find()
-    print(f"{folder};{version}")
+    main()

@@ -4,9 +4,25 @@
 `torch.millrace`, beside what torch has for every accelerator in `torch.accelerator`.
 """
 
-import torch
 
-from . import _C, device_module
+
+def _autoload() -> None:
+    """What `import torch` calls: importing this has done it all. It stands before torch is imported, which may be us
+    first, and then torch asks for it half-way."""
+
+
+import torch  # noqa: E402
+
+try:
+    from . import _built_for
+except ImportError as error:
+    raise ImportError("millrace_torch has not been built; pip install integrations/pytorch does it") from error
+if torch.__version__.split(".")[:2] != _built_for.TORCH.split(".")[:2]:
+    raise ImportError(f"millrace_torch was built against torch {_built_for.TORCH}, and this is torch {torch.__version__}, "
+                      f"which is another one inside: pip install torch=={_built_for.TORCH.split('+')[0]}, or pip "
+                      "uninstall millrace-torch")
+
+from . import _C, device_module, dlpack  # noqa: E402
 
 __all__ = ["configure", "debug", "missing_dependencies"]
 
@@ -15,10 +31,7 @@ def _register() -> None:
     torch.utils.rename_privateuse1_backend("millrace")
     torch._register_device_module("millrace", device_module)
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
-
-
-def _autoload() -> None:
-    """What `import torch` calls. Importing this has done it all."""
+    dlpack.register()
 
 
 def configure(*, devices: int = 0, memory_limit: int = 0, workers: int = 0) -> None:

@@ -14,20 +14,14 @@ import torch
 # "cpu" runs what has a meaning there, to try the tests themselves.
 DEVICE = os.environ.get("MILLRACE_TEST_DEVICE", "millrace")
 ON_CPU = DEVICE == "cpu"
+if not ON_CPU:
+    import millrace_torch  # noqa: F401: the device is there once it is imported
 DEVICES = 2
+FIRST_DEVICE = torch.device("cpu" if ON_CPU else f"{DEVICE}:0")
+# As much of everything as is claimed, not as much as a quick run needs.
+FULL = os.environ.get("MILLRACE_TEST_FULL") == "1"
 # A gate that nobody opens ends by itself, and its test fails.
 GATE_SECONDS = 20
-
-# What is known not to be right yet; the test that it will pass is there.
-not_yet = {
-    "protocol": "torch has no DLPack type for a device that was renamed",
-}
-
-
-def expected_to_fail(request, what):
-    if what in not_yet and not ON_CPU:
-        request.applymarker(pytest.mark.xfail(reason=not_yet[what], strict=True))
-
 
 only_millrace = pytest.mark.skipif(ON_CPU, reason="streams, events, memory and their errors are the device's own")
 

@@ -3,11 +3,13 @@
 import copy
 import io
 import pickle
+import threading
 
+import numpy
 import pytest
 import torch
 
-from support import DEVICE, ON_CPU, arange, assert_same, expected_to_fail, only_millrace, run_python
+from support import DEVICE, ON_CPU, arange, assert_same, only_millrace, run_python
 
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64,
@@ -139,10 +141,64 @@ def test_deepcopy_is_apart():
         pytest.param(lambda x: torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x)), id="capsule"),
     ],
 )
-def test_dlpack_shares_memory(request, share):
-    expected_to_fail(request, "protocol" if share is torch.from_dlpack else "")
+def test_dlpack_shares_memory(share):
     source = arange(2, 3)
     shared = share(source)
     shared.add_(1)
     assert shared.device == source.device and shared.data_ptr() == source.data_ptr()
     assert source.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@only_millrace
+def test_dlpack_names_the_device():
+    kind, index = arange(2).__dlpack_device__()
+    assert (kind.name, index) == ("kDLExtDev", 0)
+    assert torch.ones(1, device="millrace:1").__dlpack_device__()[1] == 1
+    assert torch.ones(1).__dlpack_device__()[0].name == "kDLCPU"
+
+
+@only_millrace
+@pytest.mark.parametrize("copied", [False, True])
+def test_dlpack_to_the_host_and_back_waits_for_the_work(gate, copied):
+    source = gate.put(arange(3))
+    threading.Timer(0.1, gate.open).start()
+    host = numpy.from_dlpack(source, device="cpu") if copied else torch.from_dlpack(source, device="cpu").numpy()
+    assert host.tolist() == [0, 1, 2]
+    assert torch.from_dlpack(host, device=DEVICE).tolist() == [0, 1, 2]
+
+
+@only_millrace
+def test_dlpack_without_streams_is_given_once_it_is_there(gate):
+    source = gate.put(arange(3))
+    threading.Timer(0.1, gate.open).start()
+    source.__dlpack__(stream=None)
+    assert gate.opened.is_set() and torch.accelerator.current_stream().query()
+
+
+@only_millrace
+def test_dlpack_makes_the_reader_s_stream_wait(gate):
+    source = gate.put(arange(3))
+    reader = torch.Stream(device=DEVICE)
+    shared = torch.from_dlpack(source.__dlpack__(stream=reader.stream_id, max_version=(1, 0)))
+    with reader:
+        doubled = shared * 2
+    assert not reader.query()
+    gate.open()
+    reader.synchronize()
+    assert doubled.tolist() == [0, 2, 4]
+
+
+@only_millrace
+def test_numpy_does_not_take_the_device_s_memory_for_the_host_s():
+    with pytest.raises((RuntimeError, BufferError), match="device"):
+        numpy.from_dlpack(arange(3))
+    with pytest.raises(TypeError, match="millrace"):
+        numpy.asarray(arange(3))
+
+
+@only_millrace
+def test_dlpack_refuses_what_it_can_not_say():
+    with pytest.raises(BufferError, match="gradient"):
+        torch.from_dlpack(arange(3).requires_grad_())
+    with pytest.raises(BufferError, match="conjugate"):
+        torch.from_dlpack(arange(3, dtype=torch.complex64).conj())

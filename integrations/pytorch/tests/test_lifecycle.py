@@ -201,13 +201,86 @@ def test_an_interrupt_arrives_after_a_wait():
         import _thread, support, threading, time
         gate = support.Gate()
         gate.put(torch.ones(3, device="millrace"))
-        threading.Timer(0.2, _thread.interrupt_main).start()
-        threading.Timer(1.0, gate.open).start()
         try:
+            threading.Timer(0.2, _thread.interrupt_main).start()
+            threading.Timer(1.0, gate.open).start()
             torch.millrace.synchronize()
             time.sleep(0.1)
         except KeyboardInterrupt:
             print("interrupted")
         """,
         output="interrupted\n",
+    )
+
+
+def test_streams_that_were_given_back_leave_nothing():
+    ends_well(
+        """
+        def leases(count):
+            for _ in range(count):
+                with torch.millrace.thread_stream():
+                    pass
+        def bytes_in_use():
+            import ctypes
+            class Use(ctypes.Structure):
+                _fields_ = [(name, ctypes.c_size_t) for name in (
+                    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+            ask = ctypes.CDLL(None).mallinfo2
+            ask.restype = Use
+            return ask().uordblks
+        leases(2000)
+        before = bytes_in_use()
+        leases(4000)
+        grown = bytes_in_use() - before
+        print("grown" if grown > 20 * 4000 else "not grown", "" if grown <= 20 * 4000 else grown)
+        """,
+        output="not grown \n",
+    )
+
+
+def test_a_stream_that_was_given_back_is_refused_and_its_number_not_given_again():
+    ends_well(
+        """
+        with torch.millrace.thread_stream() as first: pass
+        with torch.millrace.thread_stream() as second:
+            assert first.stream_id != second.stream_id
+            for use in (first.query, first.synchronize, lambda: torch.millrace.set_stream(first)):
+                try: use()
+                except RuntimeError as failure: print("given back" in str(failure))
+        """,
+        output="True\n" * 3,
+    )
+
+
+def test_devices_that_are_opened_again_under_load():
+    ends_well(
+        """
+        import threading, time
+        stop, told, done = threading.Event(), set(), [0] * 8
+        def work(index):
+            while not stop.is_set():
+                try:
+                    x = torch.full((50, 50), float(index), device="millrace")
+                    y = ((x @ x).sum() / 2500).item()
+                    if y == 50.0 * index * index: done[index] += 1
+                except RuntimeError as failure:
+                    told.add(any(word in str(failure) for word in ("closed", "belongs to another device")))
+                x = y = None
+                time.sleep(0.01)
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+        for thread in threads: thread.start()
+        opened = 0
+        end = time.monotonic() + 60
+        while (opened < 10 or min(done) < 3) and time.monotonic() < end:
+            time.sleep(0.003)
+            try: millrace_torch.debug(chaos=7); opened += 1
+            except RuntimeError as failure: assert "bytes in tensors" in str(failure), failure
+        stop.set()
+        for thread in threads: thread.join()
+        torch.millrace.synchronize()
+        assert min(done) > 0 and opened > 0, (done, opened)
+        print(told <= {True}, (torch.ones(3, device="millrace") + 1).sum().item())
+        """,
+        output="True 6.0\n",
+        seconds=150,
     )

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from device_under_test import DEVICE, FULL
 from millrace_torch.stress import KINDS, Kind, Options, run
+from support import FIRST_DEVICE, FULL
 
 THREADS = 4
 VARIANTS = [pytest.param(kind, variant, id=f"{kind.name}-{variant.__name__}")
@@ -16,7 +16,7 @@ VARIANTS = [pytest.param(kind, variant, id=f"{kind.name}-{variant.__name__}")
 def test_equal_to_the_cpu(kind, variant):
     iterations = kind.iterations if FULL else 2 * THREADS
     alone = Kind(kind.name, kind.noun, iterations, (variant,))
-    report = run(alone, Options(THREADS, iterations, seed=7, device=DEVICE), threading.Event())
+    report = run(alone, Options(THREADS, iterations, seed=7, device=FIRST_DEVICE), threading.Event())
     assert report.differences == []
     assert (report.done, report.errors) == (iterations, 0)
 

@@ -6,20 +6,18 @@ with the reason.
 
 import copy
 import itertools
-import os
 import pathlib
 import zlib
 
 import pytest
 import torch
 
-from support import DEVICE, ON_CPU, assert_same, map_tensors, to_device
+from support import DEVICE, FULL, ON_CPU, assert_same, map_tensors, to_device
 
 pytest.importorskip("expecttest", reason="torch.testing._internal needs it")
 from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 SAMPLES = 3
-FULL = os.environ.get("MILLRACE_TEST_FULL") == "1"
 # Their tensors beside the first are for the host to read.
 HOST_ARGUMENTS = {"tensor_split"}
 # What they return is whatever was in memory.

@@ -13,9 +13,9 @@ import time
 import pytest
 import torch
 
-from device_under_test import DEVICE, ON_CPU
 from millrace_torch.stress import KINDS, Kind, Options, command, reductions, run
 from millrace_torch.stress.case import Case, Findings, compare
+from support import FIRST_DEVICE, ON_CPU
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def ask():
     def run_command(*words: str, kinds=KINDS) -> int:
         parser = argparse.ArgumentParser()
         command.add_arguments(parser, kinds)
-        return command.stress(parser.parse_args([*words, "--device", str(DEVICE)]), kinds)
+        return command.stress(parser.parse_args([*words, "--device", str(FIRST_DEVICE)]), kinds)
 
     return run_command
 
@@ -93,7 +93,7 @@ def test_a_planted_error_is_found_counted_and_repeated_by_its_seed(ask, capsys):
 
 
 def test_an_exception_is_an_error_and_no_done_iteration():
-    report = run(REFUSED, Options(2, 8, 0, DEVICE), threading.Event())
+    report = run(REFUSED, Options(2, 8, 0, FIRST_DEVICE), threading.Event())
     assert (report.done, report.expected, report.errors, report.passed) == (7, 8, 1, False)
     assert report.differences == ["iteration 3 of seed 0, thread 1: refused: RuntimeError: out of order"]
 
@@ -108,7 +108,7 @@ def test_only_the_first_errors_are_kept():
 
 def test_a_case_is_what_its_seed_and_number_say():
     def draw(seed: int, index: int):
-        case = Case(DEVICE, seed, index, Findings())
+        case = Case(FIRST_DEVICE, seed, index, Findings())
         model = case.module(lambda: torch.nn.Linear(3, 2))
         return [case.random.random(), *case.normal(4).tolist(), *model.weight.flatten().tolist()]
 
@@ -128,7 +128,7 @@ def test_whole_numbers_are_compared_exactly():
 
 
 def test_neither_side_sees_what_the_other_writes():
-    case = Case(DEVICE, 0, 0, Findings())
+    case = Case(FIRST_DEVICE, 0, 0, Findings())
     given = torch.zeros(3)
     case.check("add_", lambda values: values.add_(1), given)
     assert case.findings.errors == 0
@@ -158,7 +158,7 @@ def test_json(ask, capsys, tmp_path):
     assert result.pop("seconds") > 0
     difference, = result.pop("differences")
     assert difference.startswith("iteration 5 of seed 4, thread 1: sum")
-    assert result == {"kind": "wrong", "device": str(DEVICE), "threads": 2, "iterations": 6, "done": 6, "errors": 1,
+    assert result == {"kind": "wrong", "device": str(FIRST_DEVICE), "threads": 2, "iterations": 6, "done": 6, "errors": 1,
                       "seed": 4, "passed": False}
 
 
@@ -201,7 +201,7 @@ def test_a_device_that_is_not_there(capsys):
 @pytest.mark.parametrize("mode", ["--chaos", "--protect"])
 def test_modes(mode):
     """In a process of their own, since the device is opened again and no tensor may be alive."""
-    process = start("stress", "reduce", mode, "--threads", "4", "--iterations", "12", "--device", str(DEVICE))
+    process = start("stress", "reduce", mode, "--threads", "4", "--iterations", "12", "--device", str(FIRST_DEVICE))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), out
     assert "errors=0" in out
@@ -209,7 +209,7 @@ def test_modes(mode):
 
 def test_interrupted(tmp_path):
     file = tmp_path / "stress.json"
-    process = start("stress", "mlp", "--threads", "2", "--iterations", "1000000", "--device", str(DEVICE), "--json",
+    process = start("stress", "mlp", "--threads", "2", "--iterations", "1000000", "--device", str(FIRST_DEVICE), "--json",
                     str(file))
     while not file.exists():  # made once it is about to begin
         time.sleep(0.05)
@@ -226,11 +226,11 @@ def test_interrupted(tmp_path):
 
 
 def test_without_a_subcommand():
-    process = start("--device", str(DEVICE))
+    process = start("--device", str(FIRST_DEVICE))
     out, err = process.communicate(timeout=60)
     assert err == ""
     assert f"torch          {torch.__version__}" in out
-    assert out.splitlines()[-1] == f"self-test of {DEVICE}: PASS, 5 checks"
+    assert out.splitlines()[-1] == f"self-test of {FIRST_DEVICE}: PASS, 5 checks"
     assert process.returncode == 0
 
 
@@ -252,7 +252,7 @@ def test_reductions_see_every_type_and_stride():
             seen.append(what)
 
     for index in range(400):
-        case = Seen(DEVICE, 0, index, Findings())
+        case = Seen(FIRST_DEVICE, 0, index, Findings())
         case.random.choice(reductions.VARIANTS)(case)
     for word in ("float32", "float64", "float16", "bfloat16", "int64", "bool", "permuted", "each second", "expanded",
                  "all but the first", "contiguous", "dims None", "dims [0, 1]", "keepdim True", "keepdim False"):

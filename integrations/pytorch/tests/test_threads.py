@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import os
 import queue
 import threading
 
@@ -11,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from gradient_cases import MODULES
-from support import DEVICE, ON_CPU, assert_same, only_millrace, to_device
+from support import DEVICE, FULL, ON_CPU, assert_same, only_millrace, to_device
 
-ROUNDS = 100 if os.environ.get("MILLRACE_TEST_FULL") == "1" else 10
+ROUNDS = 100 if FULL else 10
 
 REDUCTIONS = {
     "sum": lambda x: x.sum(),

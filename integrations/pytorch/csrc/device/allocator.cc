@@ -36,7 +36,9 @@ void free_on(void* address) {
   // A tensor may be freed by any thread at any time, after a fork too; then this does nothing.
   try {
     device_of(index).deallocate(address);
-  } catch (const millrace::Error&) {
+  } catch (const millrace::Error& error) {
+    // Of a device that was closed while the tensor was made, and opened again.
+    if (error.code() == millrace::ErrorCode::InvalidArgument) return;
     // Another stream's work uses it, which the program may have ordered in a way that the runtime has not
     // seen; in protect mode it does see that, and takes the free.
     free_after_all_streams(index, address);
@@ -87,8 +89,8 @@ class DeviceMemory final : public c10::DeviceAllocator {
   }
   void recordStream(const c10::DataPtr& pointer, c10::Stream stream) override {
     if (pointer.get() == nullptr) return;
-    OperatorStream& on = stream_of(stream);
-    translated([&] { device_of(pointer.device().index()).record_stream(pointer.get(), on.get()); });
+    const auto on = stream_of(stream);
+    translated([&] { device_of(pointer.device().index()).record_stream(pointer.get(), on->get()); });
   }
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override;
   void resetAccumulatedStats(c10::DeviceIndex index) override {

@@ -101,25 +101,29 @@ Config configured() {
 
 void reopen(const Config& config) {
   Devices& all = devices();
-  const std::lock_guard lock(all.mutex);
-  for (std::size_t i = 0; i < all.usable.size(); ++i) {
-    const millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
-    if (device == nullptr) continue;
-    const std::size_t live = translated([&] { return device->memory().live; });
-    TORCH_CHECK(live == 0, "millrace:", i, " has ", live,
-                " bytes in tensors, which a device that is opened again would not have; do this first, or "
-                "delete them");
+  std::array<millrace::Device*, kMostDevices> closing{};
+  {
+    const std::lock_guard lock(all.mutex);
+    for (std::size_t i = 0; i < all.usable.size(); ++i) {
+      const millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
+      if (device == nullptr) continue;
+      const std::size_t live = translated([&] { return device->memory().live; });
+      TORCH_CHECK(live == 0, "millrace:", i, " has ", live,
+                  " bytes in tensors, which a device that is opened again would not have; do this first, or "
+                  "delete them");
+    }
+    for (std::size_t i = 0; i < all.usable.size(); ++i)
+      closing[i] = all.usable[i].exchange(nullptr, std::memory_order_acq_rel);
+    all.config = config;
+    all.protects.store(config.options.protect, std::memory_order_relaxed);
   }
-  for (std::size_t i = 0; i < all.usable.size(); ++i) {
-    millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
-    if (device == nullptr) continue;
-    translated([&] { device->close(); });
-    all.usable[i].store(nullptr, std::memory_order_release);
-    forget_streams(static_cast<c10::DeviceIndex>(i));
-    delete device;
+  // Without the lock, which operators that are still to run may take. The handles are kept: other threads may
+  // have them in hand, and are told that the device is closed.
+  for (std::size_t i = 0; i < closing.size(); ++i) {
+    if (closing[i] == nullptr) continue;
+    forget_streams(static_cast<c10::DeviceIndex>(i));  // the next device's callers ask for its own
+    translated([&] { closing[i]->close(); });
   }
-  all.config = config;
-  all.protects.store(config.options.protect, std::memory_order_relaxed);
 }
 
 bool configured_to_protect() noexcept {

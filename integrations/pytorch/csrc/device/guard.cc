@@ -9,6 +9,7 @@
 #include "device/allocator.h"
 #include "device/devices.h"
 #include "device/streams.h"
+#include "device/types.h"
 #include "ops/call.h"
 #include "python/without_lock.h"
 
@@ -38,30 +39,38 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     return static_cast<c10::DeviceIndex>(device_count());
   }
   c10::DeviceCapability getDeviceCapability(c10::Device) const override {
-    c10::DeviceCapability all;
-    auto& types = all.capability_data.supported_scalar_types;
-    types.has_QInt8 = types.has_QUInt8 = types.has_QInt32 = types.has_QUInt4x2 = types.has_QUInt2x4 = 0;
-    return all;
+    c10::DeviceCapability capability;
+    auto& types = capability.capability_data.supported_scalar_types;
+#define MILLRACE_SET(_, name) types.has_##name = has_kernels(c10::ScalarType::name);
+    AT_FORALL_SCALAR_TYPES_WITH_COMPLEX_AND_QINTS(MILLRACE_SET);
+#undef MILLRACE_SET
+    return capability;
   }
-  void synchronizeDevice(const c10::DeviceIndex index) const override { synchronize(index); }
+  void synchronizeDevice(const c10::DeviceIndex index) const override {
+    synchronize(index);
+  }
 
   c10::Stream getStream(c10::Device device) const override {
     return current_stream(device.index()).for_torch();
   }
   c10::Stream getDefaultStream(c10::Device device) const override {
-    return default_stream(device.index()).for_torch();
+    return default_stream(device.index())->for_torch();
   }
   c10::Stream getStreamFromGlobalPool(c10::Device device, bool high_priority) const override {
-    return pooled_stream(device.index(), high_priority ? -1 : 0).for_torch();
+    return pooled_stream(device.index(), high_priority ? -1 : 0)->for_torch();
   }
   c10::Stream getNewStream(c10::Device device, int priority) const override {
-    return pooled_stream(device.index(), priority).for_torch();
+    return pooled_stream(device.index(), priority)->for_torch();
   }
   c10::Stream exchangeStream(c10::Stream stream) const override {
-    return exchange_stream(stream_of(stream)).for_torch();
+    return exchange_stream(stream_of(stream));
   }
-  bool queryStream(const c10::Stream& stream) const override { return stream_of(stream).is_done(); }
-  void synchronizeStream(const c10::Stream& stream) const override { stream_of(stream).wait(); }
+  bool queryStream(const c10::Stream& stream) const override {
+    return stream_of(stream)->is_done();
+  }
+  void synchronizeStream(const c10::Stream& stream) const override {
+    stream_of(stream)->wait();
+  }
   void recordDataPtrOnStream(const c10::DataPtr& pointer, const c10::Stream& stream) const override {
     device_allocator().recordStream(pointer, stream);
   }
@@ -73,20 +82,20 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     TORCH_CHECK(index == -1 || index == stream.device_index(),
                 "the event is of millrace:", static_cast<int>(index),
                 " and was to be recorded on a stream of ", stream.device());
-    OperatorStream& on = stream_of(stream);
+    const auto on = stream_of(stream);
     translated([&] {
       if (*event == nullptr)
         *event = new Recorded{device_of(stream.device_index()).event(), stream.device_index()};
-      as_event(*event).record(on.get());
+      as_event(*event).record(on->get());
     });
   }
   void block(void* event, const c10::Stream& stream) const override {
     if (event == nullptr) return;
-    OperatorStream& on = stream_of(stream);
+    const auto on = stream_of(stream);
     if (as_recorded(event).device != stream.device_index())
       return synchronizeEvent(event);  // nothing else can wait for it
-    translated([&] { millrace::Stream(on.get()).wait_event(as_event(event)); });
-    submit(on, kWait, {}, [] {});  // a stream with nothing else to do than to wait is not done
+    translated([&] { millrace::Stream(on->get()).wait_event(as_event(event)); });
+    submit(*on, kWait, {}, [] {});  // a stream with nothing else to do than to wait is not done
   }
   bool queryEvent(void* event) const override {
     return event == nullptr || translated([&] { return as_event(event).query(); });
@@ -115,8 +124,12 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     millrace::Event event;
     c10::DeviceIndex device;
   };
-  static Recorded& as_recorded(void* event) { return *static_cast<Recorded*>(event); }
-  static millrace::Event& as_event(void* event) { return as_recorded(event).event; }
+  static Recorded& as_recorded(void* event) {
+    return *static_cast<Recorded*>(event);
+  }
+  static millrace::Event& as_event(void* event) {
+    return as_recorded(event).event;
+  }
 };
 
 }  // namespace

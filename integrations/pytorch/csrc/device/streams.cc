@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -21,18 +22,19 @@ constexpr std::int64_t kBatch = 64;
 // threads.
 constexpr std::size_t kPooled = 24;
 
+using StreamPointer = std::shared_ptr<OperatorStream>;
+
 struct Entry {
+  StreamPointer stream;
   millrace::StreamLease lease;
-  std::unique_ptr<OperatorStream> stream;  // kept for ever: threads may have it as their current one
-  bool given_back = false;
 };
 
 struct StreamsOfDevice {
-  std::mutex mutex;                    // protects what follows
-  std::vector<Entry> entries;          // the first is the default stream
-  std::vector<std::size_t> pooled[2];  // by priority
+  std::mutex mutex;                                 // protects what follows
+  std::unordered_map<c10::StreamId, Entry> in_use;  // 0 is the default stream
+  c10::StreamId next_id = 0;                        // no number is given twice
+  std::vector<StreamPointer> pooled[2];             // by priority
   std::size_t next[2] = {0, 0};
-  std::vector<Entry> forgotten;
 };
 
 StreamsOfDevice& streams_of(c10::DeviceIndex device) {
@@ -40,37 +42,60 @@ StreamsOfDevice& streams_of(c10::DeviceIndex device) {
   return (*all)[static_cast<std::size_t>(device)];
 }
 
-thread_local std::array<OperatorStream*, 16> current{};
 // Counts devices that were opened again, so that threads ask anew.
 std::atomic<std::uint64_t> epoch{0};
-thread_local std::uint64_t current_epoch = 0;
 
-OperatorStream& add(StreamsOfDevice& streams, c10::DeviceIndex device, millrace::Stream stream,
-                    millrace::StreamLease lease) {
-  const auto id = static_cast<c10::StreamId>(streams.entries.size());
-  streams.entries.push_back({std::move(lease), std::make_unique<OperatorStream>(device, id, stream)});
-  return *streams.entries.back().stream;
+/// The thread's current streams, by device.
+struct CurrentStreams {
+  std::array<StreamPointer, 16> of;
+  std::uint64_t epoch = 0;
+  ~CurrentStreams();
+};
+thread_local bool thread_ends = false;  // what is freed after its current streams may still ask for them
+thread_local CurrentStreams current;
+
+CurrentStreams::~CurrentStreams() {
+  thread_ends = true;
 }
 
-OperatorStream& default_of(StreamsOfDevice& streams, c10::DeviceIndex device) {
-  if (streams.entries.empty()) {
-    add(streams, device, translated([&] { return device_of(device).default_stream(); }), {});
-  }
-  return *streams.entries.front().stream;
+StreamPointer add(StreamsOfDevice& streams, c10::DeviceIndex device, millrace::Stream stream,
+                  millrace::StreamLease lease) {
+  const c10::StreamId id = streams.next_id++;
+  auto made = std::make_shared<OperatorStream>(device, id, stream);
+  streams.in_use.emplace(id, Entry{made, std::move(lease)});
+  return made;
+}
+
+StreamPointer default_of(StreamsOfDevice& streams, c10::DeviceIndex device) {
+  if (const auto found = streams.in_use.find(0); found != streams.in_use.end()) return found->second.stream;
+  return add(streams, device, translated([&] { return device_of(device).default_stream(); }), {});
 }
 
 c10::DeviceIndex index_of(c10::DeviceIndex device) {
   return device < 0 ? current_device() : device;
 }
 
-std::vector<OperatorStream*> all_streams(c10::DeviceIndex device) {
+std::vector<StreamPointer> all_streams(c10::DeviceIndex device) {
   StreamsOfDevice& streams = streams_of(index_of(device));
-  std::vector<OperatorStream*> all;
+  std::vector<StreamPointer> all;
   const std::lock_guard lock(streams.mutex);
-  for (const Entry& entry : streams.entries) {
-    if (!entry.given_back) all.push_back(entry.stream.get());
-  }
+  all.reserve(streams.in_use.size());
+  for (const auto& [id, entry] : streams.in_use) all.push_back(entry.stream);
   return all;
+}
+
+StreamPointer& current_slot(c10::DeviceIndex device) {
+  // relaxed: a device is opened again by whoever has nothing on it.
+  const std::uint64_t now = epoch.load(std::memory_order_relaxed);
+  if (current.epoch != now) {
+    current.of.fill(nullptr);
+    current.epoch = now;
+  }
+  TORCH_CHECK(static_cast<std::size_t>(device) < current.of.size(),
+              "there is no device millrace:", static_cast<int>(device));
+  StreamPointer& mine = current.of[static_cast<std::size_t>(device)];
+  if (mine == nullptr) mine = default_stream(device);
+  return mine;
 }
 
 }  // namespace
@@ -106,7 +131,7 @@ void OperatorStream::wait() {
   translated([&] { millrace::Stream(stream_).wait(); });
 }
 
-OperatorStream& default_stream(c10::DeviceIndex device) {
+StreamPointer default_stream(c10::DeviceIndex device) {
   device = index_of(device);
   (void)device_of(device);  // opens it, outside the lock
   StreamsOfDevice& streams = streams_of(device);
@@ -116,42 +141,33 @@ OperatorStream& default_stream(c10::DeviceIndex device) {
 
 OperatorStream& current_stream(c10::DeviceIndex device) {
   device = index_of(device);
-  // relaxed: a device is opened again by whoever has nothing on it.
-  const std::uint64_t now = epoch.load(std::memory_order_relaxed);
-  if (current_epoch != now) {
-    current.fill(nullptr);
-    current_epoch = now;
-  }
-  TORCH_CHECK(static_cast<std::size_t>(device) < current.size(),
-              "there is no device millrace:", static_cast<int>(device));
-  OperatorStream*& mine = current[static_cast<std::size_t>(device)];
-  if (mine == nullptr) mine = &default_stream(device);
-  return *mine;
+  if (thread_ends) return *default_stream(device);  // which lasts
+  return *current_slot(device);
 }
 
-OperatorStream& stream_of(const c10::Stream& stream) {
+StreamPointer stream_of(const c10::Stream& stream) {
   TORCH_CHECK(stream.device_type() == kMillrace, "a stream of ", stream.device(),
               " was given; it has to be one of millrace");
   const c10::DeviceIndex device = stream.device_index();
   if (stream.id() == 0) return default_stream(device);
   StreamsOfDevice& streams = streams_of(index_of(device));
   const std::lock_guard lock(streams.mutex);
-  const auto index = static_cast<std::size_t>(stream.id());
-  TORCH_CHECK(stream.id() > 0 && index < streams.entries.size(), "there is no stream ", stream.id(), " of ",
+  TORCH_CHECK(stream.id() > 0 && stream.id() < streams.next_id, "there is no stream ", stream.id(), " of ",
               stream.device());
-  Entry& entry = streams.entries[index];
-  TORCH_CHECK(!entry.given_back, "stream ", stream.id(), " of ", stream.device(),
+  const auto found = streams.in_use.find(stream.id());
+  TORCH_CHECK(found != streams.in_use.end(), "stream ", stream.id(), " of ", stream.device(),
               " has been given back; it was its thread's until then");
-  return *entry.stream;
+  return found->second.stream;
 }
 
-OperatorStream& exchange_stream(OperatorStream& stream) {
-  OperatorStream& before = current_stream(stream.device());
-  current[static_cast<std::size_t>(stream.device())] = &stream;
+c10::Stream exchange_stream(StreamPointer stream) {
+  StreamPointer& mine = current_slot(stream->device());
+  const c10::Stream before = mine->for_torch();
+  mine = std::move(stream);
   return before;
 }
 
-OperatorStream& pooled_stream(c10::DeviceIndex device, int priority) {
+StreamPointer pooled_stream(c10::DeviceIndex device, int priority) {
   device = index_of(device);
   millrace::Device& on = device_of(device);
   const int kind = priority < 0 ? 1 : 0;
@@ -166,13 +182,13 @@ OperatorStream& pooled_stream(c10::DeviceIndex device, int priority) {
       return on.lease(kind == 1 ? millrace::StreamPriority::high : millrace::StreamPriority::normal);
     });
     const millrace::Stream stream = lease.stream();
-    pooled.push_back(streams.entries.size());
-    return add(streams, device, stream, std::move(lease));
+    pooled.push_back(add(streams, device, stream, std::move(lease)));
+    return pooled.back();
   }
-  return *streams.entries[pooled[streams.next[kind]++ % pooled.size()]].stream;
+  return pooled[streams.next[kind]++ % pooled.size()];
 }
 
-OperatorStream& lease_stream(c10::DeviceIndex device) {
+StreamPointer lease_stream(c10::DeviceIndex device) {
   device = index_of(device);
   millrace::StreamLease lease = translated([&] { return device_of(device).lease(); });
   StreamsOfDevice& streams = streams_of(device);
@@ -189,36 +205,36 @@ void give_back_stream(OperatorStream& stream) noexcept {
     // Whoever waits for the device hears of it.
   }
   StreamsOfDevice& streams = streams_of(stream.device());
-  millrace::StreamLease lease;  // ends after the lock
+  Entry ended;  // after the lock
   const std::lock_guard lock(streams.mutex);
-  const auto index = static_cast<std::size_t>(stream.id());
-  if (index >= streams.entries.size() || streams.entries[index].stream.get() != &stream) return;
-  streams.entries[index].given_back = true;
-  lease = std::move(streams.entries[index].lease);
+  const auto found = streams.in_use.find(stream.id());
+  if (found == streams.in_use.end() || found->second.stream.get() != &stream) return;
+  ended = std::move(found->second);
+  streams.in_use.erase(found);
 }
 
 c10::StreamId id_of_runtime_stream(c10::DeviceIndex device, int number) {
-  for (const OperatorStream* const stream : all_streams(device)) {
+  for (const StreamPointer& stream : all_streams(device)) {
     if (stream->get().id() == number) return stream->id();
   }
   return -1;
 }
 
 void record_use_on_all(c10::DeviceIndex device, const void* address) {
-  for (const OperatorStream* const stream : all_streams(device))
+  for (const StreamPointer& stream : all_streams(device))
     device_of(device).record_use(address, stream->get());
 }
 
 void commit_all(c10::DeviceIndex device) {
-  for (OperatorStream* const stream : all_streams(device)) stream->commit();
+  for (const StreamPointer& stream : all_streams(device)) stream->commit();
 }
 
 void forget_streams(c10::DeviceIndex device) {
   StreamsOfDevice& streams = streams_of(device);
   const std::lock_guard lock(streams.mutex);
-  for (Entry& entry : streams.entries) streams.forgotten.push_back(std::move(entry));
-  streams.entries.clear();
+  streams.in_use.clear();
   for (auto& pooled : streams.pooled) pooled.clear();
+  streams.next_id = 0;
   epoch.fetch_add(1, std::memory_order_relaxed);
 }
 

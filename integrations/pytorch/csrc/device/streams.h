@@ -6,15 +6,17 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "device/devices.h"
 
 namespace millrace_torch {
 
-/// A stream as operators use it. Lasts as long as the process.
+/// A stream as operators use it. It is kept by what has it as its current one and by what is on it, also when
+/// it has been given back.
 ///
 /// Thread safety: any thread.
-class OperatorStream {
+class OperatorStream : public std::enable_shared_from_this<OperatorStream> {
  public:
   OperatorStream(c10::DeviceIndex device, c10::StreamId id, millrace::Stream stream)
       : device_(device), id_(id), stream_(stream) {}
@@ -48,20 +50,21 @@ class OperatorStream {
   std::atomic<std::int64_t> unfinished_{0};
 };
 
-/// The calling thread's current stream of the device (-1: its current one).
+/// The calling thread's current stream of the device (-1: its current one); there until the thread has
+/// another.
 OperatorStream& current_stream(c10::DeviceIndex device);
 /// Throws c10::Error for one that has been given back.
-OperatorStream& stream_of(const c10::Stream& stream);
-OperatorStream& default_stream(c10::DeviceIndex device);
+std::shared_ptr<OperatorStream> stream_of(const c10::Stream& stream);
+std::shared_ptr<OperatorStream> default_stream(c10::DeviceIndex device);
 /// torch's number of the runtime's stream of that one; -1 if no stream of torch's is it now.
 c10::StreamId id_of_runtime_stream(c10::DeviceIndex device, int number);
 /// Makes it the calling thread's; returns the one before of that device.
-OperatorStream& exchange_stream(OperatorStream& stream);
+c10::Stream exchange_stream(std::shared_ptr<OperatorStream> stream);
 
 /// From the pool, in turn: torch's streams have no end. priority < 0: of high priority.
-OperatorStream& pooled_stream(c10::DeviceIndex device, int priority = 0);
+std::shared_ptr<OperatorStream> pooled_stream(c10::DeviceIndex device, int priority = 0);
 /// The caller's alone until it is given back, where the device has one to spare.
-OperatorStream& lease_stream(c10::DeviceIndex device);
+std::shared_ptr<OperatorStream> lease_stream(c10::DeviceIndex device);
 void give_back_stream(OperatorStream& stream) noexcept;
 
 /// The memory is used by what is recorded on each stream of the device.

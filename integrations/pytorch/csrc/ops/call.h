@@ -22,9 +22,9 @@ namespace millrace_torch {
 template <typename F>
 class Call {
  public:
-  Call(OperatorStream& stream, F&& kernel) : stream_(stream), kernel_(std::move(kernel)) {}
+  Call(OperatorStream& stream, F&& kernel) : stream_(stream.shared_from_this()), kernel_(std::move(kernel)) {}
   ~Call() {
-    if (recorded_ && !ended_) stream_.ended();
+    if (recorded_ && !ended_) stream_->ended();
   }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -34,7 +34,7 @@ class Call {
       Call& call;
       ~End() {
         call.ended_ = true;
-        call.stream_.ended();
+        call.stream_->ended();
       }
     } end{*this};
     try {
@@ -50,7 +50,7 @@ class Call {
   void was_refused() noexcept { recorded_ = false; }
 
  private:
-  OperatorStream& stream_;
+  const std::shared_ptr<OperatorStream> stream_;
   F kernel_;
   const CallStack called_ = CallStack::here();
   bool recorded_ = false;

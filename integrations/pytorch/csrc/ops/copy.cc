@@ -17,6 +17,7 @@
 #include "device/at_exit.h"
 #include "device/devices.h"
 #include "device/streams.h"
+#include "device/types.h"
 #include "ops/aliases.h"
 #include "ops/call.h"
 #include "ops/kernel_scope.h"
@@ -52,8 +53,16 @@ at::Tensor snapshot(const at::Tensor& tensor) {
   return tensor.clone();
 }
 
+/// Now, and not when the kernel finds out.
+void check_types(c10::ScalarType from, c10::ScalarType to) {
+  const bool same_bits = from == to && (c10::isBitsType(from) || from == c10::ScalarType::Float4_e2m1fn_x2);
+  TORCH_CHECK_NOT_IMPLEMENTED(same_bits || (has_kernels(from) && has_kernels(to)),
+                              "\"copy_\" not implemented for '", has_kernels(from) ? to : from, "'");
+}
+
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blocking) {
   const InOperator in_operator;
+  check_types(self.scalar_type(), dst.scalar_type());
   if (dst.numel() == 0 || self.is_same(dst)) return dst;
   const bool from_here = is_ours(self), to_here = is_ours(dst);
   OperatorStream& stream = current_stream(from_here ? self.device().index() : dst.device().index());

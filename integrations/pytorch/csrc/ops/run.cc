@@ -200,7 +200,7 @@ class Operator {
     // Where an operator returns several of its arguments, torch takes for granted that they have owners
     // besides the stack: these, and the outputs below.
     std::vector<at::Tensor> written;
-    for (std::size_t i = 0; i < call.size(); ++i) {
+    for (std::size_t i = 0; info_.returns.size() > 1 && i < call.size(); ++i) {
       if (info_.written[i] && call[i].isTensor()) written.push_back(call[i].toTensor());
     }
     std::vector<at::Tensor> outputs;

@@ -118,13 +118,13 @@ PYBIND11_MODULE(_C, module) {
   module.def(
       "lease_stream",
       [](int index) {
-        return static_cast<std::int64_t>(lease_stream(static_cast<c10::DeviceIndex>(index)).id());
+        return static_cast<std::int64_t>(lease_stream(static_cast<c10::DeviceIndex>(index))->id());
       },
       NoGil());
   module.def(
       "give_back_stream",
       [](int index, std::int64_t id) {
-        give_back_stream(stream_of(c10::Stream(
+        give_back_stream(*stream_of(c10::Stream(
             c10::Stream::UNSAFE, c10::Device(kMillrace, static_cast<c10::DeviceIndex>(index)), id)));
       },
       NoGil());
