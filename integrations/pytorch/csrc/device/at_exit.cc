@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "device/devices.h"
+#include "python/without_lock.h"
 
 namespace millrace_torch {
 namespace {
@@ -20,6 +22,8 @@ constexpr std::chrono::milliseconds kLook{1};
 std::atomic<bool> exiting{false};
 std::atomic<int> inside{0};   // operators
 std::atomic<int> stopped{0};  // of those
+std::atomic<bool> held_up{false};  // no operator may begin
+std::mutex one_holds_up;           // protects held_up
 thread_local bool ends_the_process = false;
 thread_local int depth = 0;
 
@@ -30,18 +34,42 @@ void stop_here() noexcept {
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
+void wait_until_operators_may_begin() noexcept {
+  const WithoutLock without;  // an operator that has to end first may need it
+  while (held_up.load(std::memory_order_acquire)) std::this_thread::sleep_for(kLook);
+}
+
 }  // namespace
 
 InOperator::InOperator() noexcept {
   if (depth++ != 0) return;  // one that another is made of
-  // seq_cst, with the store and the loads in begin_exit: it sees us inside, or we see that it has begun.
+  // seq_cst, with the stores and the loads in begin_exit and BetweenOperators: they see us inside, or we see that
+  // they have begun.
   inside.fetch_add(1, std::memory_order_seq_cst);
+  while (held_up.load(std::memory_order_seq_cst)) [[unlikely]] {
+    inside.fetch_sub(1, std::memory_order_release);
+    wait_until_operators_may_begin();
+    inside.fetch_add(1, std::memory_order_seq_cst);
+  }
   if (exiting.load(std::memory_order_seq_cst)) [[unlikely]]
     stop_here();
 }
 
 InOperator::~InOperator() {
-  if (--depth == 0) inside.fetch_sub(1, std::memory_order_relaxed);
+  // release: pairs with the load in BetweenOperators, which is for what comes after us.
+  if (--depth == 0) inside.fetch_sub(1, std::memory_order_release);
+}
+
+BetweenOperators::BetweenOperators() noexcept {
+  one_holds_up.lock();
+  held_up.store(true, std::memory_order_seq_cst);
+  while (inside.load(std::memory_order_seq_cst) != 0) std::this_thread::sleep_for(kLook);
+}
+
+BetweenOperators::~BetweenOperators() {
+  // release: pairs with the load in InOperator, which is for what comes before it.
+  held_up.store(false, std::memory_order_release);
+  one_holds_up.unlock();
 }
 
 void begin_exit() noexcept {

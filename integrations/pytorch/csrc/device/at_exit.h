@@ -1,4 +1,4 @@
-// The end of the process, with threads that still use devices.
+// When threads are in operators: for the end of the process, and for devices that are opened again.
 #pragma once
 
 namespace millrace_torch {
@@ -12,6 +12,16 @@ class InOperator {
   ~InOperator();
   InOperator(const InOperator&) = delete;
   InOperator& operator=(const InOperator&) = delete;
+};
+
+/// While it lives no thread is in an operator, and those that begin one wait. Not from within an operator, and
+/// without the interpreter's lock, which operators may need to end.
+class BetweenOperators {
+ public:
+  BetweenOperators() noexcept;
+  ~BetweenOperators();
+  BetweenOperators(const BetweenOperators&) = delete;
+  BetweenOperators& operator=(const BetweenOperators&) = delete;
 };
 
 /// The calling thread ends the process: other threads are given the time to come out of their operators, and

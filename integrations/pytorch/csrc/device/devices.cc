@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "device/at_exit.h"
 #include "device/streams.h"
 #include "python/without_lock.h"
 
@@ -71,6 +72,18 @@ millrace::Device& open(c10::DeviceIndex index) {
   return *device;
 }
 
+/// With the mutex held.
+void refuse_tensors(const Devices& all) {
+  for (std::size_t i = 0; i < all.usable.size(); ++i) {
+    const millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
+    if (device == nullptr) continue;
+    const std::size_t live = translated([&] { return device->memory().live; });
+    TORCH_CHECK(live == 0, "millrace:", i, " has ", live,
+                " bytes in tensors, which a device that is opened again would not have; do this first, or "
+                "delete them");
+  }
+}
+
 }  // namespace
 
 AskedOnce::AskedOnce() noexcept {
@@ -101,28 +114,28 @@ Config configured() {
 
 void reopen(const Config& config) {
   Devices& all = devices();
-  std::array<millrace::Device*, kMostDevices> closing{};
   {
     const std::lock_guard lock(all.mutex);
+    refuse_tensors(all);  // at once, where operators would be waited for in vain
+  }
+  std::array<millrace::Device*, kMostDevices> closing{};
+  {
+    // What is allocated, and the streams that it is used on, are of one device then, and no tensor begins
+    // after it was asked for them.
+    const BetweenOperators none_runs;
+    const std::lock_guard lock(all.mutex);
+    refuse_tensors(all);
     for (std::size_t i = 0; i < all.usable.size(); ++i) {
-      const millrace::Device* const device = all.usable[i].load(std::memory_order_relaxed);
-      if (device == nullptr) continue;
-      const std::size_t live = translated([&] { return device->memory().live; });
-      TORCH_CHECK(live == 0, "millrace:", i, " has ", live,
-                  " bytes in tensors, which a device that is opened again would not have; do this first, or "
-                  "delete them");
-    }
-    for (std::size_t i = 0; i < all.usable.size(); ++i)
       closing[i] = all.usable[i].exchange(nullptr, std::memory_order_acq_rel);
+      if (closing[i] != nullptr) forget_streams(static_cast<c10::DeviceIndex>(i));
+    }
     all.config = config;
     all.protects.store(config.options.protect, std::memory_order_relaxed);
   }
   // Without the lock, which operators that are still to run may take. The handles are kept: other threads may
   // have them in hand, and are told that the device is closed.
-  for (std::size_t i = 0; i < closing.size(); ++i) {
-    if (closing[i] == nullptr) continue;
-    forget_streams(static_cast<c10::DeviceIndex>(i));  // the next device's callers ask for its own
-    translated([&] { closing[i]->close(); });
+  for (millrace::Device* const device : closing) {
+    if (device != nullptr) translated([&] { device->close(); });
   }
 }
 
