@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "device/in_operator.h"
 #include "device/streams.h"
 #include "device/use_log.h"
 #include "python/call_stack.h"
@@ -40,8 +41,6 @@ void free_on(void* address) {
   try {
     device_of(index).deallocate(address);
   } catch (const millrace::Error& error) {
-    // Of a device that was closed while the tensor was made, and opened again.
-    if (error.code() == millrace::ErrorCode::InvalidArgument) return;
     const std::string stack = CallStack::here().text();
     keep_failure(
         index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
@@ -113,6 +112,7 @@ class DeviceMemory final : public c10::DeviceAllocator {
 
  private:
   static void* allocate_on(c10::DeviceIndex index, std::size_t bytes) {
+    const InOperator in_operator;  // storage is asked for outside of operators, too, and has to be counted
     const AskedOnce once;
     return device_of(index).allocate(current_stream(index).get(), bytes, kAlignment);
   }
