@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "device/in_operator.h"
 #include "device/streams.h"
 
 namespace millrace_torch {
@@ -36,9 +37,7 @@ void free_on(void* address) {
   // A tensor may be freed by any thread at any time, after a fork too; then this does nothing.
   try {
     device_of(index).deallocate(address);
-  } catch (const millrace::Error& error) {
-    // Of a device that was closed while the tensor was made, and opened again.
-    if (error.code() == millrace::ErrorCode::InvalidArgument) return;
+  } catch (const millrace::Error&) {
     // Another stream's work uses it, which the program may have ordered in a way that the runtime has not
     // seen; in protect mode it does see that, and takes the free.
     free_after_all_streams(index, address);
@@ -108,6 +107,7 @@ class DeviceMemory final : public c10::DeviceAllocator {
 
  private:
   static void* allocate_on(c10::DeviceIndex index, std::size_t bytes) {
+    const InOperator in_operator;  // storage is asked for outside of operators, too, and has to be counted
     const AskedOnce once;
     return device_of(index).allocate(current_stream(index).get(), bytes, kAlignment);
   }

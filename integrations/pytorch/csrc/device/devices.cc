@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 #include "device/streams.h"
 #include "python/without_lock.h"
 

@@ -32,7 +32,7 @@ struct Entry {
 struct StreamsOfDevice {
   std::mutex mutex;                                 // protects what follows
   std::unordered_map<c10::StreamId, Entry> in_use;  // 0 is the default stream
-  c10::StreamId next_id = 0;                        // no number is given twice
+  c10::StreamId next_id = 0;                        // while the device is open, no number is given twice
   std::vector<StreamPointer> pooled[2];             // by priority
   std::size_t next[2] = {0, 0};
 };
@@ -85,7 +85,7 @@ std::vector<StreamPointer> all_streams(c10::DeviceIndex device) {
 }
 
 StreamPointer& current_slot(c10::DeviceIndex device) {
-  // relaxed: a device is opened again by whoever has nothing on it.
+  // relaxed: it changes between operators (BetweenOperators), which orders it for those.
   const std::uint64_t now = epoch.load(std::memory_order_relaxed);
   if (current.epoch != now) {
     current.of.fill(nullptr);

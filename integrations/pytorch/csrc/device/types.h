@@ -23,13 +23,8 @@ inline bool has_kernels(c10::ScalarType type) {
     case ScalarType::Int5:
     case ScalarType::Int6:
     case ScalarType::Int7:
-    case ScalarType::Bits1x8:
-    case ScalarType::Bits2x4:
-    case ScalarType::Bits4x2:
-    case ScalarType::Bits8:
-    case ScalarType::Bits16:
     case ScalarType::Float4_e2m1fn_x2: return false;
-    default: return !c10::isQIntType(type);
+    default: return !c10::isQIntType(type) && !c10::isBitsType(type);
   }
 }
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "device/allocator.h"
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/streams.h"
 #include "device/types.h"

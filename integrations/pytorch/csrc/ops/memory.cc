@@ -13,7 +13,7 @@
 #include <torch/library.h>
 
 #include "device/allocator.h"
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/streams.h"
 

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/generator.h"
 #include "device/streams.h"

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/generator.h"
 #include "device/hooks.h"

@@ -60,6 +60,10 @@ def tests_in(suite):
             yield test
 
 
+def name_of(test) -> str:
+    return ".".join(test.id().split(".")[-2:])
+
+
 class Results(unittest.TestResult):
     """Writes down each test as it ends, and that it has begun."""
 
@@ -68,7 +72,7 @@ class Results(unittest.TestResult):
         self.log = path.open("a")
 
     def write(self, test, state: str, why: str = "") -> None:
-        line = {"test": ".".join(test.id().split(".")[-2:]), "state": state}
+        line = {"test": name_of(test), "state": state}
         self.log.write(json.dumps({**line, "why": why[-4000:]} if why else line) + "\n")
         self.log.flush()
 
@@ -142,7 +146,7 @@ def main() -> None:
     results = Results(log)
     ready, begin = set(), time.monotonic()
     for test in tests_in(unittest.defaultTestLoader.loadTestsFromModule(module)):
-        if ".".join(test.id().split(".")[-2:]) in done or not re.search(classes, type(test).__name__):
+        if name_of(test) in done or not re.search(classes, type(test).__name__):
             continue
         if type(test) not in ready:
             ready.add(type(test))

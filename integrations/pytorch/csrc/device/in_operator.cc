@@ -1,4 +1,4 @@
-#include "device/at_exit.h"
+#include "device/in_operator.h"
 
 #include <Python.h>
 
