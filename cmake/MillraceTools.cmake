@@ -18,9 +18,9 @@ file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
   RELATIVE ${millrace_tool_folder} ${millrace_tool_folder}/*.cc)
 list(FILTER millrace_tool_sources EXCLUDE REGEX "^main\\.cc$|^formats/")
 if(MILLRACE_HAS_CUDA)
-  # The bench's kernel, and not what stands for it.
-  list(REMOVE_ITEM millrace_tool_sources bench/spin_kernel_absent.cc)
-  list(APPEND millrace_tool_sources bench/spin_kernel.cu)
+  # The benches' kernels, and not what stands for them.
+  list(REMOVE_ITEM millrace_tool_sources bench/gpu_peers_absent.cc bench/spin_kernel_absent.cc)
+  list(APPEND millrace_tool_sources bench/gpu_peers.cu bench/spin_kernel.cu)
 endif()
 list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)
@@ -49,12 +49,14 @@ if(MILLRACE_TOOLS AND millrace_tool_sources)
   set_source_files_properties(${millrace_tool_folder}/bench/read_floor.cc ${millrace_tool_folder}/compare_kernels.cc
     PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
 
-  # The bench carries the script of its NumPy peer: the program runs anywhere.
-  set(millrace_numpy_peer ${PROJECT_SOURCE_DIR}/bench/peers/numpy_peer.py)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${millrace_numpy_peer})
-  file(READ ${millrace_numpy_peer} millrace_numpy_script)
-  configure_file(${millrace_tool_folder}/bench/numpy_script.h.in
-    ${PROJECT_BINARY_DIR}/generated/bench/numpy_script.h @ONLY)
+  # The bench carries the scripts of its Python peers: the program runs anywhere.
+  foreach(name numpy torch)
+    set(millrace_script ${PROJECT_SOURCE_DIR}/bench/peers/${name}_peer.py)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${millrace_script})
+    file(READ ${millrace_script} millrace_${name}_script)
+  endforeach()
+  configure_file(${millrace_tool_folder}/bench/python_scripts.h.in
+    ${PROJECT_BINARY_DIR}/generated/bench/python_scripts.h @ONLY)
   target_include_directories(millrace_tool PRIVATE ${PROJECT_BINARY_DIR}/generated)
 
   # Linking mimalloc would replace malloc in the whole program, glibc's column included: the bench

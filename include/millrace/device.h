@@ -14,6 +14,7 @@
 #include <millrace/export.h>
 #include <millrace/graph.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_segment.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -63,7 +64,8 @@ struct DeviceOptions {
   bool exact_peaks = false;
   /// Host: a seed for random delays and a random order between streams. Finds missing waits.
   std::optional<std::uint64_t> chaos = std::nullopt;
-  /// Host: names both uses of memory that no wait orders, and makes freed pages unreadable. The later use
+  /// Host: names both uses of memory that no wait orders, also where it was freed and allocated again in
+  /// between without record_use, and makes freed pages unreadable. The later use
   /// does not run: its command buffer fails with InvalidState, rule "missing-dependency".
   bool protect = false;
   /// CUDA: NVTX ranges around what goes to the device and around host tasks, in the domain "millrace", for
@@ -212,7 +214,11 @@ class MILLRACE_API Device {
   void* allocate(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   /// Ordered after everything recorded on the stream it was allocated for. Any thread. Null is
   /// ignored; so is everything once the device has closed. Throws InvalidArgument for an address that
-  /// is not an allocation, InvalidState, rule "double-free", for one that is free already.
+  /// is not an allocation, InvalidState, rule "double-free", for one that is free already, and rule
+  /// "freed-while-in-use" where another stream's work uses it, which no record_use or record_stream covers
+  /// and the host has not seen end. Protect mode takes that free, since it sees what the stream has waited
+  /// for: who uses the memory next without being ordered after that work fails with rule
+  /// "missing-dependency".
   void deallocate(void* address);
   /// allocate, owned.
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
@@ -283,6 +289,13 @@ class MILLRACE_API Device {
   Event event();
 
   MemoryStats memory(MemoryKind kind = MemoryKind::device) const;
+  /// All memory of the kind that is taken from the device, by address. While other threads allocate and free,
+  /// each block is shown as it was at some moment of the call: what was allocated before and is freed after
+  /// it is live, and blocks fill their segments at any time. Memory that is given back and taken for another
+  /// stream meanwhile may be in the segments of both. At quiet points sums are what memory() says. Holds up
+  /// nobody but, for as long as one stream's blocks are read, those who take or give back memory of that
+  /// stream past their thread's cache.
+  std::vector<MemorySegment> memory_segments(MemoryKind kind = MemoryKind::device) const;
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;

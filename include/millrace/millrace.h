@@ -8,6 +8,7 @@
 #include <millrace/event.h>
 #include <millrace/graph.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_segment.h>
 #include <millrace/native_allocator.h>
 #include <millrace/reduce.h>
 #include <millrace/reduction.h>

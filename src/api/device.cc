@@ -224,6 +224,12 @@ MemoryStats Device::memory(MemoryKind kind) const {
   return Allocator::of(core, kind).stats();
 }
 
+std::vector<MemorySegment> Device::memory_segments(MemoryKind kind) const {
+  Core& core = open_core(core_, "Device::memory_segments");
+  const auto pass = core.enter("Device::memory_segments");
+  return Allocator::of(core, kind).segments();
+}
+
 StreamStats Device::streams() const {
   Core& core = open_core(core_, "Device::streams");
   const auto pass = core.enter("Device::streams");

@@ -207,8 +207,11 @@ bool Allocator::try_free_used(ThreadCache* cache, Block& block, std::uint64_t wo
   if (host_waits || needs_own_use(block, covering)) {
     own = arena.is_direct() ? OwnEnd::graph : host_waits ? OwnEnd::covering : OwnEnd::recorded;
   }
-  if (!arena.free_used(block, BlockWord::generation(word), on_misuse == OnMisuse::forgive, own, &to_cover))
-    return false;
+  // A5: what is pinned is the host's next, which nothing checks.
+  const Uncovered uncovered = on_misuse == OnMisuse::forgive ? Uncovered::keep
+                              : protect_ && !host_waits      ? Uncovered::check
+                                                             : Uncovered::refuse;
+  if (!arena.free_used(block, BlockWord::generation(word), uncovered, own, &to_cover)) return false;
   count_free(cache, block.kind, size);
   return true;
 }
@@ -316,7 +319,7 @@ void Allocator::deallocate_slow(ThreadCache* cache, Block& block, std::uint64_t 
 }
 
 bool Allocator::reached(const TimelinePoint& point) noexcept {
-  if (streams_.timeline(point.queue).completed() < point.value) return false;
+  if (!ended(point)) return false;
   if (protect_) core_.backend().host_knows(point);
   return true;
 }

@@ -34,8 +34,9 @@ namespace millrace {
 ///       the heaps by check_accounting.
 ///   M6  Freeing raises a block's generation, so a second free or a late use of the old one is seen.
 ///   M7  A free needs no memory of the host's: whatever it has not, a live block is freed, by a thread that
-///   has
-///       no context too.
+///       has no context too.
+///   M8  The blocks of a listing tile its segments, which are committed, and what its caller knows to be live
+///       throughout is shown as live; at quiet points the sums are the figures of stats.
 ///   A4  Pinned memory is free only once all that was recorded on its stream before its free is done, since
 ///       the host may write to it the moment it is handed out again.
 ///   O1  Out of memory, nobody waits for another thread's context while holding a lock or their own.
@@ -97,6 +98,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept;
 
   MemoryStats stats();
+  /// By address (M8).
+  std::vector<MemorySegment> segments();
   std::size_t trim();
   void set_limit(std::size_t bytes);
   void reset_peaks();
@@ -107,6 +110,9 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
 
   const Timeline& timeline(int slot) const noexcept override { return streams_.timeline(slot); }
   bool reached(const TimelinePoint& point) noexcept override;
+  bool ended(const TimelinePoint& point) const noexcept override {
+    return timeline(point.queue).completed() >= point.value;
+  }
   void hide(const Block& block) noexcept override;
   void check(const Use& use, TimelinePoint at) override;
 

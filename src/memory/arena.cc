@@ -139,13 +139,14 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
         newer ? (use.declared && (known.declared || use.point.value > known.point.value)) : known.declared;
     known.point.value = std::max(known.point.value, use.point.value);
     known.until_free |= use.until_free;
+    known.checked = false;  // the free of this life says what covers it
     return true;
   }
   block.uses.push_back(use);
   return true;
 }
 
-bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, OwnEnd own,
+bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
                       CoverList* to_cover) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
@@ -154,7 +155,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, Ow
     return BlockWord::state(word) == BlockState::live && BlockWord::generation(word) == generation;
   };
   if (!is_meant()) return false;
-  if (!forgiving) refuse_uncovered_uses(block);
+  if (uncovered == Uncovered::refuse) refuse_uncovered_uses(block);
   // acquire both: as above. Only the marks can have changed, unless another free was first.
   while (!block.word.compare_exchange_weak(word, BlockWord::make(BlockState::moving, generation + 1),
                                            std::memory_order_acquire, std::memory_order_acquire)) {
@@ -165,7 +166,10 @@ bool Arena::free_used(Block& block, std::uint64_t generation, bool forgiving, Ow
   if (own == OwnEnd::covering && to_cover != nullptr && timeline_.is_wrapped())
     to_cover->add({slot_, block.own_end});
   for (BlockUse& use : block.uses) {
-    if (!use.until_free) continue;
+    if (!use.until_free) {
+      use.checked |= uncovered == Uncovered::check && use.declared;
+      continue;
+    }
     const Timeline& used_on = host_.timeline(use.point.queue);
     use.point.value = used_on.covering();
     if (to_cover != nullptr && used_on.is_wrapped()) to_cover->add(use.point);
@@ -207,8 +211,12 @@ void Arena::retire_uses(Block& block) {
 
 bool Arena::all_reached(const Block& block) {
   return (block.own_end == 0 || host_.reached({slot_, block.own_end})) &&
-         std::all_of(block.uses.begin(), block.uses.end(),
-                     [&](const BlockUse& use) { return host_.reached(use.point); });
+         std::ranges::all_of(block.uses, [&](const BlockUse& use) { return is_over(use); });
+}
+
+bool Arena::is_over(const BlockUse& use) noexcept {
+  // A5: whoever is told of the end is ordered after it, which nothing in the program has seen to.
+  return use.checked ? host_.ended(use.point) : host_.reached(use.point);
 }
 
 void Arena::link_pending(Block& block) {
@@ -217,6 +225,11 @@ void Arena::link_pending(Block& block) {
   *pending_end_ = &block;
   pending_end_ = &block.next;
   pending_bytes_.add(block.size);
+  if (is_checked(block)) ++pending_checked_;
+}
+
+bool Arena::is_checked(const Block& block) noexcept {
+  return !block.uses.empty() && std::ranges::all_of(block.uses, &BlockUse::checked);
 }
 
 Block& Arena::unlink_pending(Block** link) {
@@ -225,6 +238,7 @@ Block& Arena::unlink_pending(Block** link) {
   if (block.next == nullptr) pending_end_ = link;
   block.next = nullptr;
   pending_bytes_.subtract(block.size);
+  if (is_checked(block)) --pending_checked_;
   block.set_state(BlockState::moving);
   return block;
 }
@@ -272,6 +286,21 @@ void Arena::put_back_pending(Block& block) {
   link_pending(block);
 }
 
+Block* Arena::take_checked(const BlockRequest& request) {
+  sync::LockGuard lock(mutex_);
+  if (pending_checked_ == 0) return nullptr;  // others may be many: all that waits for its own stream's work
+  for (Block** link = &pending_; *link != nullptr; link = &(*link)->next) {
+    const Block& block = **link;
+    if (block.large != request.large || block.size != request.size) continue;
+    if (reinterpret_cast<std::uintptr_t>(block.data()) % request.alignment != 0) continue;
+    if (!is_checked(block)) continue;
+    Block& taken = unlink_pending(link);
+    taken.own_end = 0;  // its own stream's order does the rest
+    return &taken;
+  }
+  return nullptr;
+}
+
 std::size_t Arena::release_empty() {
   sync::LockGuard lock(mutex_);
   take_in_remote();
@@ -300,12 +329,11 @@ std::optional<TimelinePoint> Arena::next_to_finish() {
   take_in_remote();
   merge_bins();  // what is in them becomes whole granules, too, once the stream's work is done
   for (const Block* block = pending_; block != nullptr; block = block->next) {
-    const auto keeps = [&](TimelinePoint point) { return !host_.reached(point) && is_submitted(point); };
     for (const BlockUse& use : block->uses) {
-      if (keeps(use.point)) return use.point;
+      if (!is_over(use) && is_submitted(use.point)) return use.point;
     }
     const TimelinePoint own{slot_, block->own_end};
-    if (own.value != 0 && keeps(own)) return own;
+    if (own.value != 0 && !host_.reached(own) && is_submitted(own)) return own;
   }
   const std::uint64_t done = timeline_.completed();
   const std::uint64_t submitted = timeline_.submitted();

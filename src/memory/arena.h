@@ -26,8 +26,10 @@ namespace millrace {
 class ArenaHost {
  public:
   virtual const Timeline& timeline(int slot) const noexcept = 0;
-  /// Has the point been reached? Tells the backend that the host knows.
+  /// Has the point been reached? Tells the backend that the host knows, so that what comes later is ordered.
   virtual bool reached(const TimelinePoint& point) noexcept = 0;
+  /// The same, and nobody is told.
+  virtual bool ended(const TimelinePoint& point) const noexcept = 0;
   /// Protect mode: nobody may touch a freed range until it is handed out again.
   virtual void hide(const Block& block) noexcept = 0;
 
@@ -50,6 +52,10 @@ struct BlockRequest {
 ///   A1  A block is handed out again only when everything that used it is ordered before: the arena's
 ///       own stream by its order, others once their uses were reached or this stream waits for them.
 ///   A2  A block freed elsewhere is taken in exactly once, and before the arena grows.
+///   A5  A checked use, which its free covers with nothing but what the program has its stream wait for,
+///       is no obstacle to handing the block out again on that stream, and nobody is told of its end: so
+///       the backend sees who uses the memory next without being ordered after it. The memory is not
+///       hidden, lent or given back before that end.
 ///
 /// Thread safety: all members from any thread. Calls the device under its mutex only to commit and to
 /// give back memory; takes no other arena's mutex.
@@ -79,9 +85,8 @@ class Arena {
   /// A use of a live block by another stream; false when the block is not that of the generation.
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
   /// A free of a block with uses, or that waits for its own stream: false when another free was first. Needs
-  /// no memory, but for an error: throws InvalidState, rule "freed-while-in-use", if recorded work uses it
-  /// that no record_use covers, unless forgiving. to_cover: what the caller has to have covered.
-  bool free_used(Block& block, std::uint64_t generation, bool forgiving, OwnEnd own,
+  /// no memory, but for the error of Uncovered::refuse. to_cover: what the caller has to have covered.
+  bool free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
                  CoverList* to_cover = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
@@ -89,6 +94,9 @@ class Arena {
   /// ones the first that was freed; it is the caller's, in state moving, until given or put back.
   Block* claim_pending(const BlockRequest& request) EXCLUDES(mutex_);
   void put_back_pending(Block& block) EXCLUDES(mutex_);
+  /// A pending block of the size that is asked for, whose uses are all checked; it keeps them, for its next
+  /// free (A5). In state moving; null if there is none.
+  Block* take_checked(const BlockRequest& request) EXCLUDES(mutex_);
 
   /// Gives back whole granules that nothing uses; bytes.
   std::size_t release_empty() EXCLUDES(mutex_);
@@ -119,6 +127,7 @@ class Arena {
   /// oldest_only: stops at the first that is still used. They mostly end in the order of their frees.
   bool collect_pending_locked(bool oldest_only) REQUIRES(mutex_);
   Block* take_locked(const BlockRequest& request, std::uint64_t done) REQUIRES(mutex_);
+  bool is_over(const BlockUse& use) noexcept;
   bool all_reached(const Block& block) REQUIRES(mutex_);
   std::uint64_t own_end(OwnEnd own) const noexcept;
   void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
@@ -126,6 +135,7 @@ class Arena {
   Block& unlink_pending(Block** link) REQUIRES(mutex_);
   bool is_submitted(const TimelinePoint& point) const noexcept;
   void link_pending(Block& block) REQUIRES(mutex_);
+  static bool is_checked(const Block& block) noexcept;
 
   const int slot_;
   const bool direct_;
@@ -143,6 +153,7 @@ class Arena {
   Block* pending_ GUARDED_BY(mutex_) = nullptr;         // linked through next, mostly the first freed first
   Block** pending_end_ GUARDED_BY(mutex_) = &pending_;  // the link that the next one is put into
   ByteGauge pending_bytes_;                             ///< written under mutex_
+  int pending_checked_ GUARDED_BY(mutex_) = 0;          // of them, those that take_checked may take
 };
 
 }  // namespace millrace

@@ -57,6 +57,14 @@ struct BlockUse {
   TimelinePoint point;      ///< for record_stream: the point is filled in at the free
   bool until_free = false;  ///< record_stream
   bool declared = false;    ///< by recorded work alone: no record_use covers it
+  bool checked = false;     ///< freed without one in protect mode (A5); the block's next life has it too
+};
+
+/// What becomes of uses that no record_use covers, when the block is freed.
+enum class Uncovered : std::uint8_t {
+  refuse,  ///< rule "freed-while-in-use"
+  keep,    ///< the block waits for them, as it does for others
+  check,   ///< they become the backend's to check (A5)
 };
 
 /// What a freed block waits for on its arena's own stream, too.

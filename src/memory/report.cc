@@ -1,5 +1,6 @@
 // What the allocator can say about itself: figures, the out-of-memory report, the re-added equation.
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -10,6 +11,20 @@
 #include "memory/allocator.h"
 
 namespace millrace {
+namespace {
+
+/// M1: as what the bytes of a block in that state count.
+MemoryState state_of(BlockState state) noexcept {
+  switch (state) {
+    case BlockState::live: return MemoryState::live;
+    case BlockState::cached:
+    case BlockState::unsent: return MemoryState::cached;
+    case BlockState::pending: return MemoryState::pending;
+    default: return MemoryState::free;
+  }
+}
+
+}  // namespace
 
 Totals Allocator::totals() {
   Totals sum;
@@ -62,6 +77,45 @@ MemoryStats Allocator::stats() {
   stats.heaps_released = source_.released.load(std::memory_order_relaxed);
   stats.out_of_memory = out_of_memory_.load(std::memory_order_relaxed);
   return stats;
+}
+
+std::vector<MemorySegment> Allocator::segments() {
+  std::vector<MemorySegment> all;
+  const auto list = [&](Arena& arena, bool graph) {
+    bool begun = false;  // the block lies behind what the last segment has
+    arena.for_each_block([&](const Block& block) {
+      // upholds M8: the range is the mutex's, and becomes or stops being a hole under it. Between the other
+      // states a block changes beside this: the one that is read is the newest of those that the caller is
+      // ordered after, or a later one, for which a relaxed load of one word is enough.
+      const BlockState state = block.state();
+      begun = begun && block.left != nullptr;
+      if (state == BlockState::hole) {
+        begun = false;
+        return;
+      }
+      if (!begun) {
+        all.push_back({.address = block.data(),
+                       .bytes = 0,
+                       .kind = kind_,
+                       .stream = arena.slot(),
+                       .graph = graph,
+                       .large = block.large,
+                       .blocks = {}});
+      }
+      begun = true;
+      MemorySegment& segment = all.back();
+      segment.bytes += block.size;
+      const MemoryState shown = state_of(state);
+      // relaxed: for reports; of a block that changes hands beside this it may be the other owner's.
+      const std::uint64_t thread =
+          shown == MemoryState::live ? block.thread.load(std::memory_order_relaxed) : 0;
+      segment.blocks.push_back({block.data(), block.size, shown, thread});
+    });
+  };
+  for_each_arena([&](Arena& arena) { list(arena, false); });
+  for_each_graph_arena([&](Arena& arena) { list(arena, true); });
+  std::ranges::sort(all, std::less<>(), &MemorySegment::address);
+  return all;
 }
 
 void Allocator::reset_peaks() {
@@ -120,13 +174,12 @@ void Allocator::check_accounting() {
   std::size_t live = 0, other = 0, cached = 0, pending = 0;
   const auto add_all = [&](Arena& arena) {
     arena.for_each_block([&](const Block& block) {
-      switch (block.state()) {
-        case BlockState::hole: break;
-        case BlockState::live: live += block.size; break;
-        case BlockState::cached:
-        case BlockState::unsent: cached += block.size; break;
-        case BlockState::pending: pending += block.size; break;
-        default: other += block.size;
+      if (block.state() == BlockState::hole) return;
+      switch (state_of(block.state())) {
+        case MemoryState::live: live += block.size; break;
+        case MemoryState::cached: cached += block.size; break;
+        case MemoryState::pending: pending += block.size; break;
+        case MemoryState::free: other += block.size;
       }
     });
   };

@@ -17,8 +17,13 @@ constexpr int kCallbackRounds = 64;
 
 Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request) {
   for (;;) {
+    if (protect_) {
+      if (Block* block = arena.take_checked(request)) return {.block = block};
+    }
     if (!request.large && request.alignment == geometry_.small_unit && !arena.is_direct()) {
-      const auto fits = static_cast<int>(geometry_.refill_bytes / request.size);
+      // A5: in protect mode nothing is cached, neither here nor by a free, so that each allocation is the
+      // arena's to choose.
+      const auto fits = protect_ ? 1 : static_cast<int>(geometry_.refill_bytes / request.size);
       ArenaCache& own = cache.of(arena);  // may throw: before there are blocks to lose
       BlockList blocks;
       arena.refill(request, std::clamp(fits, 1, geometry_.refill_blocks), blocks);

@@ -73,13 +73,19 @@ def test_no_peers():
 def test_small():
     document, keys = bench("small", "--threads", "1,3", "--repetitions", 2, "--milliseconds", 5)
     expected = {(case, "f32", "millrace", threads, unit) for threads in (1, 3)
-                for case, unit in (("latency", "ops/s"), ("latency", "us"), ("batched", "ops/s"))}
+                for case, unit in (("latency", "ops/s"), ("latency", "us"), ("batched", "ops/s"), ("checked", "ops/s"))}
     if NUMPY:
         expected |= {("latency", "f32", "numpy", threads, unit) for threads in (1, 3) for unit in ("ops/s", "us")}
     expect_keys(keys, expected)
     rate = {(row["threads"], row["impl"], row["unit"]): row["value"] for row in document["rows"]
             if row["case"] == "latency"}
     assert abs(rate[3, "millrace", "ops/s"] * rate[3, "millrace", "us"] / 3e6 - 1) < 1e-9, rate
+
+
+def test_a_device_that_is_not_there_is_refused_at_once():
+    for kind in ("reduce", "small", "stats"):
+        result = cli.run("bench", kind, "--device", "cuda:63")
+        assert result.returncode == 2 and "--device cuda:63: there is no device" in result.stderr, (kind, result)
 
 
 def test_stats_leaves_nothing_behind():
@@ -137,7 +143,7 @@ def test_ctrl_c():
 
 
 def test_what_is_refused():
-    for arguments, said in ((("reduce", "--dtype", "f64"), "expected f32, bf16 or both"),
+    for arguments, said in ((("reduce", "--dtype", "f16"), "expected some of f32, bf16 and, on a GPU, f16"),
                             (("reduce", "--size", "1KiB"), "at least 1 MiB, found 1KiB"),
                             (("stats", "--size", "many"), "expected a size"),
                             (("small", "--threads", "0"), "expected numbers from 1 to 256"),

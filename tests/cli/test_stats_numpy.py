@@ -37,7 +37,7 @@ def test_sample():
         assert sum(row["zeros"] == row["count"] for row in document["tensors"]) == 1
         run = document["run"]
         assert set(run) == {"device", "threads", "seconds", "bytes", "gb_per_s", "peak_committed_bytes",
-                            "memory_limit", "files"}
+                            "memory_limit", "peak_pinned_bytes", "files"}
         assert 0 < run["peak_committed_bytes"] <= run["memory_limit"]
 
 

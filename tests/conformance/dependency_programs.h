@@ -13,7 +13,7 @@
 
 namespace millrace::test {
 
-inline constexpr std::size_t kBytes = 8192;
+inline constexpr std::size_t kBytes = 8192, kLargeBytes = std::size_t{3} << 20;
 
 /// A device in protect mode with three streams, two blocks, and words for what programs do.
 class Bench {
@@ -139,6 +139,48 @@ inline const Program kWrong[] = {
        t.order(t.a, t.c);
        t.write(t.c, "write", t.X());
      }},
+    {"memory_freed_without_record_use", "read", "write",
+     [](Bench& t) {
+       void* const first = t.device.allocate(t.a, kBytes);
+       t.read(t.b, "read", first);
+       t.device.deallocate(first);
+       void* const next = t.device.allocate(t.a, kBytes);
+       t.write(t.a, "write", next);
+       t.device.deallocate(next);
+     }},
+    {"large_memory_freed_without_record_use", "write", "read",
+     [](Bench& t) {
+       void* const first = t.device.allocate(t.a, kLargeBytes);
+       t.write(t.b, "write", first, kLargeBytes);
+       t.device.deallocate(first);
+       void* const next = t.device.allocate(t.a, kLargeBytes);
+       t.order(t.a, t.c);
+       t.read(t.c, "read", static_cast<std::byte*>(next) + kLargeBytes / 2);
+       t.order(t.c, t.a);
+       t.device.deallocate(next);
+     }},
+    {"memory_that_somebody_had_in_between", "read", "write",
+     [](Bench& t) {
+       void* memory = t.device.allocate(t.a, kBytes);
+       t.read(t.b, "read", memory);
+       for (int i = 0; i < 3; ++i) {
+         t.device.deallocate(memory);
+         memory = t.device.allocate(t.a, kBytes);
+       }
+       t.write(t.a, "write", memory);
+       t.device.deallocate(memory);
+     }},
+    {"the_stream_has_waited_for_an_earlier_use_only", "read 2", "write",
+     [](Bench& t) {
+       void* const first = t.device.allocate(t.a, kBytes);
+       t.read(t.b, "read 1", first);
+       t.order(t.b, t.a);
+       t.read(t.b, "read 2", first);
+       t.device.deallocate(first);
+       void* const next = t.device.allocate(t.a, kBytes);
+       t.write(t.a, "write", next);
+       t.device.deallocate(next);
+     }},
     {"copies", "copy", "fill",
      [](Bench& t) {
        t.a.copy(t.Y(), t.X(), kBytes);
@@ -237,6 +279,38 @@ inline const Program kRight[] = {
          t.read(t.b, "read", block.data());
          t.device.record_use(block.data(), t.b);
        }
+     }},
+    {"memory_reused_once_its_stream_has_waited", nullptr, nullptr,
+     [](Bench& t) {
+       for (int i = 0; i < 20; ++i) {
+         for (const std::size_t bytes : {kBytes, kLargeBytes}) {
+           void* const block = t.device.allocate(t.a, bytes);
+           t.write(t.a, "write", block);
+           t.order(t.a, t.b);
+           t.read(t.b, "read", block);
+           t.order(t.b, t.a);
+           t.device.deallocate(block);
+         }
+       }
+     }},
+    {"memory_whose_stream_waits_after_the_free", nullptr, nullptr,
+     [](Bench& t) {
+       void* const first = t.device.allocate(t.a, kBytes);
+       t.read(t.b, "read", first);
+       t.device.deallocate(first);
+       void* const next = t.device.allocate(t.a, kBytes);
+       t.order(t.b, t.c);
+       t.order(t.c, t.a);
+       t.write(t.a, "write", next);
+       t.device.deallocate(next);
+     }},
+    {"memory_freed_in_use_and_used_no_more", nullptr, nullptr,
+     [](Bench& t) {
+       void* const block = t.device.allocate(t.a, kBytes);
+       t.write(t.b, "write", block);
+       t.device.deallocate(block);
+       t.device.deallocate(t.device.allocate(t.a, kBytes));
+       t.device.trim();
      }},
     {"memory_reused_on_its_own_stream", nullptr, nullptr,
      [](Bench& t) {

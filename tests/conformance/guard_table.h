@@ -150,6 +150,8 @@ inline std::vector<Row> device_rows() {
       {"Device::event", Then::refuse, [](Subject& s) { check(s.device.event().query(), "a new event"); }},
       {"Device::memory", Then::refuse,
        [](Subject& s) { check(s.device.memory().live >= kBytes, "live bytes"); }},
+      {"Device::memory_segments", Then::refuse,
+       [](Subject& s) { check(!s.device.memory_segments().empty(), "the live blocks'"); }},
       {"Device::streams", Then::refuse, [](Subject& s) { check(s.device.streams().leased >= 1, "leases"); }},
       {"Device::missing_dependencies", Then::either,
        [](Subject& s) { check(s.device.missing_dependencies().empty(), "none"); }},

@@ -48,6 +48,17 @@ class PerformancePage(unittest.TestCase):
         self.assertIn("bbbbbbbbbbbb", page)
         self.assertNotIn("peak live, GiB", page, "there was no replay")
 
+    def test_other_benches_are_named_and_each_unit_has_a_table(self):
+        rows = [{"bench": "small", "case": "latency", "impl": "millrace", "threads": threads, "value": value, "unit": unit}
+                for threads, unit, value in ((1, "ops/s", 120000), (2, "ops/s", 230000), (1, "us", 8.3), (2, "us", 8.7))]
+        rows.append({"bench": "stats", "case": "16 GiB", "impl": "millrace", "threads": 8, "value": 47.5, "unit": "GB/s"})
+        self.phase("bench_small", "a" * 64, True, rows)
+        self.assertEqual(self.write().returncode, 0)
+        page = self.page.read_text()
+        self.assertIn("| small latency, ops/s | 1 thr. | 2 thr. |\n|---|---|---|\n| millrace | 120,000 | 230,000 |", page)
+        self.assertIn("| small latency, us | 1 thr. | 2 thr. |\n|---|---|---|\n| millrace | 8.3 | 8.7 |", page)
+        self.assertIn("| stats 16 GiB, GB/s | 8 thr. |\n|---|---|\n| millrace | 47.5 |", page)
+
     def test_cases_of_one_thread_stand_side_by_side(self):
         rows = [{"case": case, "impl": impl, "threads": 1, "value": value, "unit": "ms"}
                 for case, impl, value in (("random 10000/1", "millrace", 4.5), ("random 10000/1", "torch", 15.25),

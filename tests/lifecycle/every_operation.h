@@ -130,6 +130,7 @@ inline void reduce_something(Device& device) {
 }
 inline void ask(Device& device) {
   static_cast<void>(device.memory());
+  static_cast<void>(device.memory_segments());
   static_cast<void>(device.streams());
   static_cast<void>(device.missing_dependencies());
 }

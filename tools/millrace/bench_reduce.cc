@@ -1,8 +1,7 @@
-// millrace bench reduce: large reductions beside NumPy and beside reading the same memory.
-#include <chrono>
+// millrace bench reduce: large reductions beside NumPy and beside reading the same memory; on a GPU beside
+// PyTorch and CUB.
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,18 +11,18 @@
 #include <fmt/format.h>
 
 #include <millrace/device.h>
-#include <millrace/reduce.h>
 
-#include "bench/numpy_peer.h"
 #include "bench/options.h"
+#include "bench/python_peer.h"
 #include "bench/read_floor.h"
 #include "bench/reduce_cases.h"
+#include "bench/reduce_on_gpu.h"
+#include "bench/reducer.h"
 #include "bench/rounds.h"
 #include "bench/status_line.h"
 #include "byte_size.h"
 #include "command.h"
 #include "formats/file_format_error.h"
-#include "half.h"
 #include "interrupt.h"
 #include "open_device.h"
 #include "table.h"
@@ -34,104 +33,25 @@ namespace {
 
 struct ReduceRequest {
   BenchOptions options;
+  std::string device = "host";
   std::string size = "256MiB";
   std::string dtypes = "f32,bf16";
 };
 
-double element_at(const std::byte* data, DType dtype, std::size_t index) {
-  const auto load = [&]<typename T>(T value) {
-    std::memcpy(&value, data + index * sizeof(T), sizeof(T));
-    return value;
-  };
-  switch (dtype) {
-    case DType::f32: return load(float{});
-    case DType::bf16: return from_bf16(load(std::uint16_t{}));
-    default: return static_cast<double>(load(std::int64_t{}));
-  }
+DeviceOptions options_for(int workers) {
+  DeviceOptions options;
+  options.workers = workers;
+  return options;
 }
-
-/// A device with this many workers that reduces an input which may be another device's memory.
-class Reducer {
- public:
-  explicit Reducer(int workers) : device_(create_device("host", options_for(workers))) {}
-
-  const Device& device() const { return device_; }
-  Buffer buffer(std::uint64_t bytes) { return device_.buffer(bytes); }
-
-  /// Memory for the results of a case, so that none is allocated within the time.
-  void prepare(const ReduceCase& c, DType dtype) {
-    outputs_.clear();
-    shape_ = result_shape(c.shape, c.dims, false);
-    for (const ReduceOp op : c.ops) {
-      const DType result = result_dtype(op, dtype);
-      outputs_.push_back(
-          {device_.buffer(static_cast<std::size_t>(element_count(shape_)) * size_of(result)), result});
-    }
-    if (c.ops.empty()) outputs_.push_back({device_.buffer(sizeof(Statistics)), DType::f64});
-  }
-
-  double seconds(const ReduceCase& c, const TensorView& input) {
-    Stream stream = device_.stream();
-    const auto start = std::chrono::steady_clock::now();
-    const auto output = [&](std::size_t i) {
-      return contiguous(outputs_[i].memory.data(), outputs_[i].dtype, shape_);
-    };
-    if (c.ops.empty()) {
-      statistics(stream, input, outputs_[0].memory.as<Statistics>());
-    } else if (c.ops.size() == 1) {
-      reduce(stream, c.ops[0], input, output(0), c.dims);
-    } else {
-      reduce_with_positions(stream, c.ops[1], input, output(0), output(1), c.dims);
-    }
-    stream.commit().wait();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-
-  /// The sum over each output, for the peer to be held against; of statistics the sum they found.
-  std::vector<double> checks(const ReduceCase& c) {
-    std::vector<double> checks;
-    for (const Output& output : outputs_) {
-      std::vector<std::byte> host(output.memory.size());
-      device_.stream().copy(host.data(), output.memory.data(), host.size());
-      device_.stream().wait();
-      if (c.ops.empty()) {
-        Statistics found;
-        std::memcpy(&found, host.data(), sizeof(found));
-        checks.push_back(found.sum);
-        continue;
-      }
-      double sum = 0;
-      for (std::size_t i = 0; i < host.size() / size_of(output.dtype); ++i) {
-        sum += element_at(host.data(), output.dtype, i);
-      }
-      checks.push_back(sum);
-    }
-    return checks;
-  }
-
- private:
-  struct Output {
-    Buffer memory;
-    DType dtype;
-  };
-
-  static DeviceOptions options_for(int workers) {
-    DeviceOptions options;
-    options.workers = workers;
-    return options;
-  }
-
-  Device device_;
-  Dims shape_;
-  std::vector<Output> outputs_;
-};
 
 /// What the sides of a run share: one input, one device a thread count, one peer.
 class ReduceBench {
  public:
   ReduceBench(const BenchOptions& options, std::uint64_t bytes)
-      : options_(options), bytes_(bytes), peer_(options.interpreters()) {
-    for (const int threads : options.threads) reducers_.push_back(std::make_unique<Reducer>(threads));
+      : options_(options), bytes_(bytes), peer_(kNumpyPeer, options.interpreters()) {
+    for (const int threads : options.threads) {
+      reducers_.push_back(std::make_unique<Reducer>(create_device("host", options_for(threads))));
+    }
     input_ = reducers_.front()->buffer(bytes);
   }
 
@@ -209,19 +129,23 @@ class ReduceBench {
 
   const BenchOptions& options_;
   std::uint64_t bytes_;
-  NumpyPeer peer_;
+  PythonPeer peer_;
   std::vector<std::unique_ptr<Reducer>> reducers_;  // before what is allocated on them
   Buffer input_;
   StatusLine status_;
   BenchResult result_;
 };
 
-std::vector<DType> parse_dtypes(const std::string& text) {
+/// f16 is a GPU's only: its sums are infinite, and NumPy's of what was widened are not.
+std::vector<DType> parse_dtypes(const std::string& text, bool on_host) {
   std::vector<DType> dtypes;
   for (const std::string& item : CLI::detail::split(text, ',')) {
     const std::optional<DType> dtype = dtype_from(item);
-    if (dtype != DType::f32 && dtype != DType::bf16) {
-      throw UsageError("--dtype: expected f32, bf16 or both with a comma between, found " + printable(text));
+    if (dtype != DType::f32 && dtype != DType::bf16 && (dtype != DType::f16 || on_host)) {
+      throw UsageError(
+          fmt::format("--dtype: expected some of f32, bf16 and, on a GPU, f16, with commas between, "
+                      "found {}",
+                      printable(text)));
     }
     dtypes.push_back(*dtype);
   }
@@ -264,17 +188,27 @@ void print_reduce_bench(const BenchResult& result, std::uint64_t bytes, const Re
 }  // namespace
 
 Command bench_reduce_command(CLI::App& parent) {
-  CLI::App* const app =
-      parent.add_subcommand("reduce", "Large reductions, beside NumPy and beside reading the memory");
+  CLI::App* const app = parent.add_subcommand(
+      "reduce", "Large reductions, beside NumPy and reading the memory, or PyTorch and CUB on a GPU");
   const auto request = std::make_shared<ReduceRequest>();
   add_bench_options(*app, request->options, "");
+  app->add_option("--device", request->device, "host, or a name from `millrace devices`")
+      ->capture_default_str();
   app->add_option("--size", request->size, "Of the input, as 256MiB or 1GB")->capture_default_str();
-  app->add_option("--dtype", request->dtypes, "f32, bf16 or both, with a comma between")
+  app->add_option("--dtype", request->dtypes, "Some of f32, bf16 and, on a GPU, f16, with commas between")
       ->capture_default_str();
   return {app, [request] {
             const std::uint64_t bytes =
                 parse_size("--size", request->size, kFewestReduceElements * size_of(DType::f32));
-            const std::vector<DType> wanted = parse_dtypes(request->dtypes);
+            const std::vector<DType> wanted = parse_dtypes(request->dtypes, is_host(request->device));
+            if (!is_host(request->device)) {
+              return run_bench(
+                  request->options,
+                  [&] { return bench_reduce_on_gpu(request->device, bytes, wanted, request->options); },
+                  [&](const BenchResult& result) {
+                    print_reduce_on_gpu(result, bytes, request->options.repetitions);
+                  });
+            }
             return run_bench(
                 request->options,
                 [&] {

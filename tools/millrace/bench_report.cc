@@ -54,7 +54,9 @@ nlohmann::ordered_json bench_json(const std::vector<BenchRow>& rows) {
 
 nlohmann::ordered_json bench_json(const BenchResult& result) {
   nlohmann::ordered_json document = bench_json(result.rows);
-  document["peers"] = {{"numpy", result.numpy}};
+  document["peers"] = nlohmann::ordered_json::object();
+  if (!result.numpy.empty()) document["peers"]["numpy"] = result.numpy;
+  if (!result.torch.empty()) document["peers"]["torch"] = result.torch;
   if (!result.differences.empty()) document["differences"] = result.differences;
   document.update(result.more);
   return document;

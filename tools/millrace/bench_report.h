@@ -20,11 +20,12 @@ struct BenchRow {
   std::string unit;
 };
 
-/// What a bench with NumPy as its peer found.
+/// What a bench with Python's libraries as its peers found.
 struct BenchResult {
   std::vector<BenchRow> rows;
-  std::string numpy;                     ///< which one, or why there is none
-  std::vector<std::string> differences;  ///< from what NumPy computed; each a line
+  std::string numpy;                     ///< which one, or why there is none; empty: it is no peer here
+  std::string torch;                     ///< the same of PyTorch
+  std::vector<std::string> differences;  ///< from what a peer computed; each a line
   /// What else the JSON has, in this bench alone.
   nlohmann::ordered_json more = nlohmann::ordered_json::object();
 };

@@ -1,9 +1,12 @@
 // millrace bench small: small reductions from many threads, an operation a commit and many.
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,8 +14,8 @@
 #include <millrace/device.h>
 #include <millrace/reduce.h>
 
-#include "bench/numpy_peer.h"
 #include "bench/options.h"
+#include "bench/python_peer.h"
 #include "bench/rounds.h"
 #include "bench/status_line.h"
 #include "bench/timed_threads.h"
@@ -30,6 +33,25 @@ constexpr std::uint64_t kMix = 4;     // the kinds of operations, in turn
 constexpr std::uint64_t kBatch = 16;  // operations a commit
 constexpr const char* kLatency = "latency";
 constexpr const char* kBatched = "batched";
+constexpr std::uint64_t kCheckedBatch = 64;
+constexpr const char* kChecked = "checked";
+
+/// An operation of the mix, all but its output.
+struct SmallOperation {
+  ReduceOp op;
+  TensorView input;
+  Dims shape;  ///< of the output
+  Dims dims;
+};
+
+std::vector<SmallOperation> small_operations(void* input) {
+  const TensorView flat = contiguous(input, DType::f32, {kElements});
+  const TensorView square = contiguous(input, DType::f32, {kSide, kSide});
+  return {{ReduceOp::sum, flat, {}, {}},
+          {ReduceOp::sum, square, {kSide}, {0}},
+          {ReduceOp::mean, square, {kSide}, {1}},
+          {ReduceOp::max, flat, {}, {}}};
+}
 
 /// One thread's reductions on its own stream.
 class SmallReductions final : public TimedWork {
@@ -39,15 +61,10 @@ class SmallReductions final : public TimedWork {
         stream_(device.stream()),
         input_(device.buffer(kElements * sizeof(float))),
         outputs_(device.buffer(kMix * kSide * sizeof(float))) {
-    const TensorView flat = contiguous(input_.data(), DType::f32, {kElements});
-    const TensorView square = contiguous(input_.data(), DType::f32, {kSide, kSide});
-    const auto output = [&](std::int64_t number, const Dims& shape) {
-      return contiguous(outputs_.as<float>() + number * kSide, DType::f32, shape);
-    };
-    operations_ = {{ReduceOp::sum, flat, output(0, {}), {}},
-                   {ReduceOp::sum, square, output(1, {kSide}), {0}},
-                   {ReduceOp::mean, square, output(2, {kSide}), {1}},
-                   {ReduceOp::max, flat, output(3, {}), {}}};
+    for (const SmallOperation& operation : small_operations(input_.data())) {
+      float* const output = outputs_.as<float>() + static_cast<std::int64_t>(operations_.size()) * kSide;
+      operations_.push_back({operation, contiguous(output, DType::f32, operation.shape)});
+    }
   }
 
   void warm_up() override {
@@ -60,8 +77,8 @@ class SmallReductions final : public TimedWork {
   std::uint64_t run() override {
     const std::uint64_t count = batched_ ? kBatch : kMix;
     for (std::uint64_t i = 0; i < count; ++i) {
-      const Operation& operation = operations_[i % kMix];
-      reduce(stream_, operation.op, operation.input, operation.output, operation.dims);
+      const auto& [operation, output] = operations_[i % kMix];
+      reduce(stream_, operation.op, operation.input, output, operation.dims);
       if (!batched_) stream_.commit().wait();
     }
     if (batched_) stream_.commit().wait();
@@ -69,19 +86,73 @@ class SmallReductions final : public TimedWork {
   }
 
  private:
-  struct Operation {
-    ReduceOp op;
-    TensorView input, output;
-    Dims dims;
+  struct Recorded {
+    SmallOperation operation;
+    TensorView output;
   };
   bool batched_;
   Stream stream_;
   Buffer input_, outputs_;
-  std::vector<Operation> operations_;
+  std::vector<Recorded> operations_;
+};
+
+/// The same with an output that is allocated for each operation, read by the host and freed: in pinned
+/// memory, so that reading it takes no copy.
+class CheckedReductions final : public TimedWork {
+ public:
+  /// wrong: counts the results that are not what they should be.
+  CheckedReductions(const Device& device, std::atomic<std::uint64_t>& wrong)
+      : wrong_(wrong),
+        device_(device),
+        stream_(device_.stream()),
+        input_(device_.buffer(kElements * sizeof(float))),
+        operations_(small_operations(input_.data())) {
+    for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = static_cast<float>(i % 7);
+    double total = 0;
+    for (const float value : values_) total += value;
+    expected_ = {total, total, total / kSide, 6};
+  }
+
+  void warm_up() override {
+    stream_.copy(input_.data(), values_.data(), input_.size());
+    stream_.wait();
+    for (int i = 0; i < 10; ++i) run();
+  }
+
+  std::uint64_t run() override {
+    std::array<float*, kCheckedBatch> outputs{};
+    for (std::uint64_t i = 0; i < kCheckedBatch; ++i) {
+      const SmallOperation& operation = operations_[i % kMix];
+      const auto results = static_cast<std::size_t>(element_count(operation.shape));
+      outputs[i] = static_cast<float*>(device_.allocate_pinned(stream_, results * sizeof(float)));
+      reduce(stream_, operation.op, operation.input, contiguous(outputs[i], DType::f32, operation.shape),
+             operation.dims);
+    }
+    stream_.commit().wait();
+    for (std::uint64_t i = 0; i < kCheckedBatch; ++i) {
+      const auto results = static_cast<std::size_t>(element_count(operations_[i % kMix].shape));
+      double sum = 0;
+      for (std::size_t k = 0; k < results; ++k) sum += outputs[i][k];
+      // Whole numbers and their 64ths: exact. relaxed: read after the threads have ended.
+      if (sum != expected_[i % kMix]) wrong_.fetch_add(1, std::memory_order_relaxed);
+      device_.deallocate(outputs[i]);
+    }
+    return kCheckedBatch;
+  }
+
+ private:
+  std::atomic<std::uint64_t>& wrong_;
+  Device device_;
+  Stream stream_;
+  Buffer input_;
+  std::array<float, kElements> values_;
+  std::vector<SmallOperation> operations_;
+  std::array<double, kMix> expected_{};  // of all results of an operation together
 };
 
 struct SmallRequest {
   BenchOptions options;
+  std::string device = "host";
   int milliseconds = 100;
 };
 
@@ -90,51 +161,61 @@ BenchResult bench_small(const SmallRequest& request) {
   for (const int threads : request.options.threads) {
     device_options.streams = std::max(device_options.streams, threads + 1);  // one each, and the default one
   }
-  const Device device = create_device("host", device_options);
-  NumpyPeer peer(request.options.interpreters());
+  const Device device = create_device(request.device, device_options);
+  const bool on_host = is_host(request.device);
+  const char* const peer_name = on_host ? "numpy" : "torch";
+  PythonPeer peer(on_host ? kNumpyPeer : kTorchPeer, request.options.interpreters());
+  std::atomic<std::uint64_t> wrong{0};
   StatusLine status;
   BenchResult result;
   for (const int threads : request.options.threads) {
     if (interrupted()) break;
     status.show(fmt::format("{} threads", threads));
-    const auto millrace = [&](bool batched) -> Contestant {
-      return [&, batched] {
-        const TimedRun run = run_timed(threads, std::chrono::milliseconds(request.milliseconds), [&](int) {
-          return std::make_unique<SmallReductions>(device, batched);
-        });
+    const auto millrace = [&](const char* name) -> Contestant {
+      return [&, name] {
+        const auto make = [&](int) -> std::unique_ptr<TimedWork> {
+          if (name == kChecked) return std::make_unique<CheckedReductions>(device, wrong);
+          return std::make_unique<SmallReductions>(device, name == kBatched);
+        };
+        const TimedRun run = run_timed(threads, std::chrono::milliseconds(request.milliseconds), make);
         return static_cast<double>(run.operations) / run.seconds;
       };
     };
-    const Contestant numpy = [&]() -> std::optional<double> {
+    const Contestant theirs = [&]() -> std::optional<double> {
       const auto answer =
           peer.ask({{"do", "small"}, {"threads", threads}, {"seconds", request.milliseconds / 1000.0}});
       if (!answer) return std::nullopt;
       return answer->at("operations_per_second").get<double>();
     };
-    const auto medians =
-        median_of_rounds(request.options.repetitions, {millrace(false), millrace(true), numpy});
+    const auto medians = median_of_rounds(
+        request.options.repetitions, {millrace(kLatency), millrace(kBatched), millrace(kChecked), theirs});
     const auto add = [&](const char* name, const char* impl, std::optional<double> operations) {
       if (!operations) return;
       result.rows.push_back({"small", name, "f32", impl, threads, *operations, "ops/s"});
-      if (std::string_view(name) == kBatched) return;
+      if (std::string_view(name) != kLatency) return;
       result.rows.push_back({"small", name, "f32", impl, threads, 1e6 * threads / *operations, "us"});
     };
     add(kLatency, "millrace", medians[0]);
     add(kBatched, "millrace", medians[1]);
-    add(kLatency, "numpy", medians[2]);
+    add(kChecked, "millrace", medians[2]);
+    add(on_host ? kLatency : kChecked, peer_name, medians[3]);
   }
-  result.numpy = peer.description();
+  if (wrong != 0) result.differences.push_back(fmt::format("{} results are wrong", wrong.load()));
+  (on_host ? result.numpy : result.torch) = peer.description();
+  result.more["device"] = request.device;
   return result;
 }
 
 void print_small_bench(const BenchResult& result, const SmallRequest& request) {
+  const bool on_host = is_host(request.device);
+  const char* const peer = on_host ? "numpy" : "torch";
   Table table({{"threads", Align::right},
                {"one a commit", Align::right},
                {"us each", Align::right},
                {fmt::format("{} a commit", kBatch), Align::right},
-               {"numpy", Align::right},
-               {"us each", Align::right},
-               {"batched x numpy", Align::right}});
+               {"allocated, checked", Align::right},
+               {peer, Align::right},
+               {fmt::format("{} x {}", on_host ? kBatched : kChecked, peer), Align::right}});
   for (const int threads : request.options.threads) {
     const auto value = [&](const char* name, const char* impl, const char* unit) {
       return find_value(result.rows, {"small", name, "f32", impl, threads, 0, unit});
@@ -142,16 +223,14 @@ void print_small_bench(const BenchResult& result, const SmallRequest& request) {
     const auto thousands = [](std::optional<double> operations) {
       return operations ? fmt::format("{:.0f} k/s", *operations / 1000) : std::string("-");
     };
-    const auto micros = [](std::optional<double> us) {
-      return us ? fmt::format("{:.1f}", *us) : std::string("-");
-    };
-    const auto batched = value(kBatched, "millrace", "ops/s");
-    if (!batched) continue;
-    const auto numpy = value(kLatency, "numpy", "ops/s");
+    const auto ours = value(on_host ? kBatched : kChecked, "millrace", "ops/s");
+    if (!ours) continue;
+    const auto us = value(kLatency, "millrace", "us");
+    const auto theirs = value(on_host ? kLatency : kChecked, peer, "ops/s");
     table.add({std::to_string(threads), thousands(value(kLatency, "millrace", "ops/s")),
-               micros(value(kLatency, "millrace", "us")), thousands(batched), thousands(numpy),
-               micros(value(kLatency, "numpy", "us")),
-               numpy ? fmt::format("{:.1f}", *batched / *numpy) : "-"});
+               us ? fmt::format("{:.1f}", *us) : "-", thousands(value(kBatched, "millrace", "ops/s")),
+               thousands(value(kChecked, "millrace", "ops/s")), thousands(theirs),
+               theirs ? fmt::format("{:.1f}", *ours / *theirs) : "-"});
   }
   table.print(stdout);
   fmt::print(
@@ -159,15 +238,28 @@ void print_small_bench(const BenchResult& result, const SmallRequest& request) {
       "each\n"
       "thread on its own stream; median of {} rounds in which all took turns\n",
       request.options.repetitions);
-  fmt::print("numpy: {}; as many Python threads\n", result.numpy);
+  fmt::print(
+      "allocated, checked: {} a commit, an output in pinned memory for each, all results read and compared\n",
+      kCheckedBatch);
+  if (on_host) {
+    fmt::print("numpy: {}; as many Python threads\n", result.numpy);
+  } else {
+    fmt::print(
+        "torch: {}; as many Python threads, each on a stream, {} operations between two looks at their\n"
+        "results\n",
+        result.torch, kCheckedBatch);
+  }
 }
 
 }  // namespace
 
 Command bench_small_command(CLI::App& parent) {
-  CLI::App* const app = parent.add_subcommand("small", "Small reductions from many threads, beside NumPy");
+  CLI::App* const app =
+      parent.add_subcommand("small", "Small reductions from many threads, beside NumPy, or PyTorch on a GPU");
   const auto request = std::make_shared<SmallRequest>();
   add_bench_options(*app, request->options, "1,2,4,8");
+  app->add_option("--device", request->device, "host, or a name from `millrace devices`")
+      ->capture_default_str();
   app->add_option("--milliseconds", request->milliseconds, "Of each measurement")
       ->check(CLI::Range(1, 60'000))
       ->capture_default_str();

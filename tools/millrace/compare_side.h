@@ -12,7 +12,7 @@
 #include "formats/tensor_file.h"
 #include "packed_pages.h"
 #include "read_ahead.h"
-#include "shared_mappings.h"
+#include "shared_files.h"
 
 namespace millrace::tool {
 

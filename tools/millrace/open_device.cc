@@ -1,5 +1,7 @@
 #include "open_device.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "usage_error.h"
@@ -25,6 +27,12 @@ Device open_device(const std::string& name, const DeviceOptions& options) {
 
 Device create_device(const std::string& name, const DeviceOptions& options) {
   return checked(name, [&] { return Device::create(name, options); });
+}
+
+std::string fastest_device(const std::vector<DeviceInfo>& available) {
+  const auto gpu =
+      std::ranges::find_if_not(available, [](const DeviceInfo& info) { return is_host(info.name); });
+  return gpu == available.end() ? "host" : gpu->name;
 }
 
 }  // namespace millrace::tool

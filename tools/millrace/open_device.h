@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <millrace/device.h>
 
@@ -12,5 +14,13 @@ Device open_device(const std::string& name, const DeviceOptions& options);
 
 /// The same, shared with nobody.
 Device create_device(const std::string& name, const DeviceOptions& options);
+
+/// The name of the first GPU among them, else "host".
+std::string fastest_device(const std::vector<DeviceInfo>& available);
+
+/// Is it a name of a host device?
+constexpr bool is_host(std::string_view name) noexcept {
+  return name == "host" || name.starts_with("host:");
+}
 
 }  // namespace millrace::tool

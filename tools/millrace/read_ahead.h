@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "shared_mappings.h"
+#include "shared_files.h"
 
 namespace millrace::tool {
 

@@ -27,10 +27,35 @@ namespace {
 
 constexpr int kMostThreads = 256;
 constexpr int kMostThreadsByDefault = 16;
+/// A device that works by itself is fed by all cores but these: one watches it, one is everybody else's.
+constexpr int kCoresLeft = 2;
 
-int threads_of(const StatsRequest& request) {
+int threads_of(const StatsRequest& request, const std::string& device) {
   if (request.threads > 0) return request.threads;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreadsByDefault);
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(is_host(device) ? cores : cores - kCoresLeft, 1, kMostThreadsByDefault);
+}
+
+struct Opened {
+  Device device;
+  int threads;
+};
+
+/// auto: a GPU that can't be opened, since others have its memory for instance, is no reason to do nothing.
+Opened open_for(const StatsRequest& request) {
+  const auto open = [&](const std::string& name) {
+    const int threads = threads_of(request, name);
+    return Opened{open_device(name, stats_device_options(threads, request.memory_limit)), threads};
+  };
+  if (request.device != "auto") return open(request.device);
+  const std::string name = fastest_device(Device::available());
+  if (is_host(name)) return open(name);
+  try {
+    return open(name);
+  } catch (const Error& error) {
+    fmt::print(stderr, "millrace: {} can't be used, the host does it instead: {}\n", name, error.message());
+    return open("host");
+  }
 }
 
 std::vector<TensorFile> read_lists(const std::vector<std::string>& paths) {
@@ -110,13 +135,13 @@ int stats(const StatsRequest& request) {
   check_channel_dim(files, request.channel_dim);
 
   StatsOptions options;
-  options.threads = threads_of(request);
   options.channel_dim = request.channel_dim;
   options.show_progress = !request.quiet;
   if (!request.resume.empty()) options.known = read_resume(request.resume, files, request.channel_dim);
 
-  const Device device =
-      open_device(request.device, stats_device_options(options.threads, request.memory_limit));
+  const Opened opened = open_for(request);
+  const Device& device = opened.device;
+  options.threads = opened.threads;
   const StatsResult result = run_stats(device, files, options);
 
   write_stats_json(outputs.json, files, result, request.channel_dim, device);
@@ -134,7 +159,7 @@ int compare(const StatsRequest& request, const std::string& other) {
   const std::vector<TensorFile> first = read_lists(request.paths);
   const std::vector<TensorFile> second = read_lists({other});
   const std::vector<TensorPair> pairs = match_tensors(first, second);
-  const CompareResult result = run_compare(first, second, pairs, threads_of(request), !request.quiet);
+  const CompareResult result = run_compare(first, second, pairs, threads_of(request, "host"), !request.quiet);
 
   const Comparison comparison{first, second, pairs, result};
   write_compare_json(outputs.json, comparison);
@@ -151,9 +176,11 @@ Command stats_command(CLI::App& parent) {
   StatsRequest& request = line->request;
   app->add_option("PATH", request.paths, "Files, folders to search, or indexes of sharded checkpoints")
       ->required();
-  line->device = app->add_option("--device", request.device, "auto, host, or a name from `millrace devices`")
+  line->device = app->add_option("--device", request.device,
+                                 "auto (a GPU where there is one), host, or a name from `millrace devices`")
                      ->capture_default_str();
-  app->add_option("--threads", request.threads, "Worker threads, a stream each (default: one a core)")
+  app->add_option("--threads", request.threads,
+                  "Worker threads, a stream each (default: one a core, two less for a GPU)")
       ->check(CLI::Range(1, kMostThreads));
   app->add_option("--memory-limit", line->memory_limit,
                   "Most device memory to take, as 64MiB or 1GB (default: the device's)");

@@ -14,7 +14,7 @@ namespace millrace::tool {
 struct StatsRequest {
   std::vector<std::string> paths;
   std::string device = "auto";
-  int threads = 0;  ///< 0: one a core
+  int threads = 0;  ///< 0: one a core, or two less for a GPU
   std::size_t memory_limit = 0;
   std::optional<std::int64_t> channel_dim;
   std::string resume;

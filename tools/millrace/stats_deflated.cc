@@ -25,22 +25,20 @@ std::optional<TensorStatistics> DeflatedTensors::measure(const DeflatedTensor& t
   PieceCutter cutter(entry, plan_.splits[tensor.tensor]);
   TensorFold fold;
   std::vector<std::byte> unpacked;
-  std::vector<Statistics> found;
   Stream stream = worker.stream;
   while (const std::optional<Piece> piece = cutter.next()) {
     if (worker.stop()) return std::nullopt;
-    unpacked.resize(static_cast<std::size_t>(piece->bytes));
-    found.resize(static_cast<std::size_t>(piece->channels));
-    reader.read(unpacked);
-    std::byte* elements = unpacked.data();
-    if (!in_place_) {
-      elements = worker.place;
-      stream.copy(elements, unpacked.data(), unpacked.size());
+    const auto bytes = static_cast<std::size_t>(piece->bytes);
+    if (worker.host == nullptr) unpacked.resize(bytes);
+    std::byte* elements = worker.host != nullptr ? worker.host : unpacked.data();
+    reader.read({elements, bytes});
+    if (worker.device != nullptr) {
+      stream.copy(worker.device, elements, bytes);
+      elements = worker.device;
     }
     record_statistics(stream, *piece, entry.dtype, elements, worker.results);
-    stream.copy(found.data(), worker.results, found.size() * sizeof(Statistics));
     stream.commit().wait();
-    fold.add(*piece, found.data());
+    fold.add(*piece, worker.results);
     pages.advance(piece->offset + piece->bytes);
     worker.done(piece->bytes);
   }

@@ -13,7 +13,7 @@
 #include <millrace/stream.h>
 
 #include "formats/tensor_file.h"
-#include "shared_mappings.h"
+#include "shared_files.h"
 #include "stats_collect.h"
 #include "stats_plan.h"
 
@@ -25,19 +25,19 @@ namespace millrace::tool {
 /// Thread safety: any thread.
 class DeflatedTensors {
  public:
-  DeflatedTensors(const StatsPlan& plan, const std::vector<TensorFile>& files, SharedMappings& mappings,
-                  bool in_place)
-      : plan_(plan), files_(files), mappings_(mappings), in_place_(in_place) {}
+  DeflatedTensors(const StatsPlan& plan, const std::vector<TensorFile>& files, SharedMappings& mappings)
+      : plan_(plan), files_(files), mappings_(mappings) {}
 
   /// What a worker brings along.
   struct Worker {
     Stream stream;
-    Statistics* results = nullptr;            ///< device memory for those of a piece
-    std::byte* place = nullptr;               ///< and for its elements, where the device can't read ours
-    std::function<bool()> stop;               ///< asked before each piece
-    std::function<void(std::uint64_t)> done;  ///< told the bytes of each piece
-    std::function<void(std::size_t tensor, std::optional<TensorStatistics> found)>
-        found;  ///< nothing: stopped
+    Statistics* results = nullptr;  ///< pinned memory for those of a piece
+    std::byte* host = nullptr;      ///< pinned memory for a piece, and memory of the device: both null where
+    std::byte* device = nullptr;    ///< that reads ours
+    std::function<bool()> stop = nullptr;               ///< asked before each piece
+    std::function<void(std::uint64_t)> done = nullptr;  ///< told the bytes of each piece
+    std::function<void(std::size_t tensor, std::optional<TensorStatistics> found)> found =
+        nullptr;  ///< nothing: stopped
   };
   /// Takes tensors until none is left or stop says so. Throws FileFormatError for data that is damaged.
   void work(const Worker& worker);
@@ -48,7 +48,6 @@ class DeflatedTensors {
   const StatsPlan& plan_;
   const std::vector<TensorFile>& files_;
   SharedMappings& mappings_;
-  const bool in_place_;
   std::atomic<std::size_t> next_{0};  // relaxed: tensors are independent
 };
 

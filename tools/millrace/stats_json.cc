@@ -98,6 +98,7 @@ void write_stats_json(OutputFile& out, const std::vector<TensorFile>& files, con
               {"gb_per_s", gigabytes_per_second(result)},
               {"peak_committed_bytes", memory.peak_committed},
               {"memory_limit", memory.limit},
+              {"peak_pinned_bytes", device.memory(MemoryKind::pinned).peak_committed},
               {"files", describe(files)}};
   if (channel_dim) run["channel_dim"] = *channel_dim;
   if (result.interrupted) run["partial"] = true;

@@ -20,7 +20,7 @@ namespace millrace::tool {
 /// where tensors are cut.
 inline constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20;
 
-/// The most channels of a piece. Their results and a piece fit one granule of device memory.
+/// The most channels of a piece: bounds what their results take.
 inline constexpr std::uint64_t kPieceChannels = 8192;
 
 /// A run of elements of one tensor: of whole rows, of whole channels of a row, or within one channel.

@@ -12,8 +12,7 @@ namespace {
 constexpr std::uint64_t kGranule = std::uint64_t{2} << 20;
 constexpr std::size_t kPiecesPerBatch = 64;
 constexpr std::uint64_t kBatchesPerWorker = 8;  // so that all end at about the same time
-static_assert(kCopiedBytes + kPieceChannels * sizeof(Statistics) + kPiecesPerBatch * kPieceAlignment <=
-              kGranule);
+static_assert(kCopiedBytes <= kGranule);
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
   return (value + to - 1) / to * to;
@@ -67,7 +66,7 @@ class Planner {
       return batch.file == file && batch.pieces < kPiecesPerBatch &&
              batch.offset + batch.bytes == piece.offset && batch.bytes + piece.bytes <= batch_bytes_ &&
              batch.results + piece.channels <= kPieceChannels &&
-             (piece.in_place || used_ + piece.bytes <= kCopiedBytes);
+             (piece.in_place || used_ + piece.bytes <= options_.copied_bytes);
     };
     if (plan_.batches.empty() || !fits(plan_.batches.back())) {
       plan_.batches.push_back({file, plan_.pieces.size(), 0, piece.offset, 0, 0});
@@ -109,10 +108,6 @@ StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& op
 
 std::uint64_t results_bytes(const StatsPlan& plan) {
   return round_up(plan.results * sizeof(Statistics), kPieceAlignment);
-}
-
-std::uint64_t worker_bytes(const StatsPlan& plan) {
-  return results_bytes(plan) + plan.buffer_bytes;
 }
 
 int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each) {

@@ -19,7 +19,7 @@ inline constexpr std::uint64_t kPieceAlignment = 512;
 /// The most bytes of a batch that the device reads in place. A commit wakes a worker of the device, and
 /// taking pages back interrupts all processors that run this process: both are little beside 64 MiB.
 inline constexpr std::uint64_t kBatchBytes = std::uint64_t{64} << 20;
-/// The most that a batch copies.
+/// The most that a batch copies, where nothing else is said: of elements that are not aligned in their file.
 inline constexpr std::uint64_t kCopiedBytes = std::uint64_t{1} << 20;
 
 /// Pieces of one file, next to each other, that are reduced in one go.
@@ -50,10 +50,11 @@ struct StatsPlan {
 };
 
 struct PlanOptions {
-  bool in_place = false;                    ///< the device can read mapped files
-  std::optional<std::int64_t> channel_dim;  ///< negative from the end
-  std::vector<bool> skip;                   ///< tensors to leave out; empty for none
-  int workers = 1;                          ///< for whom there should be batches enough
+  bool in_place = false;                      ///< the device can read mapped files
+  std::optional<std::int64_t> channel_dim;    ///< negative from the end
+  std::vector<bool> skip;                     ///< tensors to leave out; empty for none
+  int workers = 1;                            ///< for whom there should be batches enough
+  std::uint64_t copied_bytes = kCopiedBytes;  ///< the most that a batch copies; at least kPieceBytes
 };
 
 /// Every element of every tensor that is not skipped is in exactly one piece, in file order. Tensors without
@@ -61,11 +62,10 @@ struct PlanOptions {
 /// depends on the tensor and channel_dim alone.
 StatsPlan plan_stats(const std::vector<TensorFile>& files, const PlanOptions& options);
 
-/// Device memory of one worker for this plan: results, then what is copied.
-std::uint64_t worker_bytes(const StatsPlan& plan);
+/// What a batch's results take, whose elements take StatsPlan::buffer_bytes where they are copied.
 std::uint64_t results_bytes(const StatsPlan& plan);
 
-/// How many of these workers fit the memory limit (the device commits whole granules); at least 1.
+/// How many workers with so much device memory fit the limit (the device commits whole granules); at least 1.
 int fitting_workers(std::uint64_t memory_limit, int threads, std::uint64_t bytes_each);
 
 }  // namespace millrace::tool

@@ -7,7 +7,7 @@
 #include <millrace/stream.h>
 
 #include "formats/mapped_file.h"
-#include "shared_mappings.h"
+#include "shared_files.h"
 #include "stats_plan.h"
 
 namespace millrace::tool {

@@ -15,7 +15,7 @@ namespace millrace::tool {
 struct StatsOptions {
   int threads = 1;
   std::optional<std::int64_t> channel_dim;  ///< negative from the end
-  bool in_place = true;  ///< the device reads mapped files, if it can; else pieces are copied
+  bool in_place = true;  ///< the device reads mapped files, if it can; else batches are copied to it
   bool show_progress = false;
   /// What an earlier run has found, one a tensor or none at all; it is not computed again.
   std::vector<std::optional<TensorStatistics>> known;

@@ -69,6 +69,10 @@ CORE = [
     Invariant("M7", "a free needs no memory of the host's: a live block is freed, also by a thread that has no context",
               "`millrace stress faults`",
               upheld_by=("memory/allocator.cc", "memory/arena.cc", "memory/cover_list.h")),
+    Invariant("M8", "the blocks of a listing tile its segments, which are committed; what its caller knows to be live "
+              "throughout is shown as live; at quiet points the sums are the figures of `memory()`",
+              "conformance memory segments, with threads that allocate and free",
+              upheld_by=("memory/arena.h",)),
     Invariant("A1", "a block is handed out again only when everything that used it is ordered before",
               "allocator test in protect mode"),
     Invariant("A2", "a block freed elsewhere is taken in exactly once, and before the arena grows",
@@ -81,6 +85,10 @@ CORE = [
     Invariant("A4", "pinned memory is free only once all that was recorded on its stream before its free is done",
               "conformance pinned: what the host writes next, and staging threads; wrapped: its owner's copies",
               upheld_by=("memory/arena.cc",)),
+    Invariant("A5", "in protect mode a use that its free covers with nothing but the program's own waits keeps the block "
+              "from nobody on its stream, and nobody is told of its end; the memory is not hidden, lent or given back "
+              "before",
+              "`unit_memory` arena; conformance missing dependencies"),
     Invariant("T1", "a thread cache holds at most its portion of the budget; flush gives all of it back",
               "`unit_memory` thread_cache",
               upheld_by=("memory/thread_cache.cc",)),

@@ -289,7 +289,7 @@ ARENA = [
     mutant("use-without-lock", "A1", ARENA_CC, "  sync::LockGuard lock(mutex_);\n  // Checked again", "  // Checked again", USES, RACE, "a use is added without the arena's mutex"),
     mutant("free-keeps-the-generation", "M6", ARENA_CC, "BlockWord::make(BlockState::moving, generation + 1)", "BlockWord::make(BlockState::moving, generation)",
            USES, WRONG, "freeing does not raise the generation"),
-    mutant("free-twice", "M6", ARENA_CC, "  if (!is_meant()) return false;\n  if (!forgiving)", "  if (!forgiving)", "arena.two_frees_of_a_used_block", WRONG + STUCK,
+    mutant("free-twice", "M6", ARENA_CC, "  if (!is_meant()) return false;\n  if (uncovered", "  if (uncovered", "arena.two_frees_of_a_used_block", WRONG + STUCK,
            "the second of two frees is not refused"),
     mutant("free-without-lock", "M6", ARENA_CC, "                      CoverList* to_cover) {\n  sync::LockGuard lock(mutex_);\n",
            "                      CoverList* to_cover) {\n", "arena.", RACE, "a used block is freed without the arena's mutex"),
@@ -522,6 +522,7 @@ EVENTS = [
 # Here, since they are made of what is above.
 import completion_mutants
 import lifecycle_mutants
+import memory_mutants
 import no_memory_mutants
 import stream_mutants
 import thread_mutants
@@ -541,6 +542,7 @@ SECTIONS = {
     "Events": EVENTS,
     **stream_mutants.SECTIONS,
     **lifecycle_mutants.SECTIONS,
+    **memory_mutants.SECTIONS,
     **completion_mutants.SECTIONS,
     **no_memory_mutants.SECTIONS,
     **thread_mutants.SECTIONS,

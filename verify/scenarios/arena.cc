@@ -96,7 +96,7 @@ const Register use_against_free("arena.use_against_free_and_reuse", "A1 M6", [] 
     recorded =
         tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false});
   });
-  const bool freed = tiny.arena.free_used(block, generation, true, OwnEnd::none);
+  const bool freed = tiny.arena.free_used(block, generation, Uncovered::keep, OwnEnd::none);
   INTERLEAVE_EXPECT(freed);
   Block* const again = tiny.arena.take(TinyMemory::small(4), false);
   if (again == &block) {
@@ -121,8 +121,8 @@ const Register two_frees("arena.two_frees_of_a_used_block", "M6", [] {
   INTERLEAVE_EXPECT(
       tiny.arena.add_use(block, generation, {.point = {1, 1}, .until_free = false, .declared = false}));
   bool freed = false;
-  thread other([&] { freed = tiny.arena.free_used(block, generation, true, OwnEnd::none); });
-  const bool mine = tiny.arena.free_used(block, generation, true, OwnEnd::none);
+  thread other([&] { freed = tiny.arena.free_used(block, generation, Uncovered::keep, OwnEnd::none); });
+  const bool mine = tiny.arena.free_used(block, generation, Uncovered::keep, OwnEnd::none);
   other.join();
   INTERLEAVE_EXPECT(mine != freed);
   INTERLEAVE_EXPECT(tiny.arena.pending_bytes() == 4 * kUnit);

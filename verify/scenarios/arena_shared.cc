@@ -17,6 +17,7 @@ struct BusyStreams final : ArenaHost {
   Timeline idle;
   const Timeline& timeline(int) const noexcept override { return idle; }
   bool reached(const TimelinePoint&) noexcept override { return false; }
+  bool ended(const TimelinePoint&) const noexcept override { return false; }
   void hide(const Block&) noexcept override {}
 };
 
@@ -38,7 +39,7 @@ const Register two_claim("arena.two_claim_what_is_pending", "A1", [] {
   Block& block = TinyMemory::live(arena, TinyMemory::small(4));
   const std::uint64_t generation = TinyMemory::generation(block);
   INTERLEAVE_EXPECT(arena.add_use(block, generation, {.point = {1, 0}}));
-  INTERLEAVE_EXPECT(arena.free_used(block, generation, true, OwnEnd::none));
+  INTERLEAVE_EXPECT(arena.free_used(block, generation, Uncovered::keep, OwnEnd::none));
   int claimed = 0;
   at_once([&](int) {
     Block* const mine = arena.claim_pending(TinyMemory::small(4));

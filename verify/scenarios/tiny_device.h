@@ -34,7 +34,9 @@ struct TinyOptions {
   TinyBackend::Runs runs = TinyBackend::Runs::on_its_thread;
   std::function<bool(std::size_t)> on_out_of_memory{};
   std::chrono::nanoseconds exit_wait = std::chrono::seconds(2);
-  int cache_waits = 0;  ///< how often who is out of memory waits for a cache that is in use
+  bool protect = false;
+  int unsent_blocks = 1;  ///< so many that a thread freed for another arena go there together
+  int cache_waits = 0;    ///< how often who is out of memory waits for a cache that is in use
 };
 
 /// Work runs where a scenario says so.
@@ -57,6 +59,7 @@ class TinyDevice {
     device_options.exhaustion = options.exhaustion;
     device_options.out_of_memory_wait = std::chrono::milliseconds::max();  // else it ends at any time
     device_options.on_out_of_memory = options.on_out_of_memory;
+    device_options.protect = options.protect;
     core_ = sync::make_ref<Core>("tiny", device_options,
                                  std::make_unique<TinyBackend>(options.granules, options.runs));
     StreamPool::Options pool;
@@ -72,6 +75,7 @@ class TinyDevice {
                                         *core_, EventPool::Options{.chunk_slots = 2, .max_chunks = 1}));
     Geometry geometry = tiny_geometry();
     geometry.cache_waits = options.cache_waits;
+    geometry.unsent_blocks = options.unsent_blocks;
     const auto map = std::make_shared<PageMap>(geometry);
     const std::size_t limit = options.granules * kGranule;
     for (const auto& [layer, kind] :

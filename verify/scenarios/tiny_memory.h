@@ -79,7 +79,8 @@ class TinySource final : public MemorySource {
 struct TinyStreams final : ArenaHost {
   Timeline timelines[2];
   const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
-  bool reached(const TimelinePoint& point) noexcept override {
+  bool reached(const TimelinePoint& point) noexcept override { return ended(point); }
+  bool ended(const TimelinePoint& point) const noexcept override {
     return timelines[point.queue].completed() >= point.value;
   }
   void hide(const Block&) noexcept override {}

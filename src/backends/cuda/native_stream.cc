@@ -138,6 +138,7 @@ void NativeStream::give_up_capture() noexcept {
 void NativeStream::close() noexcept {
   if (stream_ != nullptr && !is_wrapped()) (void)driver().stream_destroy(stream_);
   stream_ = nullptr;
+  tickets_.give_back();
 }
 
 bool NativeStream::is_still_there() const noexcept {
@@ -265,7 +266,9 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
                       "buffer of the device first",
                   {.call = {}, .device = device_, .stream = number_, .rule = {}});
   }
-  return launch_reduce(work, work.scratch, stream_);
+  // A graph may run while this stream does something else, so what is captured has none of its own.
+  unsigned* const tickets = work.scratch == nullptr || is_capturing() ? nullptr : tickets_.words();
+  return launch_reduce(work, work.scratch, tickets, stream_);
 }
 
 Status NativeStream::run(const Operation& operation) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/cuda/memory.h"
+#include "backends/cuda/reduce/tickets.h"
 #include "device/operation.h"
 #include "device/status.h"
 
@@ -90,6 +91,7 @@ class NativeStream {
   const Memory& memory_;
   const std::string device_;
   CUstream stream_ = nullptr;
+  Tickets tickets_;
   std::uint64_t id_ = 0;  // of a wrapped one
   bool wrapped_ = false;
   Status captured_, destroyed_;  // of a wrapped one: made before, since they are said to whoever asks

@@ -13,11 +13,13 @@
 #include <vector>
 
 #include "backends/cuda/reduce/reduce.h"
+#include "backends/cuda/reduce/tickets.h"
 #include "reduce/plan.h"
 #include "reduce_case.h"
 #include "support/random.h"
 #include "support/run_directly.h"
 #include "support/scale.h"
+#include "support/threads.h"
 
 namespace millrace {
 namespace {
@@ -55,6 +57,8 @@ class DeviceBytes {
   std::byte* upload(const Bytes& bytes) {
     std::byte* const to = reserve(bytes.size() + 1);
     check(cudaMemcpy(to, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cudaMemcpy");
+    // What was pageable is only staged by now, and our streams do not wait for the one that brings it.
+    check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize");
     return to;
   }
   Bytes download(std::size_t bytes) const {
@@ -86,7 +90,8 @@ class CudaReduce : public testing::Test {
     const ReduceWork& work = std::get<ReduceWork>(operation.work);
     const std::size_t scratch = cuda::reduce_scratch_bytes(work);
     std::byte* const at = scratch_.upload(Bytes(scratch + kGuard, kUntouched));
-    cuda::launch_reduce(work, at, stream_).throw_if_failed();
+    cuda::launch_reduce(work, at, next_with_tickets_ ? tickets_.words() : nullptr, stream_).throw_if_failed();
+    next_with_tickets_ = !next_with_tickets_;
     check(cudaStreamSynchronize(stream_), "the kernels");
     const Bytes after = scratch_.download(scratch + kGuard);
     for (std::size_t i = scratch; i < after.size(); ++i) {
@@ -141,6 +146,8 @@ class CudaReduce : public testing::Test {
   }
 
   cudaStream_t stream_ = nullptr;
+  cuda::Tickets tickets_;
+  bool next_with_tickets_ = true;
   DeviceBytes input_, output_, values_, scratch_;
 };
 
@@ -169,6 +176,10 @@ TEST_F(CudaReduce, LargeShapes) {
                                        {Dims{70'001, 17}, {0}},
                                        {Dims{300'001, 2}, {1}},
                                        {Dims{33, 20'011}, {1}},
+                                       {Dims{5, 300'001}, {0}},
+                                       {Dims{3, 2'200'000}, {0}},
+                                       {Dims{100'000, 3, 6}, {1}},
+                                       {Dims{160'000, 9, 3}, {1}},
                                        {Dims{1'200'007}, {0}}};
   for (const LargeShape& large : shapes) {
     for (int op = 0; op <= kReduceOpCount; ++op) {
@@ -240,6 +251,63 @@ TEST_F(CudaReduce, TheSameInputGivesTheSameBits) {
       ASSERT_EQ(bits, first) << one.text();
     }
   }
+}
+
+/// Launches on a stream of its own.
+class Runner {
+ public:
+  Runner() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+  ~Runner() { static_cast<void>(cudaStreamDestroy(stream_)); }
+
+  /// The result's bits.
+  Bytes run(const ReduceCase& one, std::byte* from) {
+    const std::size_t bytes = one.output_count * one.result_bytes();
+    const Operation operation = one.operation(from, output_.upload(Bytes(bytes, kUntouched)), nullptr);
+    const ReduceWork& work = std::get<ReduceWork>(operation.work);
+    std::byte* const scratch = scratch_.reserve(cuda::reduce_scratch_bytes(work) + 1);
+    cuda::launch_reduce(work, scratch, tickets_.words(), stream_).throw_if_failed();
+    check(cudaStreamSynchronize(stream_), "the kernels");
+    return output_.download(bytes);
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  cuda::Tickets tickets_;
+  DeviceBytes output_, scratch_;
+};
+
+// Whatever else runs, and whichever block is the last.
+TEST_F(CudaReduce, TheSameBitsWhileOthersReduce) {
+  constexpr int kThreads = 16;
+  test::Random random(test::seed_of_run());
+  std::vector<ReduceCase> cases;
+  for (const LargeShape& large : {LargeShape{Dims{1'200'007}, {}}, LargeShape{Dims{3, 400'001}, {1}},
+                                  LargeShape{Dims{3000, 320}, {0}}, LargeShape{Dims{3000, 331}, {0}},
+                                  LargeShape{Dims{200'000, 3}, {0}}, LargeShape{Dims{40, 6, 4000}, {0, 2}}}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+      const ReduceOp op = random.one_in(2) ? ReduceOp::sum : ReduceOp::norm;
+      cases.push_back(test::case_of(random, large.shape, large.dims, false, op, dtype));
+      cases.push_back(test::case_of(random, large.shape, large.dims, false, ReduceOp::var, dtype));
+    }
+  }
+  std::vector<DeviceBytes> inputs(cases.size());
+  std::vector<std::byte*> from(cases.size());
+  std::vector<Bytes> expected(cases.size());
+  Runner alone;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    from[i] = inputs[i].upload(cases[i].input);
+    expected[i] = alone.run(cases[i], from[i]);
+  }
+  test::on_threads(kThreads, [&](int number) {
+    Runner own;
+    const std::size_t rounds = test::scaled(100) * cases.size();
+    for (std::size_t round = 0; round < rounds; ++round) {
+      const std::size_t i = (round + static_cast<std::size_t>(number)) % cases.size();
+      ASSERT_EQ(own.run(cases[i], from[i]), expected[i]) << cases[i].text();
+    }
+  });
 }
 
 }  // namespace

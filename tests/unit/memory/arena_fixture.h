@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 
@@ -15,10 +16,18 @@ class ArenaFixture : public testing::Test {
  protected:
   struct Streams final : ArenaHost {
     Timeline timelines[4];
-    std::map<QueueId, std::uint64_t> done;
+    std::map<QueueId, std::uint64_t> done, told;
     int hidden = 0;
     const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
-    bool reached(const TimelinePoint& point) noexcept override { return point.value <= done[point.queue]; }
+    bool reached(const TimelinePoint& point) noexcept override {
+      if (!ended(point)) return false;
+      told[point.queue] = std::max(told[point.queue], point.value);
+      return true;
+    }
+    bool ended(const TimelinePoint& point) const noexcept override {
+      const auto found = done.find(point.queue);
+      return point.value == 0 || (found != done.end() && point.value <= found->second);
+    }
     void hide(const Block&) noexcept override { ++hidden; }
   };
 

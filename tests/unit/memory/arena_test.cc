@@ -90,10 +90,10 @@ TEST_F(ArenaTest, ABlockWithUsesIsPendingUntilTheyAreReached) {
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {1, 5}}));
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {2, 3}}));
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {1, 4}}));  // an older one changes nothing
-  EXPECT_TRUE(arena_.free_used(block, g, false, OwnEnd::none));
+  EXPECT_TRUE(arena_.free_used(block, g, Uncovered::refuse, OwnEnd::none));
   EXPECT_EQ(block.state(), BlockState::pending);
   EXPECT_EQ(arena_.pending_bytes(), block.size);
-  EXPECT_FALSE(arena_.free_used(block, g, false, OwnEnd::none));  // a second free
+  EXPECT_FALSE(arena_.free_used(block, g, Uncovered::refuse, OwnEnd::none));  // a second free
 
   streams_.done = {{1, 4}, {2, 3}};
   EXPECT_FALSE(arena_.collect_pending());
@@ -109,7 +109,7 @@ TEST_F(ArenaTest, UsesThatAreOverDoNotDelayTheFree) {
   Block& block = live(arena_, 4 * kKiB);
   EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 5}}));
   streams_.done[1] = 5;
-  EXPECT_TRUE(arena_.free_used(block, generation(block), false, OwnEnd::none));
+  EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::refuse, OwnEnd::none));
   EXPECT_EQ(arena_.pending_bytes(), 0u);
   EXPECT_EQ(block.state(), BlockState::binned);
 }
@@ -117,7 +117,7 @@ TEST_F(ArenaTest, UsesThatAreOverDoNotDelayTheFree) {
 TEST_F(ArenaTest, AUseOfAnEarlierLifeIsRefused) {
   Block& block = live(arena_, 4 * kKiB);
   const std::uint64_t old = generation(block);
-  EXPECT_TRUE(arena_.free_used(block, old, false, OwnEnd::none));
+  EXPECT_TRUE(arena_.free_used(block, old, Uncovered::refuse, OwnEnd::none));
   EXPECT_FALSE(arena_.add_use(block, old, {.point = {1, 1}}));
   BlockList refilled;
   arena_.refill(request(4 * kKiB), 1, refilled);
@@ -126,7 +126,7 @@ TEST_F(ArenaTest, AUseOfAnEarlierLifeIsRefused) {
   ASSERT_EQ(&again, &block);  // the last freed comes first
   EXPECT_NE(generation(again), old);
   EXPECT_FALSE(arena_.add_use(again, old, {.point = {1, 1}}));
-  EXPECT_FALSE(arena_.free_used(again, old, false, OwnEnd::none));
+  EXPECT_FALSE(arena_.free_used(again, old, Uncovered::refuse, OwnEnd::none));
   EXPECT_EQ(again.state(), BlockState::live);
 }
 
@@ -135,20 +135,85 @@ TEST_F(ArenaTest, RecordedWorkThatNoRecordUseCoversRefusesTheFree) {
   const std::uint64_t g = generation(block);
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {1, 5}, .declared = true}));
   test::expect_rule("freed-while-in-use",
-                    [&] { static_cast<void>(arena_.free_used(block, g, false, OwnEnd::none)); });
+                    [&] { static_cast<void>(arena_.free_used(block, g, Uncovered::refuse, OwnEnd::none)); });
   EXPECT_EQ(block.state(), BlockState::live);
   // record_use from before the newest work does not cover it; one that is as new does.
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {1, 4}}));
   test::expect_rule("freed-while-in-use",
-                    [&] { static_cast<void>(arena_.free_used(block, g, false, OwnEnd::none)); });
+                    [&] { static_cast<void>(arena_.free_used(block, g, Uncovered::refuse, OwnEnd::none)); });
   EXPECT_TRUE(arena_.add_use(block, g, {.point = {1, 5}}));
-  EXPECT_TRUE(arena_.free_used(block, g, false, OwnEnd::none));
+  EXPECT_TRUE(arena_.free_used(block, g, Uncovered::refuse, OwnEnd::none));
   EXPECT_EQ(arena_.pending_bytes(), block.size);
   // A Buffer's destructor can't throw: its free is made safe instead.
   Block& forgiven = live(arena_, 4 * kKiB);
   EXPECT_TRUE(arena_.add_use(forgiven, generation(forgiven), {.point = {1, 6}, .declared = true}));
-  EXPECT_TRUE(arena_.free_used(forgiven, generation(forgiven), true, OwnEnd::none));
+  EXPECT_TRUE(arena_.free_used(forgiven, generation(forgiven), Uncovered::keep, OwnEnd::none));
   EXPECT_EQ(forgiven.state(), BlockState::pending);
+}
+
+TEST_F(ArenaTest, ACheckedUseKeepsMemoryFromNobodyOnItsStreamAndIsNotTold) {
+  for (const std::size_t bytes : {4 * kKiB, 3 * kGranule}) {
+    Block& block = live(arena_, bytes);
+    EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 5}, .declared = true}));
+    EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::check, OwnEnd::recorded));
+    EXPECT_EQ(block.state(), BlockState::pending);
+    EXPECT_EQ(arena_.take_checked(request(2 * bytes)), nullptr);
+    BlockRequest aligned = request(bytes);
+    aligned.alignment = std::size_t{1} << 50;
+    EXPECT_EQ(arena_.take_checked(aligned), nullptr);
+    ASSERT_EQ(arena_.take_checked(request(bytes)), &block);
+    EXPECT_EQ(arena_.take_checked(request(bytes)), nullptr);
+    EXPECT_EQ(arena_.pending_bytes(), 0u);
+    EXPECT_EQ(streams_.hidden, 0);
+    // Its next life knows the use: nothing hides the memory before that has ended.
+    block.set_state(BlockState::live);
+    EXPECT_TRUE(arena_.in_use(block));
+    EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::keep, OwnEnd::none));
+    EXPECT_FALSE(arena_.collect_pending());
+    EXPECT_EQ(streams_.hidden, 0);
+    streams_.done[1] = 5;
+    EXPECT_TRUE(arena_.collect_pending());
+    EXPECT_EQ(streams_.hidden, 1);
+    EXPECT_EQ(streams_.told[1], 0u);
+    EXPECT_EQ(arena_.pending_bytes(), 0u);
+    streams_.done.clear();
+    streams_.hidden = 0;
+  }
+}
+
+TEST_F(ArenaTest, OneThatEndedBeforeTheFreeIsNotToldEither) {
+  Block& block = live(arena_, 4 * kKiB);
+  EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 5}, .declared = true}));
+  streams_.done[1] = 5;
+  EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::check, OwnEnd::none));
+  EXPECT_EQ(streams_.hidden, 1);
+  EXPECT_EQ(streams_.told[1], 0u);
+}
+
+TEST_F(ArenaTest, WhatARecordUseCoversIsWaitedForAndToldAlsoWhereOthersAreChecked) {
+  Block& block = live(arena_, 4 * kKiB);
+  EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 5}, .declared = true}));
+  EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {2, 3}}));
+  EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::check, OwnEnd::none));
+  EXPECT_EQ(arena_.take_checked(request(4 * kKiB)), nullptr);
+  streams_.done = {{1, 5}, {2, 3}};
+  EXPECT_TRUE(arena_.collect_pending());
+  EXPECT_EQ(streams_.told[1], 0u);
+  EXPECT_EQ(streams_.told[2], 3u);
+}
+
+TEST_F(ArenaTest, AUseOfTheNextLifeOnTheSameStreamIsThatLifeS) {
+  Block& block = live(arena_, 4 * kKiB);
+  EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 5}, .declared = true}));
+  EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::check, OwnEnd::none));
+  ASSERT_EQ(arena_.take_checked(request(4 * kKiB)), &block);
+  block.set_state(BlockState::live);
+  EXPECT_TRUE(arena_.add_use(block, generation(block), {.point = {1, 7}}));  // record_use
+  EXPECT_TRUE(arena_.free_used(block, generation(block), Uncovered::check, OwnEnd::none));
+  EXPECT_EQ(arena_.take_checked(request(4 * kKiB)), nullptr);
+  streams_.done[1] = 7;
+  EXPECT_TRUE(arena_.collect_pending());
+  EXPECT_EQ(streams_.told[1], 7u);
 }
 
 TEST_F(ArenaTest, WorkOfTheOwnStreamKeepsMemoryFromOtherStreamsAndFromTheDevice) {

@@ -9,6 +9,7 @@ struct NoStreams final : ArenaHost {
   Timeline timelines[2];
   const Timeline& timeline(int slot) const noexcept override { return timelines[slot]; }
   bool reached(const TimelinePoint&) noexcept override { return true; }
+  bool ended(const TimelinePoint&) const noexcept override { return true; }
   void hide(const Block&) noexcept override {}
 };
 

@@ -53,6 +53,12 @@ TEST(BenchInputs, ValuesAreFromOneToTwo) {
     different.insert(value);
   }
   EXPECT_GT(different.size(), 1000U);
+  fill_reduce_input(DType::f16, bytes);
+  for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, bytes.data() + 2 * i, 2);
+    EXPECT_TRUE(from_f16(bits) >= 1 && from_f16(bits) < 2) << bits;
+  }
   fill_reduce_input(DType::bf16, bytes);
   for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
     std::uint16_t bits = 0;

@@ -11,7 +11,10 @@ namespace millrace::tool {
 namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t kGranule = 2 * kMiB;
+
+constexpr std::uint64_t round_up_to_places(std::uint64_t bytes) {
+  return (bytes + kPieceAlignment - 1) / kPieceAlignment * kPieceAlignment;
+}
 
 TensorEntry tensor_at(std::uint64_t offset, DType dtype, std::vector<std::int64_t> shape) {
   TensorEntry entry;
@@ -96,13 +99,15 @@ TEST(StatsPlan, APieceKnowsItsChannels) {
   }
 }
 
-TEST(StatsPlan, BatchesStayWithinOneGranule) {
+TEST(StatsPlan, BatchesStayWithinWhatTheyMayCopy) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     Random random(seed);
     const std::vector<TensorFile> files = random_files(random);
     const bool in_place = random.one_in(2);
-    const StatsPlan plan = plan_stats(files, {in_place, random_dim(random), {}});
-    EXPECT_LE(worker_bytes(plan), kGranule);
+    const std::uint64_t copied = random.one_in(2) ? kCopiedBytes : 3 * kMiB;
+    const StatsPlan plan = plan_stats(files, {in_place, random_dim(random), {}, 1, copied});
+    EXPECT_LE(plan.buffer_bytes, copied);
+    EXPECT_LE(results_bytes(plan), round_up_to_places(kPieceChannels * sizeof(Statistics)));
     std::size_t next = 0;
     for (const Batch& batch : plan.batches) {
       EXPECT_EQ(batch.first_piece, next);
@@ -140,7 +145,7 @@ TEST(StatsPlan, CutsDoNotDependOnHowPiecesAreRead) {
     const std::vector<TensorFile> files = random_files(random);
     const auto dim = random_dim(random);
     const StatsPlan in_place = plan_stats(files, {true, dim, {}});
-    const StatsPlan copied = plan_stats(files, {false, dim, {}, 16});
+    const StatsPlan copied = plan_stats(files, {false, dim, {}, 16, 2 * kMiB});
     ASSERT_EQ(in_place.pieces.size(), copied.pieces.size());
     for (std::size_t p = 0; p < copied.pieces.size(); ++p) {
       EXPECT_EQ(in_place.pieces[p].offset, copied.pieces[p].offset);
@@ -187,7 +192,7 @@ TEST(PieceCutter, AClaimThatNoMemoryHoldsCostsNothing) {
     EXPECT_EQ(cutter.next()->offset, kPieceBytes);
     std::vector<TensorFile> files(1);
     files[0].tensors = {entry};
-    EXPECT_LE(worker_bytes(plan_stats(files, {false, dim, {}})), kGranule);
+    EXPECT_LE(plan_stats(files, {false, dim, {}}).buffer_bytes, kCopiedBytes);
   }
 }
 

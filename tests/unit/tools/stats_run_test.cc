@@ -1,10 +1,19 @@
 // Files through a device: read in place or copied, by any number of workers, the same bits.
 #include "stats_run.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <thread>
 
 #include "format_support.h"
+#include "interrupt.h"
 #include "random.h"
 
 namespace millrace::tool {
@@ -101,6 +110,35 @@ TEST(StatsRun, TheSameBitsUnderAMemoryLimit) {
   }
 }
 
+/// Each use of memory is held against what orders it, and the order of everything else is left to chance.
+TEST(StatsRun, BatchesOnTheirWayWaitForEachOther) {
+  const TemporaryFolder folder;
+  const std::vector<TensorFile> files{make_file(folder, 1)};
+  for (const std::optional<std::int64_t> dim :
+       {std::optional<std::int64_t>(), std::optional<std::int64_t>(1)}) {
+    const StatsResult first = run_stats(Device::create("host"), files, options_of(1, true, dim));
+    for (const std::uint64_t seed : {1, 2}) {
+      DeviceOptions strict;
+      strict.protect = true;
+      strict.chaos = seed;
+      const Device device = Device::create("host", strict);
+      expect_same(first, run_stats(device, files, options_of(3, false, dim)));
+      EXPECT_TRUE(device.missing_dependencies().empty());
+    }
+  }
+}
+
+TEST(StatsRun, OneWorkerHasSeveralBatchesOnTheirWay) {
+  const TemporaryFolder folder;
+  const std::vector<TensorFile> files{make_file(folder, 0)};
+  const Device device = Device::create("host");
+  run_stats(device, files, options_of(1, false));
+  EXPECT_GE(device.memory().peak_live, 2 * kCopiedBytes);
+  EXPECT_GE(device.memory(MemoryKind::pinned).peak_live, 2 * kCopiedBytes);
+  EXPECT_EQ(device.memory().live, 0U);
+  EXPECT_EQ(device.memory(MemoryKind::pinned).live, 0U);
+}
+
 TEST(StatsRun, ChannelsAreThoseOfTheirElements) {
   const TemporaryFolder folder;
   // [2, 3] of u8: 0 1 2 / 3 4 5, once with the last dimension dense, once with the first.
@@ -139,8 +177,56 @@ TEST(StatsRun, AFileThatChangedIsRefused) {
   const TemporaryFolder folder;
   const std::vector<TensorFile> files{make_file(folder, 0)};
   std::ofstream(files[0].path, std::ios::app) << "x";
-  const Refusal refusal = refusal_of([&] { run_stats(Device::create("host"), files, options_of(2, true)); });
-  EXPECT_THAT(refusal.message, ::testing::HasSubstr("a file that was changed since"));
+  for (const bool in_place : {true, false}) {
+    const Refusal refusal =
+        refusal_of([&] { run_stats(Device::create("host"), files, options_of(2, in_place)); });
+    EXPECT_THAT(refusal.message, ::testing::HasSubstr("a file that was changed since"));
+  }
+}
+
+/// The beginning of the list is there, of each tensor all or nothing. Ends the process: an interruption
+/// lasts.
+[[noreturn]] void interrupt_a_run(const std::vector<TensorFile>& files) {
+  catch_interrupts();
+  std::thread interrupter([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    std::raise(SIGINT);
+  });
+  const StatsResult result = run_stats(Device::create("host"), files, options_of(2, false));
+  interrupter.join();
+  const auto missing = std::ranges::find_if(result.tensors, [](const auto& tensor) { return !tensor; });
+  const bool whole = std::all_of(result.tensors.begin(), missing, [&](const auto& tensor) {
+    return tensor->all.zeros == tensor->all.count && tensor->all.count == 1 << 21;
+  });
+  const bool none = std::all_of(missing, result.tensors.end(), [](const auto& tensor) { return !tensor; });
+  std::filesystem::remove_all(std::filesystem::path(files.front().path).parent_path());
+  std::_Exit(result.interrupted && whole && none ? 0 : 1);
+}
+
+TEST(StatsRun, AnInterruptionLeavesTheBeginning) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const TemporaryFolder folder;
+  constexpr int kTensors = 256;
+  constexpr std::size_t kEach = std::size_t{8} << 20;
+  std::string header = "{";
+  for (int t = 0; t < kTensors; ++t) {
+    const std::size_t begin = static_cast<std::size_t>(t) * kEach;
+    header += fmt::format(R"({}"{:03}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
+                          t == 0 ? "" : ",", t, kEach / 4, begin, begin + kEach);
+  }
+  header += "}";
+  const std::string path = folder.file("zeros.safetensors", safetensors_file(header, 0));
+  std::filesystem::resize_file(path, 8 + header.size() + kTensors * kEach);
+  EXPECT_EXIT(interrupt_a_run({read_tensor_list(path)}), testing::ExitedWithCode(0), "");
+}
+
+TEST(StatsRun, AFailureOnItsWayIsTheRunsOwn) {
+  const TemporaryFolder folder;
+  const std::vector<TensorFile> files{make_file(folder, 0)};
+  DeviceOptions none;
+  none.pinned_limit = std::size_t{2} << 20;
+  none.out_of_memory_wait = std::chrono::milliseconds(1);
+  EXPECT_THROW(run_stats(Device::create("host", none), files, options_of(3, false)), OutOfMemoryError);
 }
 
 }  // namespace

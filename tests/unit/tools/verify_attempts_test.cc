@@ -38,7 +38,12 @@ class AttemptsTest : public ::testing::Test {
     tree_.write("scripts/setup.sh", "build() { echo \"$@\" >>built; }\n");
     tree_.write("tests/layers/check_layers.py", "");
     tree_.write_program("scripts/format", "#!/bin/sh\nexit 77\n");
+    torch("exit 77");
     scenarios({kGood}, 0);
+  }
+  /// scripts/pytorch-run; what it was asked stands in "torch".
+  void torch(const std::string& ends) {
+    tree_.write_program("scripts/pytorch-run", "#!/bin/sh\necho \"$@\" >>torch\n" + ends + "\n");
   }
   /// A program that lists these scenarios and, run, says their results; what it was asked stands in "asked".
   void scenarios(const std::vector<std::string>& lines, int status) {
@@ -219,6 +224,38 @@ TEST_F(AttemptsTest, ASanitizersFindingHasItsEnvironment) {
   ASSERT_THAT(attempt.findings, SizeIs(1));
   EXPECT_THAT(attempt.findings[0].repeat, AllOf(HasSubstr("TSAN_OPTIONS=halt_on_error=1"),
                                                 HasSubstr("build/tsan/bin/millrace stress reduce")));
+}
+
+TEST_F(AttemptsTest, TorchsDeviceIsStressedWhereThereIsATorch) {
+  programs("");
+  EXPECT_THAT(runtime_attempt(context_).outputs, Contains("torch: not installed, its device was not run"));
+  torch("");
+  const Attempt attempt = runtime_attempt(context_);
+  EXPECT_EQ(attempt.outcome, Outcome::clean);
+  for (const int threads : {4, 8}) {
+    EXPECT_THAT(
+        tree_.read("torch"),
+        HasSubstr(fmt::format("--no-install -m millrace_torch stress all --threads {} --seed ", threads)));
+  }
+  EXPECT_EQ(attempt.figures["seeds"].size(), 10U);
+}
+
+TEST_F(AttemptsTest, WhatTorchsDeviceDoesWrongIsAFinding) {
+  programs("");
+  torch("case \"$*\" in *--threads\\ 8*) echo wrong; exit 1;; esac");
+  const Attempt wrong = runtime_attempt(context_);
+  ASSERT_THAT(wrong.findings, SizeIs(1));
+  EXPECT_THAT(wrong.findings[0].what, HasSubstr("torch: stress all on millrace:0, 8 threads, seed "));
+  EXPECT_THAT(
+      wrong.findings[0].repeat,
+      ::testing::StartsWith("scripts/pytorch-run --no-install -m millrace_torch stress all --threads 8"));
+  EXPECT_EQ(wrong.findings[0].output, "wrong\n");
+  torch("echo 'does not compile'; exit 1");
+  const Attempt not_built = runtime_attempt(context_);
+  ASSERT_THAT(not_built.findings, SizeIs(1));
+  EXPECT_THAT(not_built.findings[0].what, HasSubstr("torch's device ended with exit status 1"));
+  torch("kill -TERM $$");
+  EXPECT_EQ(runtime_attempt(context_).outcome, Outcome::incomplete);
 }
 
 TEST_F(AttemptsTest, NoDevicesAreAFinding) {

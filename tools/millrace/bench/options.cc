@@ -54,7 +54,7 @@ void add_bench_options(CLI::App& app, BenchOptions& options, const std::string& 
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_flag_callback(
-      "--no-peers", [&options] { options.peers = false; }, "Leave NumPy out");
+      "--no-peers", [&options] { options.peers = false; }, "Leave NumPy and PyTorch out");
   app.add_option("--json", options.json, "Write JSON to a file, or to standard output for -");
   app.parse_complete_callback([list, &options] { options.threads = parse_threads(*list); });
 }

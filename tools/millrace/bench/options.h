@@ -8,7 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "bench/numpy_peer.h"
+#include "bench/python_peer.h"
 #include "bench_report.h"
 
 namespace millrace::tool {
@@ -26,7 +26,7 @@ struct BenchOptions {
   std::string json;
 
   std::vector<std::string> interpreters() const {
-    return peers ? NumpyPeer::usual_interpreters() : std::vector<std::string>{};
+    return peers ? PythonPeer::usual_interpreters() : std::vector<std::string>{};
   }
 };
 

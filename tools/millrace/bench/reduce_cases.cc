@@ -70,6 +70,8 @@ std::vector<ReduceCase> reduce_cases(std::uint64_t elements) {
 void fill_reduce_input(DType dtype, std::span<std::byte> input) {
   if (dtype == DType::bf16) {
     fill<std::uint16_t>(input, 0x3F80, 25);
+  } else if (dtype == DType::f16) {
+    fill<std::uint16_t>(input, 0x3C00, 22);
   } else {
     fill<std::uint32_t>(input, 0x3F800000, 9);
   }

@@ -15,7 +15,7 @@ namespace millrace::tool {
 
 struct ReduceCase {
   std::string name;           ///< "sum (8192,8192) over 0"
-  std::string peer_op;        ///< what numpy_peer.py calls it
+  std::string peer_op;        ///< what the scripts of bench/peers call it
   std::vector<ReduceOp> ops;  ///< one; max and argmax: an extreme with its position; none: statistics
   Dims shape;
   Dims dims;  ///< empty: all
@@ -29,7 +29,7 @@ inline constexpr std::uint64_t kFewestReduceElements = 1 << 18;
 /// The cases for an input of this many elements; a shape may leave the last few of them out.
 std::vector<ReduceCase> reduce_cases(std::uint64_t elements);
 
-/// Fills an input of f32 or bf16 with values in [1, 2), the same ones as numpy_peer.py's. Their product is
+/// Fills an input of f32, f16 or bf16 with values in [1, 2), the same ones as the peers'. Their product is
 /// soon infinite, which is fast; that of smaller ones would linger at subnormal numbers, which are slow.
 void fill_reduce_input(DType dtype, std::span<std::byte> input);
 

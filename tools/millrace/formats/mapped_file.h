@@ -6,16 +6,9 @@
 #include <span>
 #include <string>
 
-namespace millrace::tool {
+#include "formats/opened_file.h"
 
-/// Which version of a file was looked at; tells a file that was replaced or written to meanwhile.
-struct FileIdentity {
-  std::uint64_t device = 0;
-  std::uint64_t inode = 0;
-  std::uint64_t size = 0;
-  std::int64_t modified_ns = 0;
-  bool operator==(const FileIdentity&) const = default;
-};
+namespace millrace::tool {
 
 /// A whole file, mapped until the end of the scope. The pages come from disk as they are touched; a
 /// file that shrinks under the mapping raises SIGBUS on touch, as any mapping does.
@@ -37,6 +30,8 @@ class MappedFile {
   bool reads_ahead() const noexcept { return reads_ahead_; }
 
  private:
+  MappedFile(const std::string& path, const OpenedFile& file);
+
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   bool reads_ahead_ = false;

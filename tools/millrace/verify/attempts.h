@@ -27,7 +27,8 @@ Attempt source_attempt(const AttemptContext& context);
 Attempt mutants_attempt(const AttemptContext& context);
 
 /// 3, runtime: the stress tests with 4 and 8 threads on every device, and shorter on the host in programs
-/// with ThreadSanitizer and with AddressSanitizer, each with a seed that nobody had before.
+/// with ThreadSanitizer and with AddressSanitizer, and torch's device where torch is installed, each with a
+/// seed that nobody had before.
 Attempt runtime_attempt(const AttemptContext& context);
 
 /// Builds targets of a preset as ./run does. False, with a finding, if that fails.

@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<int, 2> kThreads{4, 8};
 constexpr std::uint64_t kShorter = 10;  // iterations under a sanitizer are so many times fewer
+constexpr int kNoTorch = 77;            // scripts/pytorch-run
 
 /// A program, and what it needs to be run.
 struct Flavour {
@@ -31,6 +32,15 @@ struct Flavour {
   std::uint64_t divisor = 1;
 };
 
+/// One run of a stress: what the round says of it, and how it is asked for.
+struct Run {
+  std::string program, kind, device;
+  int threads = 0;
+  std::uint32_t seed = 0;
+  std::uint64_t iterations = 0;  ///< 0: as many as the program itself thinks right
+  ChildCommand command;
+};
+
 /// Each kind of stress in one program on one device.
 class Stress {
  public:
@@ -38,12 +48,55 @@ class Stress {
 
   void run(const Flavour& flavour, const std::string& device) {
     for (const int threads : kThreads) {
-      const std::uint32_t seed = fresh_();
-      seeds_.push_back(seed);
+      const std::uint32_t seed = fresh_seed();
       for (const StressKind& kind : stress_kinds()) {
         if (interrupted()) return attempt_.give_up("the stress was interrupted");
-        run(flavour, kind, device, threads, seed);
+        Run run{.program = flavour.name,
+                .kind = std::string(kind.name),
+                .device = device,
+                .threads = threads,
+                .seed = seed,
+                .iterations = std::max<std::uint64_t>(kind.iterations / flavour.divisor, 1),
+                .command = {.arguments = flavour.prefix,
+                            .environment = flavour.environment,
+                            .folder = context_.root,
+                            .limit = std::chrono::minutes(3)}};
+        for (const std::string& word :
+             {std::string("stress"), run.kind, std::string("--device"), device, std::string("--threads"),
+              std::to_string(threads), std::string("--iterations"), std::to_string(run.iterations),
+              std::string("--seed"), std::to_string(seed)}) {
+          run.command.arguments.push_back(word);
+        }
+        judge(run);
       }
+    }
+  }
+
+  /// torch's device, where there is a torch; the script builds it from these sources.
+  void run_torch() {
+    const auto script = [&](std::vector<std::string> arguments, std::chrono::minutes limit) {
+      arguments.insert(arguments.begin(), {"scripts/pytorch-run", "--no-install"});
+      return ChildCommand{
+          .arguments = std::move(arguments), .environment = {}, .folder = context_.root, .limit = limit};
+    };
+    if (context_.doing) context_.doing("building torch's device");
+    const ChildCommand build = script({"-c", "import millrace_torch"}, std::chrono::minutes(30));
+    const ChildResult built = run_child(build);
+    if (built.end == ChildResult::End::exited && built.status == kNoTorch) {
+      return attempt_.outputs.push_back("torch: not installed, its device was not run");
+    }
+    if (!built.succeeded()) return refuse(built, build, "torch's device");
+    for (const int threads : kThreads) {
+      if (interrupted()) return attempt_.give_up("the stress was interrupted");
+      const std::uint32_t seed = fresh_seed();
+      judge({.program = "torch",
+             .kind = "all",
+             .device = "millrace:0",
+             .threads = threads,
+             .seed = seed,
+             .command = script({"-m", "millrace_torch", "stress", "all", "--threads", std::to_string(threads),
+                                "--seed", std::to_string(seed)},
+                               std::chrono::minutes(10))});
     }
   }
 
@@ -54,45 +107,43 @@ class Stress {
   }
 
  private:
-  void run(const Flavour& flavour, const StressKind& kind, const std::string& device, int threads,
-           std::uint32_t seed) {
-    ChildCommand command{.arguments = flavour.prefix,
-                         .environment = flavour.environment,
-                         .folder = context_.root,
-                         .limit = std::chrono::minutes(3)};
-    const std::uint64_t iterations = std::max<std::uint64_t>(kind.iterations / flavour.divisor, 1);
-    for (const std::string& word :
-         {std::string("stress"), std::string(kind.name), std::string("--device"), device,
-          std::string("--threads"), std::to_string(threads), std::string("--iterations"),
-          std::to_string(iterations), std::string("--seed"), std::to_string(seed)}) {
-      command.arguments.push_back(word);
-    }
-    const std::string what = fmt::format("{}: stress {} on {}, {} threads, seed {}", flavour.name, kind.name,
-                                         device, threads, seed);
+  std::uint32_t fresh_seed() {
+    seeds_.push_back(fresh_());
+    return seeds_.back();
+  }
+
+  void judge(const Run& run) {
+    const std::string what = fmt::format("{}: stress {} on {}, {} threads, seed {}", run.program, run.kind,
+                                         run.device, run.threads, run.seed);
     if (context_.doing) context_.doing(what);
-    const ChildResult result = run_child(command);
+    const ChildResult result = run_child(run.command);
     // What takes too long may wait for what never comes: that is a finding.
     if (result.was_stopped() && result.end != ChildResult::End::timed_out) {
-      attempt_.give_up(fmt::format("{} {}", what, result.how_it_ended(command)));
-      return;
+      return refuse(result, run.command, what);
     }
-    runs_.push_back({{"program", flavour.name},
-                     {"kind", kind.name},
-                     {"device", device},
-                     {"threads", threads},
-                     {"seed", seed},
-                     {"iterations", iterations},
+    runs_.push_back({{"program", run.program},
+                     {"kind", run.kind},
+                     {"device", run.device},
+                     {"threads", run.threads},
+                     {"seed", run.seed},
+                     {"iterations", run.iterations},
                      {"passed", result.succeeded()},
                      {"seconds", result.seconds}});
-    iterations_ += iterations;
-    if (result.succeeded()) {
-      ++passed_;
-      attempt_.outputs.push_back(
-          fmt::format("{}: passed, {} iterations, {:.2f} s", what, iterations, result.seconds));
-    } else {
-      attempt_.fail(finding_of(context_, fmt::format("{} {}", what, result.how_it_ended(command)), command,
-                               result.output + result.errors));
+    iterations_ += run.iterations;
+    if (!result.succeeded()) {
+      return attempt_.fail(finding_of(context_, fmt::format("{} {}", what, result.how_it_ended(run.command)),
+                                      run.command, result.output + result.errors));
     }
+    ++passed_;
+    attempt_.outputs.push_back(run.iterations == 0 ? fmt::format("{}: passed, {:.2f} s", what, result.seconds)
+                                                   : fmt::format("{}: passed, {} iterations, {:.2f} s", what,
+                                                                 run.iterations, result.seconds));
+  }
+
+  void refuse(const ChildResult& result, const ChildCommand& command, const std::string& what) {
+    const std::string how = fmt::format("{} {}", what, result.how_it_ended(command));
+    if (result.was_stopped() && result.end != ChildResult::End::timed_out) return attempt_.give_up(how);
+    attempt_.fail(finding_of(context_, how, command, result.output + result.errors));
   }
 
   Attempt& attempt_;
@@ -144,7 +195,9 @@ Attempt runtime_attempt(const AttemptContext& context) {
       "each stress test with 4 and 8 threads and a seed of its own, on every device that there is, every "
       "result checked",
       "the same with a tenth of the iterations on the host, in a build with ThreadSanitizer and in one with "
-      "AddressSanitizer and UndefinedBehaviorSanitizer"};
+      "AddressSanitizer and UndefinedBehaviorSanitizer",
+      "where torch is installed, each stress of torch's device with 4 and 8 threads, against the CPU's "
+      "results"};
   Stress stress(attempt, context);
   for (const std::string& device : devices(attempt, context)) {
     stress.run({"release", {context.program.string()}, {}, 1}, device);
@@ -165,6 +218,7 @@ Attempt runtime_attempt(const AttemptContext& context) {
     if (interrupted()) break;
     if (build_for(attempt, context, flavour.name, "millrace_program")) stress.run(flavour, "host:0");
   }
+  if (!interrupted()) stress.run_torch();
   if (interrupted()) attempt.give_up("it was interrupted");
   stress.conclude();
   return attempt;

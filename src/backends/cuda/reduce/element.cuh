@@ -68,14 +68,11 @@ struct Element<DType::boolean> {
 // As constants: device code may not call the functions they come from.
 template <DType kType>
 inline constexpr bool kIsFloating = is_floating(kType);
+template <DType kType>
+inline constexpr bool kIsHalf = kType == DType::f16 || kType == DType::bf16;
 /// Integers of up to two bytes: 64 bits hold the sum of any number of them, and of their squares.
 template <DType kType>
 inline constexpr bool kIsShortInteger = !is_floating(kType) && size_of(kType) <= 2;
-
-template <DType kType>
-__device__ double as_double(typename Element<kType>::Stored stored) {
-  return static_cast<double>(Element<kType>::load(stored));
-}
 
 /// Results of operations that give back the input's floating type, and double for integers.
 template <DType kType>

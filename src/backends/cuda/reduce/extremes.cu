@@ -1,6 +1,6 @@
 // min and max.
-#include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
+#include "backends/cuda/reduce/fold.cuh"
 #include "backends/cuda/reduce/order.cuh"
 
 namespace millrace::cuda {
@@ -8,19 +8,26 @@ namespace {
 
 template <DType kType, bool kIsMin>
 struct ExtremeFold : PlainFold<ExtremeFold<kType, kIsMin>, typename Element<kType>::Value> {
+  static constexpr DType kDType = kType;
   using Stored = typename Element<kType>::Stored;
   using Value = typename Element<kType>::Value;
   using Best = Order<kType, kIsMin>;
 
   static __device__ Value nothing() { return Best::kWorst; }
   template <typename Running>
-  static __device__ void add(Running& running, Stored stored, std::int64_t /*position*/) {
-    merge(running.value, Element<kType>::load(stored));
+  static __device__ void add(Running& running, Value value, std::int64_t /*position*/) {
+    merge(running.value, value);
   }
-  static __device__ void merge(Value& a, Value b) { a = Best::is_better(b, a) ? b : a; }
+  template <typename Running>
+  static __device__ void add_vector(Running& running, const Vector<kType>& vector,
+                                    std::int64_t /*position*/) {
+    merge(running.value, Best::best_of(vector));
+  }
+  static __device__ void merge(Value& a, Value b) { a = Best::better(a, b); }
 
-  static __device__ void finish(const ReducePlan& plan, Value extreme, std::int64_t at) {
-    static_cast<Stored*>(plan.output)[at] = Element<kType>::store(extreme);
+  using Result = Stored;
+  static __device__ Result result(const ReducePlan& /*plan*/, Value extreme) {
+    return Element<kType>::store(extreme);
   }
 };
 

@@ -12,9 +12,10 @@ namespace millrace::cuda {
 /// The kernels for one operation on one element type.
 struct ReduceKernels {
   std::size_t accumulator_bytes;  ///< of what a block leaves of an output where that is split
-  /// Queues them. accumulators: device memory for one of each split of each output; unused where there is
-  /// one.
-  cudaError_t (*launch)(const ReducePlan& plan, void* accumulators, cudaStream_t stream);
+  /// Queues one. accumulators: device memory for one of each split of each output of each tile; tickets: a
+  /// word for each tile, in the regime whole a slot for each block; 0 before and after. Both unused
+  /// where there is one split.
+  cudaError_t (*launch)(const ReducePlan& plan, void* accumulators, unsigned* tickets, cudaStream_t stream);
 };
 
 ReduceKernels sum_kernels(ReduceOp op, DType dtype) noexcept;  ///< sum, mean

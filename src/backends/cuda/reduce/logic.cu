@@ -1,8 +1,8 @@
 // any, all, and the counts of zeros, NaNs and infinities.
 #include <cstdint>
 
-#include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
+#include "backends/cuda/reduce/fold.cuh"
 
 namespace millrace::cuda {
 namespace {
@@ -11,12 +11,12 @@ enum class Kind { zero, nan, inf };
 
 template <DType kType, Kind kKind>
 struct CountFold : PlainFold<CountFold<kType, kKind>, std::int64_t> {
-  using Stored = typename Element<kType>::Stored;
+  static constexpr DType kDType = kType;
+  using Value = typename Element<kType>::Value;
 
   static __device__ std::int64_t nothing() { return 0; }
   template <typename Running>
-  static __device__ void add(Running& running, Stored stored, std::int64_t /*position*/) {
-    const auto value = Element<kType>::load(stored);
+  static __device__ void add(Running& running, Value value, std::int64_t /*position*/) {
     bool counts = false;
     if constexpr (kKind == Kind::zero) counts = value == 0;
     if constexpr (kKind == Kind::nan) counts = is_nan(value);
@@ -25,13 +25,13 @@ struct CountFold : PlainFold<CountFold<kType, kKind>, std::int64_t> {
   }
   static __device__ void merge(std::int64_t& a, std::int64_t b) { a += b; }
 
-  static __device__ void finish(const ReducePlan& plan, std::int64_t count, std::int64_t at) {
+  static __device__ void finish(const ReducePlan& plan, std::int64_t count, const Place& place) {
     if (plan.op == ReduceOp::any) {
-      static_cast<std::uint8_t*>(plan.output)[at] = count < plan.reduced_count ? 1 : 0;
+      static_cast<std::uint8_t*>(plan.output)[place.output] = count < plan.reduced_count ? 1 : 0;
     } else if (plan.op == ReduceOp::all) {
-      static_cast<std::uint8_t*>(plan.output)[at] = count == 0 ? 1 : 0;
+      static_cast<std::uint8_t*>(plan.output)[place.output] = count == 0 ? 1 : 0;
     } else {
-      static_cast<std::int64_t*>(plan.output)[at] = count;
+      static_cast<std::int64_t*>(plan.output)[place.output] = count;
     }
   }
 };
@@ -48,9 +48,9 @@ using InfFold = CountFold<kType, kIsFloating<kType> ? Kind::inf : Kind::zero>;
 
 ReduceKernels logic_kernels(ReduceOp op, DType dtype) noexcept {
   switch (op) {
-    case ReduceOp::count_nan: return kernels_of<NanFold>(dtype);
-    case ReduceOp::count_inf: return kernels_of<InfFold>(dtype);
-    default: return kernels_of<ZeroFold>(dtype);
+    case ReduceOp::count_nan: return kernels_of<NanFold, false>(dtype);
+    case ReduceOp::count_inf: return kernels_of<InfFold, false>(dtype);
+    default: return kernels_of<ZeroFold, false>(dtype);
   }
 }
 

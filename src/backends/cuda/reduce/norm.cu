@@ -1,8 +1,8 @@
 // norm.
 #include <type_traits>
 
-#include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
+#include "backends/cuda/reduce/fold.cuh"
 #include "backends/cuda/reduce/sums.cuh"
 
 namespace millrace::cuda {
@@ -18,26 +18,27 @@ using SquareSum = std::conditional_t<kIsShortInteger<kType> || (kIsFloating<kTyp
 
 template <DType kType>
 struct SquareFold : PlainFold<SquareFold<kType>, SquareSum<kType>> {
-  using Stored = typename Element<kType>::Stored;
+  static constexpr DType kDType = kType;
   using Sum = SquareSum<kType>;
 
   static __device__ Sum nothing() { return {}; }
   template <typename Running>
-  static __device__ void add(Running& running, Stored stored, std::int64_t /*position*/) {
+  static __device__ void add(Running& running, typename Element<kType>::Value element,
+                             std::int64_t /*position*/) {
     if constexpr (kIsShortInteger<kType>) {
-      const std::int32_t value = Element<kType>::load(stored);
+      const std::int32_t value = element;
       running.value.add(static_cast<std::uint32_t>(value * value));
     } else {
-      const double value = as_double<kType>(stored);
+      const auto value = static_cast<double>(element);
       // Rounded by itself: contracted with an addition it would no longer be the number that is summed.
       running.value.add(__dmul_rn(value, value));
     }
   }
   static __device__ void merge(Sum& a, const Sum& b) { a.add(b); }
 
-  static __device__ void finish(const ReducePlan& plan, const Sum& sum, std::int64_t at) {
-    static_cast<typename FloatingResult<kType>::Type*>(plan.output)[at] =
-        FloatingResult<kType>::of(sqrt(static_cast<double>(sum.value())));
+  using Result = typename FloatingResult<kType>::Type;
+  static __device__ Result result(const ReducePlan& /*plan*/, const Sum& sum) {
+    return FloatingResult<kType>::of(sqrt(static_cast<double>(sum.value())));
   }
 };
 

@@ -1,8 +1,8 @@
 // prod.
 #include <type_traits>
 
-#include "backends/cuda/reduce/block.cuh"
 #include "backends/cuda/reduce/element.cuh"
+#include "backends/cuda/reduce/fold.cuh"
 
 namespace millrace::cuda {
 namespace {
@@ -13,21 +13,29 @@ using Product = std::conditional_t<kIsFloating<kType>, double, std::uint64_t>;
 
 template <DType kType>
 struct ProdFold : PlainFold<ProdFold<kType>, Product<kType>> {
-  using Stored = typename Element<kType>::Stored;
+  static constexpr DType kDType = kType;
   using T = Product<kType>;
 
   static __device__ T nothing() { return 1; }
   template <typename Running>
-  static __device__ void add(Running& running, Stored stored, std::int64_t /*position*/) {
-    running.value *= static_cast<T>(Element<kType>::load(stored));
+  static __device__ void add(Running& running, typename Element<kType>::Value value,
+                             std::int64_t /*position*/) {
+    running.value *= static_cast<T>(value);
+  }
+  template <typename Running>
+  static __device__ void add_vector(Running& running, const Vector<kType>& vector,
+                                    std::int64_t /*position*/) {
+    running.value *= by_halves<kType, T>(
+        vector, [](auto value) { return static_cast<T>(value); }, [](T a, T b) { return a * b; });
   }
   static __device__ void merge(T& a, T b) { a *= b; }
 
-  static __device__ void finish(const ReducePlan& plan, T product, std::int64_t at) {
+  using Result = std::conditional_t<kIsFloating<kType>, typename Element<kType>::Stored, std::int64_t>;
+  static __device__ Result result(const ReducePlan& /*plan*/, T product) {
     if constexpr (kIsFloating<kType>) {
-      static_cast<Stored*>(plan.output)[at] = FloatingResult<kType>::of(product);
+      return FloatingResult<kType>::of(product);
     } else {
-      static_cast<std::int64_t*>(plan.output)[at] = static_cast<std::int64_t>(product);
+      return static_cast<std::int64_t>(product);
     }
   }
 };

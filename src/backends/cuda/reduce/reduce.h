@@ -19,9 +19,11 @@ std::size_t reduce_scratch_bytes(const ReduceWork& work) noexcept;
 /// work alone: the same input gives the same bits.
 ///
 /// scratch: reduce_scratch_bytes of device memory, aligned to 16 bytes, the stream's alone until the work is
-/// done. WorkFailed where CUDA refuses a launch; then nothing of the result is promised.
+/// done. tickets: kMostSplitTiles words of device memory that are 0 and no other stream's, and are 0 again
+/// when the work is done; null: there are none, and the stream sets some to 0 first, which takes it a
+/// microsecond or two. WorkFailed where CUDA refuses a launch; then nothing of the result is promised.
 ///
 /// Thread safety: any thread; the stream's order is the order of the calls.
-Status launch_reduce(const ReduceWork& work, void* scratch, cudaStream_t stream);
+Status launch_reduce(const ReduceWork& work, void* scratch, unsigned* tickets, cudaStream_t stream);
 
 }  // namespace millrace::cuda

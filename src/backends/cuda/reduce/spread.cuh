@@ -44,11 +44,13 @@ struct RunningMoments {
   int few = 0;
   bool odd = false;  ///< one of the few was not finite
 
+  /// Before values are added: of the first ever, which is taken for the mean until there is one.
+  __device__ void begin(double value) {
+    if (few == 0 && all.count == 0) shift = value;
+  }
   /// kMayOverflow: are there finite values whose squares doubles don't hold?
   template <bool kMayOverflow>
   __device__ void add(double value) {
-    // The first value, until there is a mean.
-    if (few == 0 && all.count == 0) shift = value;
     const double distance = value - shift;
     sum += distance;
     squares += distance * distance;

@@ -8,6 +8,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -23,6 +24,10 @@ HWY_BEFORE_NAMESPACE();
 namespace millrace::host::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+/// The most elements that are combined one after the other: chains of additions are as short as in NumPy's
+/// pairwise sum.
+inline constexpr std::int64_t kChainLength = 32;
 
 // The folds' combine and load for vectors.
 
@@ -142,16 +147,17 @@ class Loops {
 #endif
     Leaf total = Fold::template identity<Leaf>();
     std::int64_t i = 0;
-    if (n >= kChains) {
+    while (i + kChains <= n) {
       std::array<Leaf, static_cast<std::size_t>(kChains)> chains;
-      chains.fill(total);
-      for (; i + kChains <= n; i += kChains) {
+      chains.fill(Fold::template identity<Leaf>());
+      for (const std::int64_t end = std::min(i + kChainLength * kChains, n); i + kChains <= end;
+           i += kChains) {
         for (std::int64_t k = 0; k < kChains; ++k) {
           Leaf& chain = chains[static_cast<std::size_t>(k)];
           chain = Fold::combine(chain, Fold::load(from[i + k]));
         }
       }
-      total = halve(chains.data(), kChains);
+      total = Fold::combine(total, halve(chains.data(), kChains));
     }
     for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
     return total;
@@ -274,40 +280,64 @@ class Loops {
     return halve(values.data(), static_cast<std::int64_t>(hn::Lanes(d)));
   }
 
+  /// Elements after which chains begin anew: as many additions in a row as group allows rows, however narrow
+  /// the vectors are.
+  template <class D>
+  static constexpr std::int64_t kStretch = kChainLength * 4 * static_cast<std::int64_t>(hn::MaxLanes(D()));
+
   static void four_places(const void* elements, std::int64_t n, std::int64_t distance, void* accumulators) {
-    const hn::ScalableTag<Leaf> d;
+    using D = hn::ScalableTag<Leaf>;
+    const D d;
     static_assert(kRunBytes / sizeof(Stored) % (4 * hn::MaxLanes(d)) == 0, "a full run is whole steps");
     const auto step = static_cast<std::int64_t>(4 * hn::Lanes(d));
     const auto* HWY_RESTRICT from = static_cast<const Stored*>(elements);
-    Chains<hn::ScalableTag<Leaf>> a(d, from), b(d, from + distance), c(d, from + 2 * distance),
-        e(d, from + 3 * distance);
-    for (std::int64_t i = step; i < n; i += step) {
-      for (std::int64_t place = 0; place < 4; ++place)
-        prefetch(from + place * distance + i, step, kAheadOfFour);
-      a.step(d, from + i);
-      b.step(d, from + distance + i);
-      c.step(d, from + 2 * distance + i);
-      e.step(d, from + 3 * distance + i);
+    hn::Vec<D> va, vb, vc, ve;
+    for (std::int64_t begin = 0; begin < n; begin += kStretch<D>) {
+      const std::int64_t end = std::min(begin + kStretch<D>, n);
+      const auto* HWY_RESTRICT at = from + begin;
+      Chains<D> a(d, at), b(d, at + distance), c(d, at + 2 * distance), e(d, at + 3 * distance);
+      for (std::int64_t i = begin + step; i < end; i += step) {
+        for (std::int64_t place = 0; place < 4; ++place)
+          prefetch(from + place * distance + i, step, kAheadOfFour);
+        a.step(d, from + i);
+        b.step(d, from + distance + i);
+        c.step(d, from + 2 * distance + i);
+        e.step(d, from + 3 * distance + i);
+      }
+      if (begin == 0) {
+        va = a.together(), vb = b.together(), vc = c.together(), ve = e.together();
+      } else {
+        va = combine(Fold{}, va, a.together());
+        vb = combine(Fold{}, vb, b.together());
+        vc = combine(Fold{}, vc, c.together());
+        ve = combine(Fold{}, ve, e.together());
+      }
     }
     auto* to = static_cast<Accumulator*>(accumulators);
-    to[0] = static_cast<Accumulator>(fold_lanes(d, a.together()));
-    to[1] = static_cast<Accumulator>(fold_lanes(d, b.together()));
-    to[2] = static_cast<Accumulator>(fold_lanes(d, c.together()));
-    to[3] = static_cast<Accumulator>(fold_lanes(d, e.together()));
+    to[0] = static_cast<Accumulator>(fold_lanes(d, va));
+    to[1] = static_cast<Accumulator>(fold_lanes(d, vb));
+    to[2] = static_cast<Accumulator>(fold_lanes(d, vc));
+    to[3] = static_cast<Accumulator>(fold_lanes(d, ve));
   }
 
   static Leaf reduce_vectors(const Stored* HWY_RESTRICT from, std::int64_t n) {
-    const hn::ScalableTag<Leaf> d;
+    using D = hn::ScalableTag<Leaf>;
+    const D d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const std::int64_t step = 4 * lanes;
     Leaf total = Fold::template identity<Leaf>();
     std::int64_t i = 0;
     if (n >= lanes) {
-      auto v = load(d, from);
-      i = lanes;
-      if (n >= 4 * lanes) {
-        Chains<hn::ScalableTag<Leaf>> chains(d, from);
-        for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) chains.step(d, from + i);
-        v = chains.together();
+      hn::Vec<D> v;
+      if (n < step) {
+        v = load(d, from);
+        i = lanes;
+      }
+      for (std::int64_t begin = 0; begin + step <= n; begin += kStretch<D>) {
+        Chains<D> chains(d, from + begin);
+        const std::int64_t end = std::min(begin + kStretch<D>, n);
+        for (i = begin + step; i + step <= end; i += step) chains.step(d, from + i);
+        v = begin == 0 ? chains.together() : combine(Fold{}, v, chains.together());
       }
       for (; i + lanes <= n; i += lanes) v = combine(Fold{}, v, load(d, from + i));
       total = fold_lanes(d, v);
@@ -392,15 +422,13 @@ struct FoldReducer {
     for (std::int64_t i = 0; i < count; ++i) to[i * stride] = Finish::finish(from[i], work);
   }
 
-  // Chains of additions as short as in NumPy's pairwise sum.
-  static constexpr std::int64_t kGroup = 32;
   using L = Loops<Fold, kType>;
   static constexpr Reducer kTable{
       .element_bytes = sizeof(typename Fold::Stored),
       .accumulator_bytes = sizeof(typename Fold::Accumulator),
       .result_bytes = sizeof(typename Finish::Result),
       .run_bytes = L::kRunBytes,
-      .group = kGroup,
+      .group = kChainLength,
       .run = &L::run,
       .four_runs = L::four_runs(),
       .runs = &L::runs,

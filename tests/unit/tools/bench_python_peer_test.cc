@@ -1,5 +1,5 @@
 // The peer's process: absent for a reason, asked, and ended.
-#include "bench/numpy_peer.h"
+#include "bench/python_peer.h"
 
 #include <gtest/gtest.h>
 
@@ -29,53 +29,59 @@ class Interpreter {
   std::string path_;
 };
 
-TEST(BenchNumpyPeer, AnAbsentOneSaysWhy) {
-  NumpyPeer none({});
+TEST(BenchPythonPeer, AnAbsentOneSaysWhy) {
+  PythonPeer none(kNumpyPeer, {});
   EXPECT_FALSE(none.present());
   EXPECT_EQ(none.description(), "absent: not asked for");
   EXPECT_EQ(none.ask({{"do", "small"}}), std::nullopt);
 
-  EXPECT_EQ(NumpyPeer({"/nowhere/python"}).description(),
+  EXPECT_EQ(PythonPeer(kNumpyPeer, {"/nowhere/python"}).description(),
             "absent: /nowhere/python: No such file or directory");
-  EXPECT_EQ(NumpyPeer({"/bin/false", "/nowhere/python"}).description(),
+  EXPECT_EQ(PythonPeer(kNumpyPeer, {"/bin/false", "/nowhere/python"}).description(),
             "absent: /bin/false: ended without a word; /nowhere/python: No such file or directory");
-  EXPECT_EQ(NumpyPeer({"/bin/echo"}).description(), "absent: /bin/echo: ended without a word");
+  EXPECT_EQ(PythonPeer(kNumpyPeer, {"/bin/echo"}).description(), "absent: /bin/echo: ended without a word");
 
   const Interpreter without(R"(echo '{"absent": "ModuleNotFoundError: none here"}')");
-  EXPECT_EQ(NumpyPeer({without.path()}).description(),
+  EXPECT_EQ(PythonPeer(kNumpyPeer, {without.path()}).description(),
             "absent: " + without.path() + ": ModuleNotFoundError: none here");
 }
 
-TEST(BenchNumpyPeer, TheFirstInterpreterThatHasItIsTaken) {
+TEST(BenchPythonPeer, TheFirstInterpreterThatHasItIsTaken) {
   const Interpreter one(R"(echo '{"numpy": "9.9", "python": "8.8"}'; read line; echo '{"seconds": 2}')");
-  NumpyPeer peer({"/nowhere/python", one.path()});
+  PythonPeer peer(kNumpyPeer, {"/nowhere/python", one.path()});
   ASSERT_TRUE(peer.present());
   EXPECT_EQ(peer.description(), "NumPy 9.9, Python 8.8");
   EXPECT_EQ(peer.ask({{"do", "anything"}}), json({{"seconds", 2}}));
 }
 
-TEST(BenchNumpyPeer, ItsEndAndItsErrorsMakeItAbsent) {
+TEST(BenchPythonPeer, EachScriptSaysWhatItHas) {
+  const Interpreter one(R"(echo '{"torch": "7.7 on a GPU", "python": "8.8"}'; read line)");
+  EXPECT_EQ(PythonPeer(kTorchPeer, {one.path()}).description(), "PyTorch 7.7 on a GPU, Python 8.8");
+  EXPECT_FALSE(PythonPeer(kNumpyPeer, {one.path()}).present()) << "that is another library";
+}
+
+TEST(BenchPythonPeer, ItsEndAndItsErrorsMakeItAbsent) {
   const Interpreter ends(R"(echo '{"numpy": "9.9", "python": "8.8"}'; read line)");
-  NumpyPeer peer({ends.path()});
+  PythonPeer peer(kNumpyPeer, {ends.path()});
   EXPECT_EQ(peer.ask({{"do", "anything"}}), std::nullopt);
   EXPECT_EQ(peer.description(), "absent: it ended while it worked");
   EXPECT_EQ(peer.ask({{"do", "anything"}}), std::nullopt);
 
   const Interpreter fails(
       R"(echo '{"numpy": "9.9", "python": "8.8"}'; read line; echo '{"error": "MemoryError: all gone"}'; read line)");
-  NumpyPeer failing({fails.path()});
+  PythonPeer failing(kNumpyPeer, {fails.path()});
   EXPECT_EQ(failing.ask({{"do", "anything"}}), std::nullopt);
   EXPECT_EQ(failing.description(), "absent: MemoryError: all gone");
 }
 
-TEST(BenchNumpyPeer, OneThatIsBusyDoesNotKeepUsWaiting) {
+TEST(BenchPythonPeer, OneThatIsBusyDoesNotKeepUsWaiting) {
   const Interpreter busy(R"(echo '{"numpy": "9.9", "python": "8.8"}'; exec sleep 600)");
-  const NumpyPeer peer({busy.path()});
+  const PythonPeer peer(kNumpyPeer, {busy.path()});
   EXPECT_TRUE(peer.present());
 }
 
-TEST(BenchNumpyPeer, TheScriptReducesWhatItIsAskedTo) {
-  NumpyPeer peer(NumpyPeer::usual_interpreters());
+TEST(BenchPythonPeer, TheScriptReducesWhatItIsAskedTo) {
+  PythonPeer peer(kNumpyPeer, PythonPeer::usual_interpreters());
   if (!peer.present()) GTEST_SKIP() << peer.description();
   const auto answer = peer.ask({{"do", "reduce"},
                                 {"dtype", "f32"},

@@ -1,4 +1,4 @@
-#include "bench/numpy_peer.h"
+#include "bench/python_peer.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "bench/numpy_script.h"
+#include "bench/python_scripts.h"
 #include "interrupt.h"
 
 extern char** environ;
@@ -25,7 +25,7 @@ namespace {
 constexpr int kLookMilliseconds = 50;  // between looks at an interruption
 
 /// Starts `interpreter -c script` with the socket as standard input and output; -1 with errno set.
-pid_t spawn(const std::string& interpreter, int socket) {
+pid_t spawn(const std::string& interpreter, const char* text, int socket) {
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_adddup2(&files, socket, STDIN_FILENO);
@@ -37,7 +37,7 @@ pid_t spawn(const std::string& interpreter, int socket) {
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   std::string name = interpreter;
   std::string option = "-c";
-  std::string script = kNumpyScript;
+  std::string script = text;
   const std::array<char*, 4> arguments{name.data(), option.data(), script.data(), nullptr};
   pid_t process = -1;
   const int error = ::posix_spawnp(&process, name.c_str(), &files, &attributes, arguments.data(), environ);
@@ -49,7 +49,11 @@ pid_t spawn(const std::string& interpreter, int socket) {
 
 }  // namespace
 
-NumpyPeer::NumpyPeer(const std::vector<std::string>& interpreters) {
+const PeerScript kNumpyPeer{"numpy", "NumPy", kNumpyScript};
+const PeerScript kTorchPeer{"torch", "PyTorch", kTorchScript};
+
+PythonPeer::PythonPeer(const PeerScript& script, const std::vector<std::string>& interpreters)
+    : script_(script) {
   std::string reasons;
   for (const std::string& interpreter : interpreters) {
     if (start(interpreter)) return;
@@ -58,13 +62,13 @@ NumpyPeer::NumpyPeer(const std::vector<std::string>& interpreters) {
   if (!reasons.empty()) description_ = "absent: " + reasons;
 }
 
-bool NumpyPeer::start(const std::string& interpreter) {
+bool PythonPeer::start(const std::string& interpreter) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     description_ = std::generic_category().message(errno);
     return false;
   }
-  process_ = spawn(interpreter, ends[1]);
+  process_ = spawn(interpreter, script_.text, ends[1]);
   const int error = errno;
   ::close(ends[1]);
   socket_ = ends[0];
@@ -74,8 +78,9 @@ bool NumpyPeer::start(const std::string& interpreter) {
     return false;
   }
   const std::optional<nlohmann::json> hello = receive();
-  if (hello && hello->contains("numpy")) {
-    description_ = fmt::format("NumPy {}, Python {}", hello->value("numpy", ""), hello->value("python", ""));
+  if (hello && hello->contains(script_.key)) {
+    description_ = fmt::format("{} {}, Python {}", script_.name, hello->value(script_.key, ""),
+                               hello->value("python", ""));
     return true;
   }
   end();
@@ -83,7 +88,7 @@ bool NumpyPeer::start(const std::string& interpreter) {
   return false;
 }
 
-void NumpyPeer::end() noexcept {
+void PythonPeer::end() noexcept {
   if (socket_ >= 0) ::close(socket_);
   socket_ = -1;
   if (process_ > 0) {
@@ -96,7 +101,7 @@ void NumpyPeer::end() noexcept {
   received_.clear();
 }
 
-bool NumpyPeer::send_line(const std::string& line) const {
+bool PythonPeer::send_line(const std::string& line) const {
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t now = ::send(socket_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (now < 0 && errno == EINTR) continue;
@@ -106,7 +111,7 @@ bool NumpyPeer::send_line(const std::string& line) const {
   return true;
 }
 
-std::optional<nlohmann::json> NumpyPeer::receive() {
+std::optional<nlohmann::json> PythonPeer::receive() {
   std::array<char, 65536> chunk{};
   for (;;) {
     if (const std::size_t line_end = received_.find('\n'); line_end != std::string::npos) {
@@ -125,7 +130,7 @@ std::optional<nlohmann::json> NumpyPeer::receive() {
   }
 }
 
-std::optional<nlohmann::json> NumpyPeer::ask(const nlohmann::json& request) {
+std::optional<nlohmann::json> PythonPeer::ask(const nlohmann::json& request) {
   if (!present()) return std::nullopt;
   std::optional<nlohmann::json> answer;
   if (send_line(request.dump() + "\n")) answer = receive();

@@ -1,0 +1,40 @@
+// What a device's memory consists of, block by block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <millrace/memory_kind.h>
+
+namespace millrace {
+
+/// Whose a block is. Its bytes count as the figure of MemoryStats of that name.
+enum class MemoryState : std::uint8_t {
+  live,     ///< a caller's
+  cached,   ///< free, in a thread's cache, or freed by a thread of another stream that will hand it back
+  pending,  ///< freed, other streams' work may still use it; pinned: any work
+  free,     ///< for whatever is allocated next on the stream; of MemoryStats::committed what is left
+};
+
+/// A range that is allocated and freed as a whole, or free memory that adjoins.
+struct MemoryBlock {
+  const void* address = nullptr;
+  std::size_t bytes = 0;  ///< of an allocation what was asked for, rounded up
+  MemoryState state = MemoryState::free;
+  std::uint64_t thread = 0;  ///< live: the library's number of the thread that allocated it; else 0
+};
+
+/// Memory that was taken from the device and lies in one piece: a heap, or a part of one that grows in place.
+struct MemorySegment {
+  const void* address = nullptr;
+  std::size_t bytes = 0;
+  MemoryKind kind = MemoryKind::device;
+  int stream = -1;     ///< for which it was taken (Stream::id)
+  bool graph = false;  ///< it belongs to a capture of that stream, or to its graph
+  bool large = false;  ///< it has the large blocks, or else the small ones
+  std::vector<MemoryBlock>
+      blocks;  ///< by address; each ends where the next begins, the last with the segment
+};
+
+}  // namespace millrace

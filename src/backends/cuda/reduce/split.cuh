@@ -1,0 +1,86 @@
+// Outputs that several blocks share: each leaves what it found, and the last to end merges all of it.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cuda/reduce/merge.cuh"
+#include "backends/cuda/reduce/plan.h"
+
+namespace millrace::cuda {
+
+/// Where the blocks of a split tile leave what they found: an accumulator for each tile, split and output of
+/// the tile, and a count of the splits that have ended for each tile, which is 0 between reductions.
+template <typename Accumulator>
+struct Splits {
+  Accumulator* found;
+  unsigned* tickets;
+};
+
+/// Is this block the last of its tile's? All threads of the block call it; those that left something have
+/// fenced it.
+__device__ inline bool is_last_split(unsigned* ticket, std::int64_t splits) {
+  __shared__ bool last;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(ticket, 1U) + 1 == static_cast<unsigned>(splits);
+    if (last) *ticket = 0;
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+/// What another block wrote.
+template <typename T>
+__device__ T load_of_others(const T* from) {
+  T value;
+  if constexpr (sizeof(T) % 8 == 0) {
+    uint2 words[sizeof(T) / 8];
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(T) / 8); ++i) {
+      words[i] = __ldcg(reinterpret_cast<const uint2*>(from) + i);
+    }
+    memcpy(&value, words, sizeof value);
+  } else if constexpr (sizeof(T) == 4) {
+    const unsigned word = __ldcg(reinterpret_cast<const unsigned*>(from));
+    memcpy(&value, &word, sizeof value);
+  } else {
+    value = *const_cast<const volatile T*>(from);
+  }
+  return value;
+}
+
+/// Merges what the splits of a tile have left, in their order, and gives finish(output of the tile, result).
+/// All threads of the tile's last block call it.
+template <class Fold, int kSize, typename Finish>
+__device__ void finish_splits(SharedValues<typename Fold::Accumulator, kSize>& memory,
+                              const typename Fold::Accumulator* found, std::int64_t splits, int outputs,
+                              Finish finish) {
+  using Accumulator = typename Fold::Accumulator;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int columns = outputs < kThreads ? outputs : kThreads;
+  int ways = 1;
+  while (2 * ways * columns <= kThreads && ways < splits) ways *= 2;
+  const int column = thread % columns, way = thread / columns;
+  for (int first = 0; first < outputs; first += columns) {
+    const int output = first + column;
+    Accumulator own = Fold::nothing();
+    if (way < ways && output < outputs) {
+#pragma unroll 4
+      for (std::int64_t i = way; i < splits; i += ways) {
+        Fold::merge(own, load_of_others(found + i * outputs + output));
+      }
+    }
+    if (columns == 1) {
+      merge_neighbours<Fold>(own, ways);
+    } else {
+      memory[thread] = own;
+      merge_in_memory<Fold, 1>(memory, way, ways, columns);
+      own = memory[thread];
+      __syncthreads();  // the next round writes where others may still read
+    }
+    if (way == 0 && output < outputs) finish(output, own);
+  }
+}
+
+}  // namespace millrace::cuda

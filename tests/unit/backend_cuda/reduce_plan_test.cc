@@ -1,0 +1,231 @@
+// How reductions are cut: which regime takes a shape, and that the ways and steps of a plan meet every
+// element once. Runs without a device.
+#include "backends/cuda/reduce/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "reduce/plan.h"
+#include "support/random.h"
+#include "support/scale.h"
+
+namespace millrace::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr std::uintptr_t kInput = 1 << 20;  // nobody reads it
+
+ReducePlan plan_of(ReduceOp op, DType dtype, const Dims& shape, const Dims& strides,
+                   const std::vector<std::int64_t>& dims, std::int64_t offset = 0) {
+  const auto at = kInput + static_cast<std::uintptr_t>(offset) * size_of(dtype);
+  const TensorView input{reinterpret_cast<void*>(at), dtype, shape, strides};
+  const TensorView output = contiguous(reinterpret_cast<void*>(std::uintptr_t{1} << 50),
+                                       result_dtype(op, dtype), result_shape(shape, dims, false));
+  return plan_reduce(std::get<ReduceWork>(reduction_operation(op, input, output, dims).work));
+}
+
+ReducePlan plan_of(DType dtype, const Dims& shape, const std::vector<std::int64_t>& dims) {
+  return plan_of(ReduceOp::sum, dtype, shape, contiguous_strides(shape), dims);
+}
+
+TEST(CudaReducePlan, ShapesAndTheirRegimes) {
+  constexpr std::int64_t kMany = 1 << 20;
+  EXPECT_EQ(plan_of(DType::f32, Dims{kMany}, {}).regime, Regime::whole);
+  EXPECT_EQ(plan_of(DType::f32, Dims{16'384, 16'384}, {1}).regime, Regime::dense);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 256}, {1}).regime, Regime::rows);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 17}, {1}).regime, Regime::rows);
+  EXPECT_EQ(plan_of(DType::f32, Dims{256, kMany}, {0}).regime, Regime::lanes);
+  EXPECT_EQ(plan_of(DType::f32, Dims{256, kMany + 1}, {0}).regime, Regime::columns);
+  EXPECT_EQ(plan_of(DType::f16, Dims{64, 1024, 64, 64}, {0, 2}).regime, Regime::lanes);
+  EXPECT_EQ(plan_of(DType::f16, Dims{64, 1024, 64, 64}, {1, 3}).regime, Regime::vectors);
+  EXPECT_EQ(plan_of(DType::f16, Dims{64, 1023, 63, 61}, {1, 3}).regime, Regime::vectors);
+  EXPECT_EQ(plan_of(DType::f32, Dims{kMany, 3}, {0}).regime, Regime::elements);
+  EXPECT_EQ(plan_of(DType::f32, Dims{16, kMany << 4}, {0}).regime, Regime::few);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 7}, {1}).regime, Regime::few);
+  // Of other types there are dense and elements.
+  EXPECT_EQ(plan_of(DType::i32, Dims{256, kMany}, {0}).regime, Regime::elements);
+  EXPECT_EQ(plan_of(DType::u8, Dims{kMany, 256}, {1}).regime, Regime::dense);
+}
+
+TEST(CudaReducePlan, OutputsOfFewElementsTakeWidestLoads) {
+  constexpr std::int64_t kMany = 1 << 20;
+  EXPECT_EQ(plan_of(DType::f32, Dims{8, kMany, 4}, {0}).lanes, 4);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{8, kMany, 4}, {0}).lanes, 8);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 5, 6}, {1}).lanes, 2);
+  EXPECT_EQ(plan_of(DType::bf16, Dims{kMany, 5, 7}, {1}).lanes, 1);
+  const ReducePlan pairs = plan_of(DType::bf16, Dims{kMany, 5, 6}, {1});
+  EXPECT_EQ(pairs.outer_count, kMany * 3);
+  EXPECT_EQ(pairs.steps, 5);
+}
+
+TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
+  const ReducePlan whole = plan_of(DType::f32, Dims{1 << 28}, {});
+  EXPECT_EQ(whole.tiles, 1);
+  EXPECT_GT(whole.splits, 100);
+  EXPECT_EQ(whole.blocks, whole.splits);
+  EXPECT_EQ(plan_of(DType::f32, Dims{1024}, {}).splits, 1);
+  const ReducePlan small = plan_of(DType::f32, Dims{100'003}, {});
+  EXPECT_EQ(small.regime, Regime::whole);
+  EXPECT_GT(small.splits, 1);
+  EXPECT_LE(small.splits, kWholeBlocks);
+  EXPECT_GE(small.splits * small.split_size, 100'003);
+  EXPECT_LT((small.splits - 1) * small.split_size, 100'003);
+  const ReducePlan many = plan_of(DType::f32, Dims{1 << 20, 256}, {1});
+  EXPECT_EQ(many.splits, 1);
+  EXPECT_LT(many.blocks, many.tiles);
+}
+
+TEST(CudaReducePlan, DependsOnTheWorkAlone) {
+  for (int i = 0; i < 3; ++i) {
+    const ReducePlan one = plan_of(DType::bf16, Dims{33, 4096, 40}, {1});
+    const ReducePlan other = plan_of(DType::bf16, Dims{33, 4096, 40}, {1});
+    EXPECT_EQ(one.regime, other.regime);
+    EXPECT_EQ(one.splits, other.splits);
+    EXPECT_EQ(one.split_size, other.split_size);
+    EXPECT_EQ(one.ways, other.ways);
+  }
+}
+
+/// The walk of the kernels of vectors, lanes, columns and elements, on the host.
+class Walk {
+ public:
+  explicit Walk(const ReducePlan& plan) : plan_(plan) {
+    for (std::int64_t tile = 0; tile < plan.tiles; ++tile) {
+      for (std::int64_t split = 0; split < plan.splits; ++split) {
+        for (int thread = 0; thread < kThreads; ++thread) walk(tile, split, thread);
+      }
+    }
+  }
+
+  /// How often each element is met, by its offset.
+  std::unordered_map<std::int64_t, int> met;
+
+ private:
+  void walk(std::int64_t tile, std::int64_t split, int thread) {
+    const int column = thread % plan_.inner, outer = thread / plan_.inner / plan_.ways;
+    int way = thread / plan_.inner % plan_.ways;
+    std::int64_t number = tile / plan_.inner_tiles * plan_.outer + outer;
+    if (outer >= plan_.outer || number >= plan_.outer_count) return;
+    std::int64_t at = 0;
+    for (int i = plan_.by_columns ? 1 : 0; i < plan_.kept_rank; ++i) {
+      at += number % plan_.kept[i].size * plan_.kept[i].stride;
+      number /= plan_.kept[i].size;
+    }
+    const int lanes = lanes_at(tile % plan_.inner_tiles, column, at);
+    std::int64_t vector = 0, steps = plan_.steps;
+    for (int i = 0; i < plan_.covered; ++i) {
+      const int size = static_cast<int>(plan_.reduced[i].size);
+      if (i == 0) vector = way % size;
+      at += way % size * plan_.reduced[i].stride;
+      way /= size;
+    }
+    if (plan_.covered < plan_.reduced_rank) {
+      if (plan_.covered == 0) vector = way;
+      at += way * plan_.reduced[plan_.covered].stride;
+      if (way >= plan_.last_part) steps = plan_.whole_steps;
+    }
+    const std::int64_t end = std::min({(split + 1) * plan_.split_size, plan_.steps, steps});
+    for (std::int64_t step = split * plan_.split_size; step < end; ++step) take(at, vector, step, lanes);
+  }
+
+  int lanes_at(std::int64_t inner_tile, int column, std::int64_t& at) const {
+    if (!plan_.by_columns) return plan_.lanes;
+    std::int64_t number = inner_tile * plan_.inner + column;
+    if (plan_.regime == Regime::columns) number -= inner_tile * (plan_.inner / kWarp) + column / kWarp;
+    at += number * plan_.kept[0].stride;
+    if (number >= plan_.kept[0].size) return 0;
+    if (plan_.regime == Regime::columns && column % kWarp == kWarp - 1) return 0;
+    return number + 1 == plan_.kept[0].size ? std::min(plan_.lanes, plan_.last_lanes) : plan_.lanes;
+  }
+
+  void take(std::int64_t at, std::int64_t vector, std::int64_t step, int lanes) {
+    if (plan_.covered < plan_.reduced_rank) {
+      const std::int64_t whole = plan_.whole_steps == plan_.steps ? plan_.parts : plan_.parts - 1;
+      std::int64_t part = plan_.parts - 1, further = step - plan_.whole_steps;
+      if (step < plan_.whole_steps) {
+        part = step % whole;
+        further = step / whole;
+      }
+      at += part * plan_.part * plan_.reduced[plan_.covered].stride;
+      if (plan_.covered == 0) vector += part * plan_.part;
+      for (int i = plan_.covered + 1; i < plan_.reduced_rank; ++i) {
+        at += further % plan_.reduced[i].size * plan_.reduced[i].stride;
+        further /= plan_.reduced[i].size;
+      }
+    }
+    if (plan_.regime != Regime::vectors) {
+      for (int lane = 0; lane < lanes; ++lane) ++met[at + lane];
+      return;
+    }
+    const auto element = static_cast<std::int64_t>(size_of(plan_.dtype));
+    const std::int64_t elements = kVectorBytes / element;
+    const std::int64_t past =
+        (static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(plan_.input)) / element + at) % elements;
+    for (std::int64_t i = 0; i < elements; ++i) {
+      const std::int64_t of_run = vector * elements - past + i;
+      if (of_run >= 0 && of_run < plan_.run) ++met[at - past + i];
+    }
+  }
+
+  const ReducePlan& plan_;
+};
+
+TEST(CudaReducePlan, EveryElementIsMetOnce) {
+  test::Random random(test::seed_of_run());
+  const std::size_t wanted = test::scaled(100, 5);
+  std::size_t walked = 0;
+  for (std::size_t i = 0; walked < wanted; ++i) {
+    ASSERT_LT(i, 100 * wanted) << "hardly a case has a plan that is walked here";
+    std::vector<std::int64_t> shape, strides, dims;
+    std::int64_t stride = 1, count = 1;
+    const auto rank = static_cast<std::int64_t>(1 + random.below(5));
+    const bool gaps = random.one_in(2);
+    for (std::int64_t dim = 0; dim < rank; ++dim) {
+      auto size = static_cast<std::int64_t>(2 + random.below(random.one_in(3) ? 200 : 11));
+      if (random.one_in(2)) size = (size + 7) / 8 * 8;
+      shape.insert(shape.begin(), size);
+      strides.insert(strides.begin(), stride);
+      stride *= size;
+      count *= size;
+      if (gaps && random.one_in(3)) stride += static_cast<std::int64_t>(1 + random.below(9));
+      if (random.one_in(2)) dims.push_back(dim);
+    }
+    if (count > 30'000 || dims.empty()) continue;
+    const DType dtype = random.one_in(2) ? DType::f32 : DType::bf16;
+    const ReducePlan plan = plan_of(ReduceOp::sum, dtype, Dims(shape), Dims(strides), dims,
+                                    static_cast<std::int64_t>(random.below(2)));
+    const auto is_other = {Regime::dense, Regime::rows, Regime::few, Regime::whole};
+    if (std::find(is_other.begin(), is_other.end(), plan.regime) != is_other.end()) continue;
+    ++walked;
+    ASSERT_GE(plan.inner * plan.ways * plan.outer, 1);
+    ASSERT_LE(plan.inner * plan.ways * plan.outer, kThreads);
+    ASSERT_TRUE(plan.regime != Regime::columns || plan.inner % kWarp == 0);
+    const Walk walk(plan);
+    ASSERT_EQ(static_cast<std::int64_t>(walk.met.size()), count) << "case " << i;
+    for (const auto& [offset, times] : walk.met) ASSERT_EQ(times, 1) << "case " << i << " at " << offset;
+  }
+}
+
+TEST(CudaReducePlan, PreparedDivisions) {
+  test::Random random(test::seed_of_run());
+  for (std::size_t i = 0; i < test::scaled(2000); ++i) {
+    const auto size = static_cast<std::int64_t>(2 + random.below(random.one_in(2) ? 100 : 3'000'000));
+    const ReducePlan plan = plan_of(ReduceOp::sum, DType::i32, Dims{size, 7}, Dims{8, 1}, {1});
+    const Loop& loop = plan.kept[0];
+    ASSERT_EQ(loop.size, size);
+    const auto number = static_cast<std::uint32_t>(random.next() >> 33);
+    for (const std::uint32_t n : {number, number / loop.shift, 0x7fffffffU, 0U}) {
+      const auto high = static_cast<std::uint32_t>(std::uint64_t{n} * loop.factor >> 32);
+      ASSERT_EQ((high + n) >> loop.shift, n / static_cast<std::uint32_t>(size)) << n << " by " << size;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::cuda
