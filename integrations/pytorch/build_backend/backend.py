@@ -5,7 +5,6 @@ load the wheel, and gigabytes that are there already; so it is asked for only wh
 """
 
 import io
-import os
 import pathlib
 import subprocess
 import sys
@@ -26,25 +25,21 @@ def _in_repository() -> bool:
     return not (_PROJECT / "core").exists() and (_REPOSITORY / "include" / "millrace").exists()
 
 
-def _folder_of_torch() -> str:
-    """The folder of packages that torch is in, outside of pip's own; empty where it is nowhere."""
+def _has_torch() -> bool:
+    """Outside of pip's own place. Another version than this can be built for ends the build."""
     # -E: pip hides by variables what is installed.
     asked = subprocess.run([sys.executable, "-E", find_torch.__file__], capture_output=True, text=True)
-    if asked.returncode == find_torch.NONE:
-        return ""
-    if asked.returncode != 0:
+    if asked.returncode not in (0, find_torch.NONE):
         sys.exit(asked.stderr.strip())
-    return str(pathlib.Path(asked.stdout.split(";")[0]).parent)
+    return asked.returncode == 0
 
 
 def _requirements(needed: list) -> list:
-    return needed if _folder_of_torch() else [*needed, f"torch=={find_torch.WRITTEN_FOR}.0"]
+    return needed if _has_torch() else [*needed, f"torch=={find_torch.WRITTEN_FOR}.0"]
 
 
 def _settings(given) -> dict:
-    """Shows torch to the build, which pip would hide from it."""
-    if folder := _folder_of_torch():
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), folder]))
+    """In the repository what was built is kept for the next time."""
     kept = {"build-dir": str(_REPOSITORY / "build" / "pytorch-{wheel_tag}")} if _in_repository() else {}
     return {**kept, **(given or {})}
 

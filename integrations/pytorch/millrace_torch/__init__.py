@@ -40,10 +40,14 @@ def configure(*, devices: int = 0, memory_limit: int = 0, workers: int = 0) -> N
     _C.configure(devices, memory_limit, workers)
 
 
-def debug(*, protect: bool = False, chaos=None) -> None:
+def debug(*, protect: bool = False, chaos=None, synchronous=None) -> None:
     """Looks for missing waits: `protect` names both sides of any two uses of memory that nothing orders, `chaos` is a
-    seed for delays and orders that bring them about. Devices are opened again, so no tensor may be alive."""
-    _C.debug(protect, chaos)
+    seed for delays and orders that bring them about. Devices are opened again, so no tensor may be alive.
+
+    `synchronous` looks for what fails: each operator has run when its call returns, and what its kernel raises, the call
+    raises, of the same type. By itself it may be turned on and off at any time; None leaves it to the environment
+    (MILLRACE_TORCH_SYNCHRONOUS)."""
+    _C.debug(protect, chaos, synchronous)
 
 
 def missing_dependencies(device=None) -> list:

@@ -220,6 +220,14 @@ def pinned_memory_stats(device=None) -> dict:
     return _C.memory(_index(device), True)
 
 
+def memory_snapshot() -> list:
+    """All memory of the devices that are open, as torch.cuda.memory_snapshot lists it: segments with their blocks.
+
+    What was asked for is not kept: requested_size is what the allocation has, rounded up.
+    """
+    return [segment for index in range(device_count()) if _C.is_open(index) for segment in _C.memory_snapshot(index)]
+
+
 def memory_allocated(device=None) -> int:
     return memory_stats(device)["live"]
 

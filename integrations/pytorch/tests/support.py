@@ -23,19 +23,6 @@ FULL = os.environ.get("MILLRACE_TEST_FULL") == "1"
 # A gate that nobody opens ends by itself, and its test fails.
 GATE_SECONDS = 20
 
-# What is known not to be right yet; the test that it will pass is there.
-not_yet = {
-    "memory_goes_back_without_record_stream": "found where the tensor ends, not where its memory is used again",
-    "memory_is_used_again_on_its_own_stream": "a free is not known to come after what its stream has waited for",
-    "memory_snapshot": "the runtime does not list its blocks yet",
-}
-
-
-def expected_to_fail(request, what):
-    if what in not_yet and not ON_CPU:
-        request.applymarker(pytest.mark.xfail(reason=not_yet[what], strict=True))
-
-
 only_millrace = pytest.mark.skipif(ON_CPU, reason="streams, events, memory and their errors are the device's own")
 
 _library = torch.library.Library("millrace_tests", "DEF")

@@ -198,13 +198,16 @@ def test_a_spawned_child_uses_the_device():
 def test_an_interrupt_arrives_after_a_wait():
     ends_well(
         """
-        import _thread, support, threading, time
+        import _thread, signal, support, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         gate = support.Gate()
         gate.put(torch.ones(3, device="millrace"))
         try:
-            threading.Timer(0.2, _thread.interrupt_main).start()
+            interrupts = threading.Timer(0.2, _thread.interrupt_main)
+            interrupts.start()
             threading.Timer(1.0, gate.open).start()
             torch.millrace.synchronize()
+            interrupts.join()
             time.sleep(0.1)
         except KeyboardInterrupt:
             print("interrupted")
@@ -283,4 +286,27 @@ def test_devices_that_are_opened_again_under_load():
         """,
         output="True 6.0\n",
         seconds=150,
+    )
+
+
+def test_a_child_of_a_fork_waits_for_no_thread_that_it_has_not():
+    ends_well(
+        """
+        import os, sys, threading, time
+        mask, stop = torch.ones(4_000_000, device="millrace"), threading.Event()
+        def busy():
+            while not stop.is_set(): torch.nonzero(mask)
+        def child_ends_after():
+            begin, child = time.monotonic(), os.fork()
+            if child == 0: sys.exit(0)
+            os.waitpid(child, 0)
+            return time.monotonic() - begin
+        alone = max(child_ends_after() for _ in range(2))
+        thread = threading.Thread(target=busy); thread.start()
+        time.sleep(0.2)
+        beside = min(child_ends_after() for _ in range(2))
+        if beside > 2 * alone + 4: print("a child waited", beside, "s, and without other threads", alone)
+        stop.set(); thread.join()
+        """,
+        seconds=180,
     )

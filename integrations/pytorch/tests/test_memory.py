@@ -1,10 +1,12 @@
 """Memory: figures against a model, reuse on a stream, keeping across streams, pinned memory, snapshots."""
 
 import random
+import threading
 
 import torch
+from torch.cuda import _memory_viz
 
-from support import DEVICE, block, eventually, expected_to_fail, memory_stats, only_millrace
+from support import DEVICE, block, eventually, memory_stats, only_millrace
 
 pytestmark = only_millrace
 
@@ -154,8 +156,7 @@ def test_pinned_memory_is_counted_apart():
     assert eventually(lambda: torch.millrace.pinned_memory_stats()["live"] < pinned + MEBIBYTE)
 
 
-def test_a_snapshot_is_in_pytorch_s_format(request):
-    expected_to_fail(request, "memory_snapshot")
+def test_a_snapshot_is_in_pytorch_s_format():
     held = [block(size) for size in (1000, 3 * MEBIBYTE)]
     segments = torch.millrace.memory_snapshot()
     active = 0
@@ -172,3 +173,69 @@ def test_a_snapshot_is_in_pytorch_s_format(request):
     assert active == memory_stats()["live"]
     places = {part["address"] for segment in segments for part in segment["blocks"]}
     assert {tensor.data_ptr() for tensor in held} <= places
+
+
+def place_in_snapshot(address):
+    """The segment and the block of the memory that begins there."""
+    for segment in torch.millrace.memory_snapshot():
+        for part in segment["blocks"]:
+            if part["address"] == address:
+                return segment, part
+    raise AssertionError(f"no block begins at {address:#x}")
+
+
+def test_a_snapshot_says_whose_memory_it_is(gate):
+    owner, other = torch.Stream(device=DEVICE), torch.Stream(device=DEVICE)
+    with owner:
+        held = block(3 * MEBIBYTE)
+        small = block(1000)
+    place = held.data_ptr()
+    segment, part = place_in_snapshot(place)
+    assert (segment["stream"], segment["segment_type"]) == (owner.stream_id, "large")
+    assert part["state"] == "active_allocated" and part["size"] >= 3 * MEBIBYTE
+    assert place_in_snapshot(small.data_ptr())[0]["segment_type"] == "small"
+    with other:
+        gate.put(block(10))
+    held.record_stream(other)
+    del held
+    segment, part = place_in_snapshot(place)
+    assert part["state"] == "active_pending_free"
+    assert segment["active_size"] >= segment["allocated_size"] + 3 * MEBIBYTE
+    gate.open()
+    torch.millrace.synchronize()
+
+
+def test_snapshots_sum_to_the_figures_and_torch_s_own_reader_takes_them():
+    held = [block(size, device) for size in (1000, 3 * MEBIBYTE) for device in (DEVICE, f"{DEVICE}:1")]
+    held.pop()
+    for device in (0, 1):
+        stats = memory_stats(device)
+        mine = [segment for segment in torch.millrace.memory_snapshot() if segment["device"] == device]
+        assert sum(segment["total_size"] for segment in mine) == stats["committed"]
+        assert sum(segment["allocated_size"] for segment in mine) == stats["live"]
+        assert sum(segment["active_size"] for segment in mine) == stats["live"] + stats["pending"]
+    text = _memory_viz.segsum({"segments": torch.millrace.memory_snapshot(), "device_traces": []})
+    assert "total_reserved" in text and len(held) == 3
+
+
+def test_snapshots_beside_threads_that_allocate():
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            kept = [block(size) for size in (100, 5000, 2 * MEBIBYTE)]
+            del kept
+
+    threads = [threading.Thread(target=churn) for _ in range(3)]
+    held = block(MEBIBYTE)
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+            assert place_in_snapshot(held.data_ptr())[1]["state"] == "active_allocated"
+            for segment in torch.millrace.memory_snapshot():
+                assert segment["total_size"] == sum(part["size"] for part in segment["blocks"])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

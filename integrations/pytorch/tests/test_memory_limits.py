@@ -92,3 +92,13 @@ def test_the_peak_of_an_inference_is_near_what_is_live():
     assert now["peak_committed"] <= 1.1 * now["peak_live"] + 2 * MEBIBYTE
     # The input, an output that is kept, and one that is being made.
     assert now["peak_live"] <= 4 * 16 * 16 * 64 * 64 * 4 + memory_stats()["live"]
+
+
+def test_where_there_is_no_memory_to_grow_nothing_changes(limit_restored):
+    other = torch.device(f"{DEVICE}:1")
+    tensor = torch.ones(4, device=other)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            tensor.resize_(1 << 50)
+        assert torch.accelerator.current_device_index() == 0
+        assert tensor.tolist() == [1.0] * 4

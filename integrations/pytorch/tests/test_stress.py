@@ -139,7 +139,7 @@ def test_seconds_go_on_with_further_seeds(ask, capsys):
     words = ("wrong", "--threads", "1", "--iterations", "4", "--seed", "3", "--json", "-")
     assert ask(*words, kinds=(WRONG,)) == 0  # the first of all opens the device, which takes its time
     capsys.readouterr()
-    assert ask(*words, "--seconds", "1", kinds=(WRONG,)) == 0
+    assert ask(*words, "--seconds", "3", kinds=(WRONG,)) == 0
     result, = json.loads(capsys.readouterr().out)["stress"]
     assert result["done"] == result["iterations"] > 4
     assert result["seed"] > 3

@@ -156,3 +156,36 @@ def test_threads_of_both_devices_do_not_disturb_each_other():
                 assert value.sum().item() == 100 * (step + index)
 
     assert in_threads(8, work, own_streams=True) == []
+
+
+@only_millrace
+def test_a_result_that_is_brought_from_the_host_overwrites_nothing_that_is_queued():
+    """While an operator runs on its caller's thread, another thread queues a read of memory and frees it."""
+    library = torch.library.Library("millrace_threads", "DEF")
+    library.define("brings(Tensor x) -> Tensor")
+    running, freed, count = threading.Event(), threading.Event(), 10**6
+
+    def kernel(x):
+        running.set()
+        freed.wait()
+        return torch.full((count,), 3.0)
+
+    library.impl("brings", kernel, "CPU")
+    read = {"from": torch.full((count,), 7.0, device=DEVICE)}
+    factor = torch.rand(700, 700, device=DEVICE)
+    torch.millrace.synchronize()
+
+    def other():
+        running.wait()
+        slow = factor @ factor
+        for _ in range(3):
+            slow = slow @ factor
+        read["copy"] = read.pop("from") + 0
+        freed.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    brought = torch.ops.millrace_threads.brings(factor)
+    thread.join()
+    assert bool((read["copy"] == 7).all())
+    assert bool((brought == 3).all())

@@ -1,5 +1,6 @@
 #include "device/allocator.h"
 
+#include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -13,8 +14,6 @@
 
 #include "device/in_operator.h"
 #include "device/streams.h"
-#include "device/use_log.h"
-#include "python/call_stack.h"
 
 namespace millrace_torch {
 namespace {
@@ -37,14 +36,11 @@ template <int index>
 void free_on(void* address) {
   if (address == nullptr) return;
   // A tensor may be freed by any thread at any time, after a fork too; then this does nothing.
-  const std::string uses = configured_to_protect() ? take_uses(index, address) : "";
   try {
     device_of(index).deallocate(address);
-  } catch (const millrace::Error& error) {
-    const std::string stack = CallStack::here().text();
-    keep_failure(
-        index, std::string("missing-dependency: a tensor ended while it was in use: ") + error.what() + uses +
-                   (stack.empty() ? "" : "\nThe tensor ended at (most recent call last):\n" + stack));
+  } catch (const millrace::Error&) {
+    // Another stream's work uses it, which the program may have ordered in a way that the runtime has not
+    // seen; in protect mode it does see that, and takes the free.
     free_after_all_streams(index, address);
   }
 }
@@ -80,8 +76,9 @@ class DeviceMemory final : public c10::DeviceAllocator {
   }
   c10::DeleterFnPtr raw_deleter() const override { return raw_deleter_of(current_device()); }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
-    current_stream(-1).wait();
-    default_copy_data(to, from, bytes);
+    OperatorStream& stream = current_stream(-1);
+    translated([&] { millrace::Stream(stream.get()).copy(to, from, bytes); });
+    stream.commit();
   }
 
   bool initialized() override { return true; }
@@ -235,9 +232,8 @@ bool is_pinned(const void* address) {
 void resize_storage(const c10::Storage& storage, std::size_t bytes) {
   c10::StorageImpl* const impl = storage.unsafeGetStorageImpl();
   TORCH_CHECK(impl->resizable(), "the storage can't be resized: its memory is not its own");
-  const c10::DeviceIndex before = exchange_device(storage.device().index());
+  const c10::DeviceGuard guard(storage.device());
   c10::DataPtr grown = device_allocator().allocate(bytes);
-  exchange_device(before);
   const std::size_t kept = std::min(bytes, storage.nbytes());
   if (kept != 0) {
     OperatorStream& stream = current_stream(storage.device().index());

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "device/in_operator.h"
@@ -28,20 +29,39 @@ int devices_wanted() {
   return static_cast<int>(count);
 }
 
-Config from_environment() {
+bool synchronous_wanted() {
+  const char* const text = std::getenv("MILLRACE_TORCH_SYNCHRONOUS");
+  const std::string_view wanted = text == nullptr ? "" : text;
+  TORCH_CHECK(wanted.empty() || wanted == "0" || wanted == "1", "MILLRACE_TORCH_SYNCHRONOUS is \"", wanted,
+              "\"; give 1 to have each operator waited for, or 0");
+  return wanted == "1";
+}
+
+struct FromEnvironment {
   Config config;
-  config.devices = devices_wanted();
-  return config;
+  bool synchronous = false;
+  std::string wrong;  ///< what the environment says and can't be; there is no device then
+};
+FromEnvironment from_environment() noexcept {
+  FromEnvironment wanted;
+  try {
+    wanted.config.devices = devices_wanted();
+    wanted.synchronous = synchronous_wanted();
+  } catch (const c10::Error& error) {
+    wanted.config.devices = 0;
+    wanted.wrong = error.what_without_backtrace();
+  }
+  return wanted;
 }
 
 /// All devices. Never destroyed: tensors in static variables are freed after everything else.
 struct Devices {
+  const FromEnvironment environment = from_environment();
   std::mutex mutex;  // protects what follows
-  Config config = from_environment();
+  Config config = environment.config;
   std::array<std::atomic<millrace::Device*>, kMostDevices> usable{};
-  std::array<std::string, kMostDevices> failures;  // protected by the mutex; the first that was kept
-  std::array<std::atomic<bool>, kMostDevices> failed{};
   std::atomic<bool> protects{false};  // config's; relaxed: it changes while nothing is in use
+  std::atomic<bool> synchronous{environment.synchronous};  // relaxed: no operator needs another's answer
 };
 
 Devices& devices() {
@@ -141,16 +161,32 @@ void reopen(const Config& config) {
   }
 }
 
+void wait_for_operators(std::optional<bool> wait) {
+  Devices& all = devices();
+  all.synchronous.store(wait.value_or(all.environment.synchronous), std::memory_order_relaxed);
+}
+
+bool configured_synchronous() noexcept {
+  return devices().synchronous.load(std::memory_order_relaxed);
+}
+
 bool configured_to_protect() noexcept {
   return devices().protects.load(std::memory_order_relaxed);
 }
 
 int device_count() noexcept {
-  try {
-    return configured().devices;
-  } catch (...) {
-    return 0;  // the environment is wrong; whoever opens a device is told
-  }
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  return all.config.devices;
+}
+
+void check_index(c10::DeviceIndex index) {
+  const std::string& wrong = devices().environment.wrong;
+  const int count = device_count();
+  TORCH_CHECK(wrong.empty() || count != 0, wrong);
+  TORCH_CHECK(index < count, "millrace:", static_cast<int>(index),
+              " was asked for, and the number of devices is ", count,
+              "; MILLRACE_TORCH_DEVICES says how many there are");
 }
 
 millrace::Device& device_of(c10::DeviceIndex index) {
@@ -161,10 +197,7 @@ millrace::Device& device_of(c10::DeviceIndex index) {
         devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire);
     if (device != nullptr) return *device;
   }
-  const int count = device_count();
-  TORCH_CHECK(index < count, "millrace:", static_cast<int>(index),
-              " was asked for, and the number of devices is ", count,
-              "; MILLRACE_TORCH_DEVICES says how many there are");
+  check_index(index);
   return open(index);
 }
 
@@ -173,35 +206,11 @@ bool is_open(c10::DeviceIndex index) noexcept {
   return devices().usable[static_cast<std::size_t>(index)].load(std::memory_order_acquire) != nullptr;
 }
 
-void keep_failure(c10::DeviceIndex index, std::string what) noexcept {
-  Devices& all = devices();
-  const auto at = static_cast<std::size_t>(index);
-  const std::lock_guard lock(all.mutex);
-  if (!all.failed[at].load(std::memory_order_relaxed)) all.failures[at] = std::move(what);
-  all.failed[at].store(true, std::memory_order_relaxed);  // relaxed: whoever sees it takes the lock
-}
-
-void throw_kept_failure(c10::DeviceIndex index) {
-  Devices& all = devices();
-  const auto at = static_cast<std::size_t>(index);
-  if (!all.failed[at].load(std::memory_order_relaxed)) return;
-  std::string what;
-  {
-    const std::lock_guard lock(all.mutex);
-    all.failed[at].store(false, std::memory_order_relaxed);
-    what = std::move(all.failures[at]);
-  }
-  TORCH_CHECK(what.empty(), what);
-}
-
 void synchronize(c10::DeviceIndex index) {
   if (index < 0) index = current;
   millrace::Device& device = device_of(index);
-  {
-    const WithoutLock free;
-    translated([&] { device.synchronize(); });
-  }
-  throw_kept_failure(index);
+  const WithoutLock free;
+  translated([&] { device.synchronize(); });
 }
 
 void drain() noexcept {

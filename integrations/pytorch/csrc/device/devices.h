@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 #include <millrace/millrace.h>
 
+#include <optional>
 #include <string>
 
 namespace millrace_torch {
@@ -22,19 +23,22 @@ Config configured();
 /// Closes the devices, which open again with the config when they are used next. Throws c10::Error where a
 /// tensor is alive, naming how many bytes are.
 void reopen(const Config& config);
+/// Is an operator to have run when its call returns? From the next operator of any thread on, tensors or none;
+/// without a value as MILLRACE_TORCH_SYNCHRONOUS has it.
+void wait_for_operators(std::optional<bool> wait);
 
 /// Are undeclared uses of memory looked for?
 bool configured_to_protect() noexcept;
+/// Is each operator waited for?
+bool configured_synchronous() noexcept;
 
 int device_count() noexcept;
 /// Opened when first asked for. It lasts as long as the process: tensors are freed until the end.
 /// -1 is the calling thread's current device. Throws c10::Error for an index that there is not.
 millrace::Device& device_of(c10::DeviceIndex index);
+/// Throws c10::Error for an index that there is not, or says what is wrong in the environment.
+void check_index(c10::DeviceIndex index);
 bool is_open(c10::DeviceIndex index) noexcept;
-/// What somebody who can't be thrown an error has to say: the next wait on the device throws it.
-void keep_failure(c10::DeviceIndex index, std::string what) noexcept;
-/// Throws what was kept, once.
-void throw_kept_failure(c10::DeviceIndex index);
 /// Waits for everything on the device; throws the first failure.
 void synchronize(c10::DeviceIndex index);
 /// Waits for everything on all devices that are open; errors are dropped.

@@ -74,7 +74,7 @@ class Generator final : public c10::GeneratorImpl {
 
 const at::Generator& default_generator(c10::DeviceIndex index) {
   if (index < 0) index = current_device();
-  TORCH_CHECK(index < device_count(), "there is no device millrace:", static_cast<int>(index));
+  check_index(index);
   static auto* const all = new std::array<at::Generator, 16>;
   static std::mutex mutex;
   const std::lock_guard lock(mutex);

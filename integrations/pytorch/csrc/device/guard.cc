@@ -95,7 +95,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     if (as_recorded(event).device != stream.device_index())
       return synchronizeEvent(event);  // nothing else can wait for it
     translated([&] { millrace::Stream(on->get()).wait_event(as_event(event)); });
-    submit(*on, kWait, {}, [] {});  // a stream with nothing else to do than to wait is not done
+    submit(*on, kWait, {}, KernelSize::few_numbers, [] {});  // a stream with nothing else to do than to wait is not done
   }
   bool queryEvent(void* event) const override {
     return event == nullptr || translated([&] { return as_event(event).query(); });

@@ -1,10 +1,10 @@
 #include "device/in_operator.h"
 
 #include <Python.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <thread>
 
 #include "device/devices.h"
@@ -22,8 +22,7 @@ constexpr std::chrono::milliseconds kLook{1};
 std::atomic<bool> exiting{false};
 std::atomic<int> inside{0};   // operators
 std::atomic<int> stopped{0};  // of those
-std::atomic<bool> held_up{false};  // no operator may begin
-std::mutex one_holds_up;           // protects held_up
+std::atomic<bool> held_up{false};  // no operator may begin; whoever set it lets them again
 thread_local bool ends_the_process = false;
 thread_local int depth = 0;
 
@@ -38,6 +37,14 @@ void wait_until_operators_may_begin() noexcept {
   const WithoutLock without;  // an operator that has to end first may need it
   while (held_up.load(std::memory_order_acquire)) std::this_thread::sleep_for(kLook);
 }
+
+/// Other threads are gone, wherever they were.
+void only_this_thread() noexcept {
+  inside.store(depth != 0 ? 1 : 0, std::memory_order_relaxed);
+  stopped.store(0, std::memory_order_relaxed);
+  held_up.store(false, std::memory_order_relaxed);
+}
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, &only_this_thread);
 
 }  // namespace
 
@@ -61,15 +68,13 @@ InOperator::~InOperator() {
 }
 
 BetweenOperators::BetweenOperators() noexcept {
-  one_holds_up.lock();
-  held_up.store(true, std::memory_order_seq_cst);
+  while (held_up.exchange(true, std::memory_order_seq_cst)) std::this_thread::sleep_for(kLook);
   while (inside.load(std::memory_order_seq_cst) != 0) std::this_thread::sleep_for(kLook);
 }
 
 BetweenOperators::~BetweenOperators() {
   // release: pairs with the load in InOperator, which is for what comes before it.
   held_up.store(false, std::memory_order_release);
-  one_holds_up.unlock();
 }
 
 void begin_exit() noexcept {

@@ -1,6 +1,7 @@
 #include "device/streams.h"
 
 #include <c10/util/Exception.h>
+#include <c10/util/ScopeExit.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/in_operator.h"
 #include "python/without_lock.h"
 
 namespace millrace_torch {
@@ -116,6 +118,26 @@ void OperatorStream::ended() noexcept {
   }
 }
 
+void OperatorStream::keep_ended(std::shared_ptr<EndedCall> call) noexcept {
+  EndedCall* const node = call.get();
+  node->self = std::move(call);
+  node->next = ended_calls_.load(std::memory_order_relaxed);  // relaxed: the exchange below decides
+  // release: pairs with the acquire in destroy_ended.
+  while (!ended_calls_.compare_exchange_weak(node->next, node, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+  }
+}
+
+void OperatorStream::destroy_ended() noexcept {
+  if (ended_calls_.load(std::memory_order_relaxed) == nullptr) return;  // relaxed: a hint
+  // acquire: pairs with the release in keep_ended.
+  EndedCall* call = ended_calls_.exchange(nullptr, std::memory_order_acquire);
+  while (call != nullptr) {
+    const std::shared_ptr<EndedCall> ended = std::move(call->self);
+    call = call->next;
+  }
+}
+
 void OperatorStream::commit() {
   translated([&] { millrace::Stream(stream_).commit(); });
 }
@@ -127,14 +149,15 @@ bool OperatorStream::is_done() const {
 }
 
 void OperatorStream::wait() {
-  {
-    const WithoutLock free;
-    translated([&] { millrace::Stream(stream_).wait(); });
-  }
-  throw_kept_failure(device_);
+  const WithoutLock free;
+  const auto destroy = c10::make_scope_exit([this] { destroy_ended(); });
+  translated([&] { millrace::Stream(stream_).wait(); });
 }
 
+// What takes a stream of a device is in an operator, so that the device is not opened again meanwhile.
+
 StreamPointer default_stream(c10::DeviceIndex device) {
+  const InOperator in_operator;
   device = index_of(device);
   (void)device_of(device);  // opens it, outside the lock
   StreamsOfDevice& streams = streams_of(device);
@@ -171,14 +194,15 @@ c10::Stream exchange_stream(StreamPointer stream) {
 }
 
 StreamPointer pooled_stream(c10::DeviceIndex device, int priority) {
+  const InOperator in_operator;
   device = index_of(device);
   millrace::Device& on = device_of(device);
   const int kind = priority < 0 ? 1 : 0;
+  const millrace::DeviceOptions options = configured().options;
   StreamsOfDevice& streams = streams_of(device);
   const std::lock_guard lock(streams.mutex);
   (void)default_of(streams, device);
   auto& pooled = streams.pooled[kind];
-  const auto options = configured().options;
   const auto most = kind == 1 ? static_cast<std::size_t>(options.high_priority_streams) : kPooled;
   if (pooled.size() < std::max<std::size_t>(most, 1)) {
     millrace::StreamLease lease = translated([&] {
@@ -192,6 +216,7 @@ StreamPointer pooled_stream(c10::DeviceIndex device, int priority) {
 }
 
 StreamPointer lease_stream(c10::DeviceIndex device) {
+  const InOperator in_operator;
   device = index_of(device);
   millrace::StreamLease lease = translated([&] { return device_of(device).lease(); });
   StreamsOfDevice& streams = streams_of(device);
@@ -214,6 +239,13 @@ void give_back_stream(OperatorStream& stream) noexcept {
   if (found == streams.in_use.end() || found->second.stream.get() != &stream) return;
   ended = std::move(found->second);
   streams.in_use.erase(found);
+}
+
+c10::StreamId id_of_runtime_stream(c10::DeviceIndex device, int number) {
+  for (const StreamPointer& stream : all_streams(device)) {
+    if (stream->get().id() == number) return stream->id();
+  }
+  return -1;
 }
 
 void record_use_on_all(c10::DeviceIndex device, const void* address) {

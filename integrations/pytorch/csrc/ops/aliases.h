@@ -3,10 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
+#include <c10/util/SmallVector.h>
 #include <millrace/stream.h>
 
 #include <utility>
-#include <vector>
 
 namespace millrace_torch {
 
@@ -31,7 +31,7 @@ class Aliases {
   c10::Storage storage_of(const c10::Storage& storage);
 
   const Of of_;
-  std::vector<std::pair<const c10::StorageImpl*, c10::Storage>> storages_;
+  c10::SmallVector<std::pair<const c10::StorageImpl*, c10::Storage>, 8> storages_;
 };
 
 /// Calls f with each tensor in the value that there is.

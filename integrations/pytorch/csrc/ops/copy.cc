@@ -1,4 +1,6 @@
-// Copies between tensors, here and there.
+#include "ops/copy.h"
+
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/_local_scalar_dense_native.h>
 #include <ATen/ops/empty_like.h>
@@ -14,8 +16,8 @@
 #include <vector>
 
 #include "device/allocator.h"
-#include "device/in_operator.h"
 #include "device/devices.h"
+#include "device/in_operator.h"
 #include "device/streams.h"
 #include "device/types.h"
 #include "ops/aliases.h"
@@ -28,16 +30,10 @@ namespace {
 // What of the host's is copied before the call returns, so that it need not wait for the stream.
 constexpr std::size_t kTakenAtOnce = std::size_t{64} << 10;
 
+constexpr const char* kCopy = "aten::copy_";
+
 millrace::Use use_if_ours(const at::Tensor& tensor, millrace::AccessMode mode) {
   return is_ours(tensor) ? use_of(tensor, mode) : millrace::Use{};
-}
-
-/// On the stream, after what it was given before. The tensors of the host's are kept until then.
-void record_copy(OperatorStream& stream, const at::Tensor& from, const at::Tensor& to) {
-  Aliases cpu(Aliases::Of::cpu);
-  const std::array<millrace::Use, 2> uses{use_if_ours(from, millrace::AccessMode::read),
-                                          use_if_ours(to, millrace::AccessMode::write)};
-  submit(stream, "aten::copy_", uses, [from = cpu.of(from), to = cpu.of(to)] { to.copy_(from); });
 }
 
 /// What the host is about to read, once the stream is done: where missing waits are looked for they are found
@@ -45,7 +41,7 @@ void record_copy(OperatorStream& stream, const at::Tensor& from, const at::Tenso
 void declare_read(OperatorStream& stream, const std::string& name, const at::Tensor& tensor) {
   if (!configured_to_protect()) return;
   const std::array<millrace::Use, 1> uses{use_of(tensor, millrace::AccessMode::read)};
-  submit(stream, name, uses, [] {});
+  submit(stream, name, uses, KernelSize::few_numbers, [] {});
 }
 
 at::Tensor snapshot(const at::Tensor& tensor) {
@@ -77,25 +73,25 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blo
         there.commit();
         ready.wait();
       });
-      record_copy(stream, source, dst);
+      record_copy(stream, kCopy, source, dst);
       stream.wait();
       return dst;
     }
-    record_copy(stream, source, dst);
+    record_copy(stream, kCopy, source, dst);
     return dst;
   }
   if (to_here) {
     if (non_blocking && is_pinned(self.storage().data())) {
-      record_copy(stream, source, dst);
+      record_copy(stream, kCopy, source, dst);
     } else if (self.storage().nbytes() <= kTakenAtOnce) {
-      record_copy(stream, snapshot(source), dst);
+      record_copy(stream, kCopy, snapshot(source), dst);
     } else {
-      record_copy(stream, source, dst);
+      record_copy(stream, kCopy, source, dst);
       stream.wait();
     }
     return dst;
   }
-  record_copy(stream, source, dst);
+  record_copy(stream, kCopy, source, dst);
   if (!non_blocking || !is_pinned(dst.storage().data())) stream.wait();
   return dst;
 }
@@ -115,6 +111,23 @@ at::Scalar local_scalar_dense(const at::Tensor& self) {
 }
 
 }  // namespace
+
+void record_copy(OperatorStream& stream, const std::string& name, const at::Tensor& from, const at::Tensor& to) {
+  Aliases cpu(Aliases::Of::cpu);
+  const std::array<millrace::Use, 2> uses{use_if_ours(from, millrace::AccessMode::read),
+                                          use_if_ours(to, millrace::AccessMode::write)};
+  // The kernel refuses what overlaps itself, or in part what it reads.
+  const bool overlaps = at::has_internal_overlap(to) == at::MemOverlap::Yes ||
+                        at::get_overlap_status(to, from) == at::MemOverlapStatus::Partial;
+  submit(
+      stream, name, uses, size_of(to.numel()),
+      [from = cpu.of(from), to = cpu.of(to)]() mutable {
+        const at::Tensor source = std::move(from), target = std::move(to);  // the host's are free when it has run
+        target.copy_(source);
+      },
+      overlaps ? Until::done : until_for_operators());
+}
+
 }  // namespace millrace_torch
 
 // Copies resolve conjugates and negatives themselves; torch's fallback would copy to do so, for ever.

@@ -1,6 +1,9 @@
 // Operators that make tensors and views, and run nothing.
+#include <ATen/Context.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/native/Resize.h>
+#include <ATen/native/ResizeCommon.h>
+#include <ATen/native/TensorFactories.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/alias_native.h>
 #include <ATen/ops/as_strided_native.h>
@@ -10,11 +13,13 @@
 #include <ATen/ops/view_as_real_native.h>
 #include <ATen/ops/view_native.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/util/accumulate.h>
+#include <c10/util/strides.h>
 #include <torch/library.h>
 
 #include "device/allocator.h"
-#include "device/in_operator.h"
 #include "device/devices.h"
+#include "device/in_operator.h"
 #include "device/streams.h"
 
 namespace millrace_torch {
@@ -33,15 +38,26 @@ void check_options(std::optional<c10::Layout> layout, std::optional<bool> pinned
   TORCH_CHECK(!pinned.value_or(false), "Only dense CPU tensors can be pinned");
 }
 
+/// torch.use_deterministic_algorithms: nobody sees what memory had in it before.
+bool fills_new_memory() {
+  return at::globalContext().deterministicAlgorithms() &&
+         at::globalContext().deterministicFillUninitializedMemory();
+}
+
+at::Tensor filled_if_asked(at::Tensor tensor) {
+  if (fills_new_memory()) at::native::fill_empty_deterministic_(tensor);
+  return tensor;
+}
+
 at::Tensor empty(c10::IntArrayRef size, std::optional<c10::ScalarType> dtype,
                  std::optional<c10::Layout> layout, std::optional<c10::Device> device,
                  std::optional<bool> pinned, std::optional<c10::MemoryFormat> format) {
   const InOperator in_operator;
   check_options(layout, pinned);
   const c10::DeviceGuard guard(device_or_current(device));
-  return at::detail::empty_generic(size, &device_allocator(),
-                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
-                                   c10::dtype_or_default(dtype), format);
+  return filled_if_asked(at::detail::empty_generic(size, &device_allocator(),
+                                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                                   c10::dtype_or_default(dtype), format));
 }
 
 at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::optional<c10::ScalarType> dtype,
@@ -50,43 +66,39 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
   const InOperator in_operator;
   check_options(layout, pinned);
   const c10::DeviceGuard guard(device_or_current(device));
-  return at::detail::empty_strided_generic(size, stride, &device_allocator(),
-                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
-                                           c10::dtype_or_default(dtype));
+  return filled_if_asked(at::detail::empty_strided_generic(size, stride, &device_allocator(),
+                                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                                           c10::dtype_or_default(dtype)));
 }
 
-/// Memory for a tensor of these sizes from its offset on.
-void reserve(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride) {
-  const std::size_t bytes = at::detail::computeStorageNbytes(size, stride, self.element_size(),
-                                                             static_cast<std::size_t>(self.storage_offset()));
-  if (self.numel() != 0 && bytes > self.storage().nbytes()) resize_storage(self.storage(), bytes);
+/// Memory for a tensor of these sizes, before it gets them: where there is none it stays as it is.
+void reserve(const at::Tensor& self, c10::IntArrayRef size, c10::IntArrayRef stride, std::int64_t offset) {
+  const std::size_t bytes =
+      at::detail::computeStorageNbytes(size, stride, self.element_size(), static_cast<std::size_t>(offset));
+  if (c10::multiply_integers(size) != 0 && bytes > self.storage().nbytes())
+    resize_storage(self.storage(), bytes);
 }
 
 const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size,
                           std::optional<c10::MemoryFormat> format) {
   c10::TensorImpl* const impl = self.unsafeGetTensorImpl();
+  const auto had = static_cast<std::int64_t>(self.storage().nbytes());
   if (self.sizes() != size) {
+    reserve(self, size, c10::contiguous_strides(size), self.storage_offset());
     impl->set_sizes_contiguous(size);
-    reserve(self, self.sizes(), self.strides());
   }
-  if (format && *format != c10::MemoryFormat::Preserve) {
-    impl->empty_tensor_restride(*format);
-    reserve(self, self.sizes(), self.strides());
-  }
+  // Takes as much in another order.
+  if (format && *format != c10::MemoryFormat::Preserve) impl->empty_tensor_restride(*format);
+  if (fills_new_memory()) at::native::fill_resize_deterministic_(self, had);
   return self;
 }
 
 at::Tensor& set_storage_offset(at::Tensor& self, at::Storage source, std::int64_t offset,
                                c10::IntArrayRef size, c10::IntArrayRef stride) {
   at::native::checkSetStorage(self, source, offset, size, stride);
-  c10::TensorImpl* const impl = self.unsafeGetTensorImpl();
-  impl->set_storage_offset(offset);
-  if (stride.data() != nullptr) {
-    impl->set_sizes_and_strides(size, stride);
-  } else {
-    impl->set_sizes_contiguous(size);
-  }
-  reserve(self, self.sizes(), self.strides());
+  const c10::DimVector strides = stride.data() != nullptr ? c10::DimVector(stride) : c10::contiguous_strides(size);
+  reserve(self, size, strides, offset);
+  self.unsafeGetTensorImpl()->set_sizes_and_strides(size, strides, offset);
   return self;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "ops/kernel_scope.h"
 #include "ops/names.h"
 
 namespace millrace_torch {
@@ -88,6 +89,14 @@ std::optional<c10::OperatorHandle> find_out_variant(const c10::FunctionSchema& s
   return std::nullopt;
 }
 
+std::optional<c10::OperatorHandle> find_functional(const c10::FunctionSchema& schema) {
+  for (const c10::OperatorName& name : overloads_of(schema.name())) {
+    const auto op = c10::Dispatcher::singleton().findSchema(name);
+    if (op && is_out_variant(schema, op->schema())) return op;
+  }
+  return std::nullopt;
+}
+
 /// The CPU's kernels that write to out= where the functional ones are right: those of batch norm do not write
 /// the mean of inputs that are not contiguous, and want statistics of another type; the others resize the
 /// result on the way.
@@ -100,6 +109,29 @@ bool out_variant_errs(const std::string& name) {
                                                         "aten::binary_cross_entropy",
                                                         "aten::huber_loss"};
   return is_among(kErr, name);
+}
+
+/// Products of matrices and what is made of them, factorisations, distances.
+bool takes_time_for_pairs(const std::string& name) {
+  static constexpr std::array<std::string_view, 27> kBegin{
+      "aten::mm",          "aten::bmm",         "aten::addmm",
+      "aten::_addmm",      "aten::baddbmm",     "aten::addbmm",
+      "aten::_int_mm",     "aten::linalg_",     "aten::_linalg_",
+      "aten::cholesky",    "aten::_cholesky",   "aten::triangular_solve",
+      "aten::lu_",         "aten::geqrf",       "aten::ormqr",
+      "aten::convolution", "aten::conv_",       "aten::_conv",
+      "aten::slow_conv",   "aten::_slow_conv",  "aten::mkldnn_",
+      "aten::_cdist",      "aten::_pdist",      "aten::_trilinear",
+      "aten::_transformer", "aten::_scaled_dot_product", "aten::_native_multi_head_attention"};
+  return std::any_of(kBegin.begin(), kBegin.end(),
+                     [&](std::string_view begin) { return name.compare(0, begin.size(), begin) == 0; });
+}
+
+/// The CPU's kernels are deterministic, or say themselves that they are not.
+bool meta_alerts_as_cuda(const std::string& name) {
+  static constexpr std::array<std::string_view, 4> kAlert{"aten::histc", "aten::median", "aten::nanmedian",
+                                                          "aten::mode"};
+  return is_among(kAlert, name);
 }
 
 /// Meta kernels that speak of results as other devices have them.
@@ -144,11 +176,15 @@ OperatorInfo::OperatorInfo(const c10::OperatorHandle& op) {
     returns.push_back(made);
   }
   if (all_new && !returns.empty() && !out_variant_errs(schema.name())) out_variant = find_out_variant(schema);
+  if (!out_arguments.empty()) functional = find_functional(schema);
+  pointwise = op.hasTag(at::Tag::pointwise);
+  many_numbers = takes_time_for_pairs(schema.name()) ? kManyNumbersOfLargeKernels : kManyNumbers;
   static constexpr const char* kIndexing[] = {
       "aten::index",         "aten::index_put_",        "aten::_index_put_impl_",
       "aten::_unsafe_index", "aten::_unsafe_index_put", "aten::index_put"};
   indexes = std::any_of(std::begin(kIndexing), std::end(kIndexing),
                         [&](const char* indexing) { return schema.name() == indexing; });
+  meta_alerts = meta_alerts_as_cuda(schema.name());
   const bool unknown = std::any_of(returns.begin(), returns.end(),
                                    [](const Return& result) { return result.kind == Result::other; });
   waits = unknown || meta_errs(schema.name()) || op.hasTag(at::Tag::data_dependent_output) ||

@@ -41,9 +41,13 @@ struct OperatorInfo {
   std::optional<std::size_t> trains;       ///< the argument of that meaning
   bool is_view = false;
   const Reduction* reduction = nullptr;  ///< that the runtime has, perhaps not for all types
+  std::int64_t many_numbers = 0;         ///< so many are enough for its kernel to be divided between threads
   bool indexes = false;                  ///< its second argument are indices, which may be the CPU's
+  bool meta_alerts = false;              ///< its meta kernel takes it for CUDA's, which is not deterministic
   /// The operator that writes the same results to out= arguments, which follow the others.
   std::optional<c10::OperatorHandle> out_variant;
+  std::optional<c10::OperatorHandle> functional;  ///< whose out_variant it is
+  bool pointwise = false;                         ///< may write to what it reads
   /// The shape of a result is known when it has run, or it has no meta kernel: it runs while its caller
   /// waits.
   mutable std::atomic<bool> waits{false};

@@ -131,7 +131,8 @@ bool record_reduction(const Reduction& reduction, OperatorStream& stream,
     }
   });
   // It goes with what is recorded around it.
-  submit(stream, kEnd, {}, [] {});
+  submit(
+      stream, kEnd, {}, KernelSize::few_numbers, [] {}, until_for_operators());
   return true;
 }
 

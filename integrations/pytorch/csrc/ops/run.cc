@@ -1,27 +1,30 @@
 #include "ops/run.h"
 
+#include <ATen/Context.h>
 #include <ATen/EmptyTensor.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/clone.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_strided.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/generator.h"
+#include "device/in_operator.h"
 #include "device/streams.h"
 #include "ops/aliases.h"
 #include "ops/call.h"
+#include "ops/copy.h"
 #include "ops/kernel_scope.h"
 #include "ops/operator_info.h"
 #include "ops/shapes.h"
@@ -46,6 +49,7 @@ class Operator {
   void run() {
     const c10::OptionalDeviceGuard guard(c10::Device(kMillrace, device_));
     if (info_.waits || selects_by_mask()) return run_waiting();
+    if (info_.meta_alerts && at::globalContext().deterministicAlgorithms()) return run_waiting();
     const std::shared_ptr<const Shapes> shapes = infer(op_, info_, arguments_);
     if (shapes == nullptr && needs_shapes()) return run_waiting();
     if (shapes != nullptr) resize_outs(shapes->outs);
@@ -134,6 +138,27 @@ class Operator {
     return copy;
   }
 
+  /// Does what is written overlap itself, or what is read, other than element by element? Most kernels refuse
+  /// that, and which ones do is theirs to know: their answer is waited for.
+  bool writes_overlap() const {
+    for (std::size_t i = 0; i < arguments_.size(); ++i) {
+      if (!info_.written[i] || !arguments_[i].isTensor()) continue;
+      const at::Tensor& out = arguments_[i].toTensor();
+      if (!out.defined()) continue;
+      if (at::has_internal_overlap(out) == at::MemOverlap::Yes) return true;
+      bool found = false;
+      for (std::size_t other = 0; other < arguments_.size(); ++other) {
+        for_each_tensor(arguments_[other], [&](const at::Tensor& tensor) {
+          const at::MemOverlapStatus status = at::get_overlap_status(out, tensor);
+          found = found || status == at::MemOverlapStatus::Partial ||
+                  (status == at::MemOverlapStatus::Full && other != i && !info_.pointwise);
+        });
+      }
+      if (found) return true;
+    }
+    return false;
+  }
+
   void resize_outs(const std::vector<Shape>& shapes) {
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       const at::Tensor& out = arguments_[info_.out_arguments[i]].toTensor();
@@ -160,6 +185,7 @@ class Operator {
   }
   std::vector<c10::IValue> make_results(const Shapes* shapes) const {
     std::vector<c10::IValue> results;
+    results.reserve(info_.returns.size());
     for (std::size_t i = 0; i < info_.returns.size(); ++i) {
       const auto& [kind, argument] = info_.returns[i];
       if (kind == Result::argument) {
@@ -193,17 +219,15 @@ class Operator {
     return stack;
   }
 
+  /// The kernel gets a copy of its arguments: the caller destroys them (OperatorStream::keep_ended), and where
+  /// an operator returns several of them, torch takes for granted that they have owners besides the stack.
   void record(const std::vector<c10::IValue>& results) {
-    if (info_.reduction != nullptr && record_reduced(results)) return;
+    const bool overlaps = writes_overlap();
+    if (info_.reduction != nullptr && !overlaps && record_reduced(results)) return;
     Aliases cpu(Aliases::Of::cpu);
     torch::jit::Stack call = arguments_of_cpu(cpu);
-    // Where an operator returns several of its arguments, torch takes for granted that they have owners
-    // besides the stack: these, and the outputs below.
-    std::vector<at::Tensor> written;
-    for (std::size_t i = 0; info_.returns.size() > 1 && i < call.size(); ++i) {
-      if (info_.written[i] && call[i].isTensor()) written.push_back(call[i].toTensor());
-    }
     std::vector<at::Tensor> outputs;
+    outputs.reserve(results.size());
     bool all_defined = true;
     for (std::size_t i = 0; i < results.size(); ++i) {
       if (info_.returns[i].kind == Result::argument) continue;
@@ -212,22 +236,28 @@ class Operator {
     }
     OperatorStream& stream = current_stream(device_);
     const std::vector<millrace::Use> uses = uses_of(results);
+    const std::int64_t numbers = most_numbers(outputs);
+    const KernelSize size = size_of(numbers, info_.many_numbers);
+    const Until until = overlaps ? Until::done : until_for_operators();
     if (info_.out_variant && all_defined) {
       for (const at::Tensor& output : outputs) call.emplace_back(output);
-      submit(stream, info_.name, uses,
-             [op = *info_.out_variant, call = std::move(call), outputs = std::move(outputs)]() mutable {
-               op.callBoxed(call);
-               call.clear();
-             });
+      submit(
+          stream, info_.name, uses, size,
+          [op = *info_.out_variant, call = std::move(call)] {
+            torch::jit::Stack stack = call;
+            op.callBoxed(stack);
+          },
+          until);
       return;
     }
-    submit(stream, info_.name, uses,
-           [op = op_, call = std::move(call), outputs = std::move(outputs),
-            written = std::move(written)]() mutable {
-             op.callBoxed(call);
-             if (!outputs.empty()) copy_results(call, outputs);
-             call.clear();
-           });
+    submit(
+        stream, info_.name, uses, size,
+        [op = op_, call = std::move(call), outputs = std::move(outputs)] {
+          torch::jit::Stack stack = call;
+          op.callBoxed(stack);
+          if (!outputs.empty()) copy_results(stack, outputs);
+        },
+        until);
   }
 
   bool record_reduced(const std::vector<c10::IValue>& results) {
@@ -249,6 +279,17 @@ class Operator {
     }
   }
 
+  /// Of any tensor that the operator reads or writes.
+  std::int64_t most_numbers(const std::vector<at::Tensor>& outputs) const {
+    std::int64_t most = 0;
+    const auto count = [&](const at::Tensor& tensor) {
+      if (tensor.defined()) most = std::max(most, tensor.numel());
+    };
+    for (const c10::IValue& argument : arguments_) for_each_tensor(argument, count);
+    for (const at::Tensor& output : outputs) count(output);
+    return most;
+  }
+
   std::vector<millrace::Use> uses_of(const std::vector<c10::IValue>& results) const {
     std::vector<millrace::Use> uses;
     if (!configured_to_protect()) return uses;
@@ -267,7 +308,7 @@ class Operator {
 
   void run_waiting() {
     OperatorStream& stream = current_stream(device_);
-    if (configured_to_protect()) submit(stream, info_.name, uses_of({}), [] {});
+    if (configured_to_protect()) submit(stream, info_.name, uses_of({}), KernelSize::few_numbers, [] {});
     stream.wait();
     Aliases cpu(Aliases::Of::cpu);
     torch::jit::Stack call = arguments_of_cpu(cpu);
@@ -312,17 +353,16 @@ class Operator {
   }
   at::Tensor brought(const at::Tensor& result) const {
     if (!result.defined()) return result;
-    at::Tensor ours = at::empty_strided(result.sizes(), result.strides(),
-                                        result.options().device(c10::Device(kMillrace, device_)));
+    at::Tensor ours =
+        make({true, at::DimVector(result.sizes()), at::DimVector(result.strides()), 0, result.scalar_type()});
     bring(result, ours);
     return ours;
   }
-  /// The stream has nothing to do, so it may be done here.
-  static void bring(const at::Tensor& result, const at::Tensor& ours) {
+  /// On the stream: other threads may have put work on it since it was waited for, which may still read what the
+  /// memory was before.
+  void bring(const at::Tensor& result, const at::Tensor& ours) const {
     if (ours.sizes() != result.sizes()) at::native::resize_output(ours, result.sizes());
-    Aliases cpu(Aliases::Of::cpu);
-    const KernelScope scope;
-    cpu.of(ours).copy_(result);
+    if (ours.numel() != 0) record_copy(current_stream(device_), info_.name, result, ours);
   }
 
   void give(std::vector<c10::IValue> results) {

@@ -4,6 +4,7 @@
 #include <ATen/native/DispatchStub.h>
 #include <ATen/native/transformers/attention.h>
 #include <ATen/ops/_fused_sdp_choice_native.h>
+#include <ATen/ops/abs.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sigmoid.h>
@@ -37,6 +38,22 @@ void convolution_backward(const c10::OperatorHandle&, torch::jit::Stack* stack) 
   stack->insert(stack->end() - static_cast<std::ptrdiff_t>(kArguments - kWeight - 1),
                 c10::IValue(std::vector<std::int64_t>{features}));
   run_operator_as(op, stack);
+}
+
+/// torch's own has an out= argument of no strides yet, and a meta kernel that does not take over the input's.
+at::Tensor abs(const at::Tensor& self) {
+  at::Tensor result = at::empty_like(self, self.options().dtype(c10::toRealValueType(self.scalar_type())));
+  return at::abs_out(result, self);
+}
+
+/// No: so that torch's encoder stays with strided tensors where it has a mask of what is padding.
+bool may_become_nested(const at::Tensor&, const at::Tensor&) {
+  return false;
+}
+
+at::Tensor nested_tensor_from_mask(const at::Tensor&, const at::Tensor&, bool) {
+  TORCH_CHECK_NOT_IMPLEMENTED(false, "millrace has strided tensors only, and a nested one was asked for; a "
+                              "TransformerEncoder makes none with enable_nested_tensor=False");
 }
 
 std::tuple<at::Tensor, at::Tensor> native_dropout(const at::Tensor& input, double p,
@@ -123,13 +140,16 @@ REGISTER_PRIVATEUSE1_DISPATCH(_fused_sdp_choice_stub, &_fused_sdp_choice_cpp)
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   // torch would make these of many operators for a device that has none of its own.
-  for (const char* const name : {"native_layer_norm", "native_group_norm"})
+  for (const char* const name : {"native_layer_norm", "native_group_norm", "all.dims_out", "any.dims_out"})
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&millrace_torch::run_operator>());
   using torch::CppFunction;
   library.impl("convolution_overrideable",
                CppFunction::makeFromBoxedFunction<&millrace_torch::convolution>());
   library.impl("convolution_backward_overrideable",
                CppFunction::makeFromBoxedFunction<&millrace_torch::convolution_backward>());
+  library.impl("abs", TORCH_FN(millrace_torch::abs));
+  library.impl("_nested_tensor_from_mask_left_aligned", TORCH_FN(millrace_torch::may_become_nested));
+  library.impl("_nested_tensor_from_mask", TORCH_FN(millrace_torch::nested_tensor_from_mask));
   library.impl("native_dropout", TORCH_FN(millrace_torch::native_dropout));
   library.impl("_thnn_fused_lstm_cell", TORCH_FN(millrace_torch::lstm_cell));
   library.impl("_thnn_fused_lstm_cell_backward_impl", TORCH_FN(millrace_torch::lstm_cell_backward));

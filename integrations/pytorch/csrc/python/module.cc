@@ -9,11 +9,12 @@
 #include <cstdint>
 #include <string>
 
-#include "device/in_operator.h"
 #include "device/devices.h"
 #include "device/generator.h"
 #include "device/hooks.h"
+#include "device/in_operator.h"
 #include "device/streams.h"
+#include "python/memory_snapshot.h"
 
 namespace py = pybind11;
 
@@ -86,6 +87,8 @@ PYBIND11_MODULE(_C, module) {
   module.def("synchronize", [](int index) { synchronize(static_cast<c10::DeviceIndex>(index)); });
   module.def("begin_exit", &begin_exit, NoGil());
   module.def("memory", &memory_of);
+  module.def("memory_snapshot",
+             [](int index) { return memory_snapshot(static_cast<c10::DeviceIndex>(index)); });
   module.def("workers",
              [](int index) { return device_of(static_cast<c10::DeviceIndex>(index)).info().workers; });
   module.def("memory_bytes",
@@ -138,11 +141,16 @@ PYBIND11_MODULE(_C, module) {
       py::arg("devices"), py::arg("memory_limit"), py::arg("workers"));
   module.def(
       "debug",
-      [](bool protect, std::optional<std::uint64_t> chaos) {
+      [](bool protect, std::optional<std::uint64_t> chaos, std::optional<bool> synchronous) {
         Config config = configured();
+        const auto looks = [](const millrace::DeviceOptions& options) {
+          return options.protect || options.chaos;
+        };
+        const bool looked = looks(config.options);
         config.options.protect = protect;
         config.options.chaos = chaos;
-        reopen(config);
+        if (looked || looks(config.options)) reopen(config);
+        wait_for_operators(synchronous);
       },
-      py::arg("protect"), py::arg("chaos"), NoGil());
+      py::arg("protect"), py::arg("chaos"), py::arg("synchronous"), NoGil());
 }

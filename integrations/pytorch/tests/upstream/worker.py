@@ -1,9 +1,10 @@
-"""worker.py FILE RESULTS CLASSES EVERY DEVICE NAME: runs the tests of one of upstream's files, one after the other.
+"""worker.py FILE RESULTS CLASSES EVERY DEVICE NAME WAITED LEFT_OUT: runs the tests of one of upstream's files, one after the other.
 
 A line of JSON for each goes to RESULTS; tests that have a line there are not run again, so that whoever started this
 starts it again after a crash or a hang. CLASSES: a regular expression that their class fits. EVERY: of the operators of
 torch's op_db each one whose name falls to it, 1 for all. DEVICE: privateuse1, or cpu, which is to fail where upstream's
-test does not fit this torch. NAME: of the device that the file speaks of, which is this one here.
+test does not fit this torch. NAME: of the device that the file speaks of, which is this one here. WAITED: a regular
+expression of tests whose operators are waited for. LEFT_OUT: one of tests that are not run.
 """
 
 import atexit
@@ -67,8 +68,9 @@ def name_of(test) -> str:
 class Results(unittest.TestResult):
     """Writes down each test as it ends, and that it has begun."""
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path, waited: str):
         super().__init__()
+        self.waited, self.waits = waited, False
         self.log = path.open("a")
 
     def write(self, test, state: str, why: str = "") -> None:
@@ -81,6 +83,14 @@ class Results(unittest.TestResult):
         self.state, self.why = "passed", ""
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         self.write(test, "begun")
+        self.wait_for_operators(bool(re.search(self.waited, name_of(test))))
+
+    def wait_for_operators(self, waits: bool) -> None:
+        import millrace_torch
+
+        if waits != self.waits:
+            self.waits = waits
+            millrace_torch.debug(synchronous=waits)
 
     def note(self, state: str, why: str) -> None:
         if self.state != "failed":
@@ -129,7 +139,7 @@ def leave_clean() -> str:
 
 
 def main() -> None:
-    path, log, classes, every, device, name = sys.argv[1:]
+    path, log, classes, every, device, name, waited, left_out = sys.argv[1:]
     os.environ["PYTORCH_TESTING_DEVICE_ONLY_FOR"] = device
     os.environ["PYTORCH_TESTING_DEVICE_FOR_CUSTOM"] = "privateuse1"
     import torch
@@ -143,10 +153,11 @@ def main() -> None:
         keep_some_operators(int(every))
     module = load(pathlib.Path(path).resolve(), name)
     sys.argv[:] = [module.__file__]  # what torch's loader of tests takes for the program
-    results = Results(log)
+    results = Results(log, waited)
     ready, begin = set(), time.monotonic()
     for test in tests_in(unittest.defaultTestLoader.loadTestsFromModule(module)):
-        if name_of(test) in done or not re.search(classes, type(test).__name__):
+        left = re.search(left_out, name_of(test)) or not re.search(classes, type(test).__name__)
+        if left or name_of(test) in done:
             continue
         if type(test) not in ready:
             ready.add(type(test))
