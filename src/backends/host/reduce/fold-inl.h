@@ -157,13 +157,22 @@ class Loops {
           chain = Fold::combine(chain, Fold::load(from[i + k]));
         }
       }
-      total = Fold::combine(total, halve(chains.data(), kChains));
+      total = Fold::combine(total, halve<kChains>(chains.data()));
     }
     for (; i < n; ++i) total = Fold::combine(total, Fold::load(from[i]));
     return total;
   }
 
-  /// Combines values as a tree; their number is a power of two.
+  /// Combines values as a tree; their number is a power of two. Where it is known, the compiler is told: GCC
+  /// 13 warns of what it makes of the other.
+  template <std::int64_t n>
+  static Leaf halve(Leaf* values) {
+    if constexpr (n > 1) {
+      for (std::int64_t k = 0; k < n / 2; ++k) values[k] = Fold::combine(values[k], values[k + n / 2]);
+      return halve<n / 2>(values);
+    }
+    return values[0];
+  }
   static Leaf halve(Leaf* values, std::int64_t n) {
     for (std::int64_t width = n / 2; width > 0; width /= 2) {
       for (std::int64_t k = 0; k < width; ++k) values[k] = Fold::combine(values[k], values[k + width]);
