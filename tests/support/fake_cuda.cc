@@ -13,10 +13,12 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "backends/cuda/driver.h"
+#include "backends/cuda/reduce/launch.h"
 #include "device/reserved_pages.h"
 #include "support/fake_capture.h"
 #include "support/fake_machine.h"
@@ -488,7 +490,44 @@ cuda::Driver make_driver() {
   return d;
 }
 
+/// What plays the kernels.
+struct Kernels {
+  std::mutex mutex;
+  std::function<void(const FakeLaunch&)> run;
+  std::atomic<cudaError_t> answer{cudaSuccess};
+  std::atomic<std::size_t> launches{0};
+};
+Kernels& kernels() {
+  static Kernels all;
+  return all;
+}
+
+cudaError_t launch_played(const cuda::ReducePlan& plan, std::span<const cuda::PackItem> items,
+                          cudaStream_t stream) {
+  Kernels& all = kernels();
+  if (const cudaError_t answer = all.answer.load(); answer != cudaSuccess) return answer;
+  all.launches.fetch_add(1);
+  const std::lock_guard lock(all.mutex);
+  stream_of(stream).push([run = all.run, launch = FakeLaunch{plan, {items.begin(), items.end()}}] {
+    if (run) run(launch);
+  });
+  return cudaSuccess;
+}
+
 }  // namespace
+
+void set_fake_cuda_kernels(std::function<void(const FakeLaunch&)> run) {
+  const std::lock_guard lock(kernels().mutex);
+  kernels().run = std::move(run);
+}
+
+void refuse_fake_cuda_launches(cudaError_t answer) {
+  kernels().answer.store(answer);
+}
+
+std::size_t fake_cuda_launches() {
+  return kernels().launches.load();
+}
 
 void install_fake_cuda(int devices, std::size_t memory_bytes) {
   machine().devices = devices;
@@ -500,6 +539,7 @@ void install_fake_cuda(int devices, std::size_t memory_bytes) {
   }
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
+  cuda::replace_launcher(&launch_played);
 }
 
 void fail_fake_cuda(CUresult answer) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <variant>
 
 #include "backends/cuda/driver.h"
@@ -200,6 +201,23 @@ Status NativeStream::enqueue(const Operation& operation) {
   return reduce(operation, std::get<ReduceWork>(operation.work));
 }
 
+Status NativeStream::gather(const Operation& operation) {
+  const auto* const work = std::get_if<ReduceWork>(&operation.work);
+  // Where there is no memory to gather anything in, each goes by itself.
+  if (work != nullptr && !packs_) packs_.reset(new (std::nothrow) Packs);
+  if (work == nullptr || !packs_) {
+    Status failure = launch_gathered();
+    return failure.ok() ? enqueue(operation) : failure;
+  }
+  if (work->kept_count == 0) return {};
+  if (Status refused = refuse_tensors(operation, *work); !refused.ok()) return refused;
+  return packs_->add(*work, tickets_, stream_);
+}
+
+Status NativeStream::launch_gathered() {
+  return packs_ ? packs_->launch(stream_) : Status();
+}
+
 Status NativeStream::copy(const Operation& operation, const CopyWork& work) {
   if (work.bytes == 0) return {};
   const CUdevice own = memory_.peers().own();
@@ -254,8 +272,7 @@ Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
 }
 
-Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
-  if (work.kept_count == 0) return {};
+Status NativeStream::refuse_tensors(const Operation& operation, const ReduceWork& work) const {
   for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
     if (work.reduced_count == 0 && pointer == work.input) continue;
     if (Status refused = refuse_unreachable(operation, pointer); !refused.ok()) return refused;
@@ -266,6 +283,12 @@ Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) 
                       "buffer of the device first",
                   {.call = {}, .device = device_, .stream = number_, .rule = {}});
   }
+  return {};
+}
+
+Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
+  if (work.kept_count == 0) return {};
+  if (Status refused = refuse_tensors(operation, work); !refused.ok()) return refused;
   // A graph may run while this stream does something else, so what is captured has none of its own.
   unsigned* const tickets = work.scratch == nullptr || is_capturing() ? nullptr : tickets_.words();
   return launch_reduce(work, work.scratch, tickets, stream_);

@@ -24,6 +24,7 @@
 #include "backends/cuda/reduce/dense.cuh"
 #include "backends/cuda/reduce/few.cuh"
 #include "backends/cuda/reduce/kernels.h"
+#include "backends/cuda/reduce/pack.cuh"
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/rows.cuh"
 #include "backends/cuda/reduce/walk.cuh"
@@ -43,11 +44,6 @@ struct PlainFold {
   static __device__ void settle(Running& /*running*/) {}
   static __device__ T total(Running& running) { return running.value; }
 };
-
-template <typename... Parameters>
-const void* address(void (*kernel)(Parameters...)) {
-  return reinterpret_cast<const void*>(kernel);
-}
 
 /// The kernel for a plan's regime.
 template <class Fold, bool kIsTuned>
@@ -93,7 +89,9 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
 
 template <class Fold, bool kIsTuned>
 ReduceKernels kernels_of() {
-  return {sizeof(typename Fold::Accumulator), &launch_fold<Fold, kIsTuned>};
+  ReduceKernels kernels{sizeof(typename Fold::Accumulator), &launch_fold<Fold, kIsTuned>, nullptr};
+  if constexpr (kIsTuned) kernels.launch_pack = &launch_pack<Fold>;
+  return kernels;
 }
 
 /// Those of a fold for a type known when the program runs. kMayBeTuned: false for folds that have no others

@@ -14,8 +14,7 @@ namespace millrace::cuda {
 
 /// A thread loads kVectorsAtOnce vectors, of kRows rows.
 template <class Fold, int kRows>
-__global__ void __launch_bounds__(kThreads, Fold::kHasLanes ? 4 : 2)
-    rows_kernel(const __grid_constant__ ReducePlan plan) {
+__device__ __forceinline__ void rows_block(const ReducePlan& plan) {
   using Stored = typename Element<Fold::kDType>::Stored;
   using Vectors = Vector<Fold::kDType>;
   constexpr int kAtOnce = kVectorsAtOnce / kRows;
@@ -74,6 +73,12 @@ __global__ void __launch_bounds__(kThreads, Fold::kHasLanes ? 4 : 2)
       if (way == 0 && first + row * rows < plan.kept_count) finish<Fold>(plan, found, places[row]);
     }
   }
+}
+
+template <class Fold, int kRows>
+__global__ void __launch_bounds__(kThreads, Fold::kHasLanes ? 4 : 2)
+    rows_kernel(const __grid_constant__ ReducePlan plan) {
+  rows_block<Fold, kRows>(plan);
 }
 
 }  // namespace millrace::cuda

@@ -209,10 +209,8 @@ __device__ void walk_unit(const ReducePlan& plan, std::int64_t number,
 }
 
 template <class Fold, Regime kRegime>
-__global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    ? 2
-                                            : Walker<Fold, kRegime>::kLanes > 1 ? 3
-                                                                                : 4)
-    walk_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+__device__ __forceinline__ void walk_block(const ReducePlan& plan,
+                                           const Splits<typename Fold::Accumulator>& others) {
   using W = Walker<Fold, kRegime>;
   __shared__ typename W::Window window;
   __shared__ SharedValues<typename Fold::Accumulator, kThreads * kLanesAtOnce<Fold, W::kLanes>> memory;
@@ -222,6 +220,14 @@ __global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    
     walk_unit<Fold, kRegime>(plan, number, running, window, windowed);
     deliver<Fold, W::kLanes>(plan, number, running, memory, others);
   }
+}
+
+template <class Fold, Regime kRegime>
+__global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    ? 2
+                                            : Walker<Fold, kRegime>::kLanes > 1 ? 3
+                                                                                : 4)
+    walk_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+  walk_block<Fold, kRegime>(plan, others);
 }
 
 }  // namespace millrace::cuda

@@ -111,8 +111,8 @@ __device__ void merge_slots(typename Fold::Accumulator& own, WholeSlot<typename 
 }
 
 template <class Fold>
-__global__ void __launch_bounds__(kWholeThreads, 1)
-    whole_kernel(WholeSlot<typename Fold::Accumulator>* slots, const __grid_constant__ ReducePlan plan) {
+__device__ __forceinline__ void whole_block(const ReducePlan& plan,
+                                            WholeSlot<typename Fold::Accumulator>* slots) {
   using Stored = typename Element<Fold::kDType>::Stored;
   const bool is_last = blockIdx.x + 1 == gridDim.x;
   const int others = static_cast<int>(gridDim.x) - 1;
@@ -133,6 +133,12 @@ __global__ void __launch_bounds__(kWholeThreads, 1)
   } else {
     slots[blockIdx.x].leave(found);
   }
+}
+
+template <class Fold>
+__global__ void __launch_bounds__(kWholeThreads, 1)
+    whole_kernel(WholeSlot<typename Fold::Accumulator>* slots, const __grid_constant__ ReducePlan plan) {
+  whole_block<Fold>(plan, slots);
 }
 
 }  // namespace millrace::cuda
