@@ -8,6 +8,7 @@
 #include <string>
 
 #include "backends/cuda/memory.h"
+#include "backends/cuda/owner.h"
 #include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/tickets.h"
 #include "device/operation.h"
@@ -102,6 +103,7 @@ class NativeStream {
   CUstream stream_ = nullptr;
   Tickets tickets_;
   std::unique_ptr<Packs> packs_;  // from when something is gathered
+  KnownPages known_;              // of what is gathered
   std::uint64_t id_ = 0;          // of a wrapped one
   bool wrapped_ = false;
   Status captured_, destroyed_;  // of a wrapped one: made before, since they are said to whoever asks
