@@ -106,6 +106,8 @@ void write_result(std::ostream& out, bool failed, const void* data, std::size_t 
 /// The public way: a device, its memory, a stream.
 class DeviceRunner final : public CaseRunner {
  public:
+  explicit DeviceRunner(const std::string& device) : device_(Device::create(device, {.workers = 4})) {}
+
   void run(Case& one) override {
     Stream stream = device_.stream();
     const Buffer input = device_.buffer(one.input.size());
@@ -130,7 +132,7 @@ class DeviceRunner final : public CaseRunner {
   }
 
  private:
-  Device device_ = Device::create("host", {.workers = 4});
+  Device device_;
 };
 
 /// Planner and loops alone, on the calling thread: tells their mistakes from those of the runtime.
@@ -148,14 +150,15 @@ class DirectRunner final : public CaseRunner {
   }
 };
 
-int run_all(bool direct, const char* cases, const char* results) {
+/// On the device of that name, or directly for an empty one.
+int run_all(const std::string& device, const char* cases, const char* results) {
   std::ifstream in(cases, std::ios::binary);
   std::ofstream out(results, std::ios::binary);
   std::unique_ptr<CaseRunner> runner;
-  if (direct) {
+  if (device.empty()) {
     runner = std::make_unique<DirectRunner>();
   } else {
-    runner = std::make_unique<DeviceRunner>();
+    runner = std::make_unique<DeviceRunner>(device);
   }
   const auto count = read<std::uint32_t>(in);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -178,12 +181,13 @@ int run_all(bool direct, const char* cases, const char* results) {
 
 int main(int argc, char** argv) {
   const bool direct = argc == 4 && std::string_view(argv[1]) == "--direct";
-  if (argc != 3 && !direct) {
-    std::fprintf(stderr, "usage: reduce_cases_driver [--direct] CASES RESULTS\n");
+  const bool on_device = argc == 5 && std::string_view(argv[1]) == "--device";
+  if (!direct && !on_device) {
+    std::fprintf(stderr, "usage: reduce_cases_driver --direct | --device NAME CASES RESULTS\n");
     return 2;
   }
   try {
-    return millrace::test::run_all(direct, argv[argc - 2], argv[argc - 1]);
+    return millrace::test::run_all(direct ? "" : argv[2], argv[argc - 2], argv[argc - 1]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "reduce_cases_driver: %s\n", error.what());
     return 1;

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Random reductions and statistics through Millrace, judged by NumPy.
 
-usage: test_reductions.py [--direct | --device]
+usage: test_reductions.py [--direct | --device NAME]
 
-Each case runs twice: by planner and loops alone on one thread (direct), and through the public calls on a
-device with four workers (device). Both must give the same bits.
+Each case runs twice: by planner and loops alone on one thread (direct), and through the public calls on the
+host with four workers (device). Both must give the same bits. With --direct or --device only that way, which for
+--device may be another device's, as cuda:0.
 MILLRACE_BIN_DIR says where reduce_cases_driver is. MILLRACE_SEED repeats a run, MILLRACE_TEST_FULL=1
 makes it four times as long.
 """
+import argparse
 import os
 import random
 import struct
@@ -372,10 +374,14 @@ def run(driver, options, cases, folder):
 
 
 def main():
-    ways = {"direct": ["--direct"], "device": []}
-    if len(sys.argv) > 1:
-        way = sys.argv[1].removeprefix("--")
-        ways = {way: ways[way]}
+    parser = argparse.ArgumentParser(description="random reductions, judged by NumPy")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--direct", action="store_true", help="planner and loops alone")
+    only.add_argument("--device", metavar="NAME", help="on this device alone")
+    options = parser.parse_args()
+    ways = {"direct": ["--direct"], "device": ["--device", options.device or "host"]}
+    if options.direct or options.device:
+        ways.pop("device" if options.direct else "direct")
     driver = os.path.join(os.environ.get("MILLRACE_BIN_DIR", "."), "reduce_cases_driver")
     full = os.environ.get("MILLRACE_TEST_FULL") == "1"
     seed = int(os.environ.get("MILLRACE_SEED") or random.SystemRandom().getrandbits(32))

@@ -189,3 +189,12 @@ def test_truths_are_written_to_bool_and_uint8_alone(operator, over):
         for written in (torch.float32, torch.int8):
             with pytest.raises(RuntimeError, match="only supports bool tensor for result, got: "):
                 operator(x.to(DEVICE), *over, out=torch.empty(0, dtype=written, device=DEVICE))
+
+
+@pytest.mark.parametrize("operator", [torch.all, torch.any])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_truths_over_no_dimensions(operator, keepdim):
+    for read in (torch.float32, torch.uint8, torch.bool):
+        x = torch.tensor([[0, 1, 1], [0, 1, 0]], dtype=read)
+        equal(operator(x.to(DEVICE), dim=(), keepdim=keepdim), operator(x, dim=(), keepdim=keepdim))
+        equal(operator(x.to(DEVICE), None, keepdim), operator(x, None, keepdim))

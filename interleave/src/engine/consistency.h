@@ -120,7 +120,16 @@ bool Consistency<W>::psc(const Graph<W>& graph) {
   if (strong.count() < 2) return true;
 
   among.each([&](int e) { later_[e] = after_[e] = Mask(); });
-  among.each([&](int e) { (graph[e].hb & among).each([&](int before) { after_[before].set(e); }); });
+  among.each([&](int e) {
+    Mask known = graph[e].hb;
+    // A lock has the unlock before it in what comes next, as it may be added while the mutex is held
+    // (graph.h).
+    if (const int unlock = graph[e].kind == Kind::lock ? graph.awaited_unlock(e) : kNone; unlock >= 0) {
+      known |= graph[unlock].hb;
+      known.set(unlock);
+    }
+    (known & among).each([&](int before) { after_[before].set(e); });
+  });
   among.each([&](int e) {
     for (int p = graph[e].before; p >= 0 && graph[p].thread == graph[e].thread && among.has(p);
          p = graph[p].before) {

@@ -65,8 +65,9 @@ class NativeMemoryFaults : public testing::Test {
   }
   bool can_take() { return test::can_take(device_, 48 * kMiB); }
 
+  // Long enough for a watcher's thread on a busy machine to hand memory back.
   Device device_ = Device::create(
-      "cuda:0", {.memory_limit = 64 * kMiB, .out_of_memory_wait = std::chrono::milliseconds(5)});
+      "cuda:0", {.memory_limit = 64 * kMiB, .out_of_memory_wait = std::chrono::milliseconds(100)});
   OwnedStream first_, second_;  // after what wraps them
   NativeAllocator memory_{device_};
   std::uint64_t seed_ = 0;

@@ -29,10 +29,10 @@ const std::unordered_map<std::string, Reduction>& reductions() {
       {"aten::argmax.out", {.op = ReduceOp::argmax, .dims = 1}},
       {"aten::argmin.out", {.op = ReduceOp::argmin, .dims = 1}},
       {"aten::any.out", {.op = ReduceOp::any, .dims = 1}},
-      {"aten::any.dims_out", {.op = ReduceOp::any, .dims = 1}},
+      {"aten::any.dims_out", {.op = ReduceOp::any, .dims = 1, .no_dims_are_none = true}},
       {"aten::any.all_out", {.op = ReduceOp::any}},
       {"aten::all.out", {.op = ReduceOp::all, .dims = 1}},
-      {"aten::all.dims_out", {.op = ReduceOp::all, .dims = 1}},
+      {"aten::all.dims_out", {.op = ReduceOp::all, .dims = 1, .no_dims_are_none = true}},
       {"aten::all.all_out", {.op = ReduceOp::all}},
       {"aten::var.correction", {.op = ReduceOp::var, .dims = 1, .correction = 2}},
       {"aten::std.correction", {.op = ReduceOp::std, .dims = 1, .correction = 2}},
@@ -120,6 +120,8 @@ bool record_reduction(const Reduction& reduction, OperatorStream& stream,
   }
   const std::vector<std::int64_t> dims =
       reduction.dims < 0 ? std::vector<std::int64_t>() : dims_of(argument(reduction.dims));
+  // For the runtime they are all.
+  if (reduction.no_dims_are_none && dims.empty() && argument(reduction.dims).isIntList()) return false;
   const CallStack called = CallStack::here();
   const millrace::SourcePlace place{configured_to_protect() ? called.kept_text() : "", 0};
   translated([&] {

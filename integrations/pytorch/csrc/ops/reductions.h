@@ -20,8 +20,9 @@ struct Reduction {
   int dims = -1;
   int dtype = -1;
   int correction = -1;
-  int order = -1;          ///< of a norm: the runtime has the second
-  bool positions = false;  ///< the results are the extremes, and where they are
+  int order = -1;                 ///< of a norm: the runtime has the second
+  bool positions = false;         ///< the results are the extremes, and where they are
+  bool no_dims_are_none = false;  ///< an empty list of dimensions reduces none of them; elsewhere all
 };
 
 /// Null where it is not one of them.
