@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "backends/cuda/reduce/cut_splits.h"
+#include "backends/cuda/reduce/variants.h"
 #include "reduce/plan.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -79,6 +81,35 @@ TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
   const ReducePlan many = plan_of(DType::f32, Dims{1 << 20, 256}, {1});
   EXPECT_EQ(many.splits, 1);
   EXPECT_LT(many.blocks, many.tiles);
+}
+
+/// What the blocks of one split of a tile read at most.
+std::int64_t split_bytes(const ReducePlan& plan) {
+  const auto element = static_cast<std::int64_t>(size_of(plan.dtype));
+  if (plan.regime == Regime::dense) return plan.split_size * element * plan.outer;
+  const std::int64_t load = plan.regime == Regime::elements ? element : kVectorBytes;
+  return plan.split_size * plan.inner * plan.ways * plan.outer * load;
+}
+
+TEST(CudaReducePlan, BlocksOfASplitReadEnough) {
+  test::Random random(test::seed_of_run());
+  EXPECT_EQ(kSplitBytes, kHasLargeSplits ? 32'768 : 16'384);
+  std::size_t split = 0, short_pieces = 0;
+  const std::size_t wanted = test::scaled(200, 20);
+  for (std::size_t i = 0; split < wanted; ++i) {
+    ASSERT_LT(i, 100 * wanted) << "hardly a case is split";
+    const auto rows = static_cast<std::int64_t>(64 + random.below(8000));
+    const auto columns = static_cast<std::int64_t>(8 + random.below(3000));
+    const DType dtype = random.one_in(2) ? DType::f32 : DType::bf16;
+    const ReducePlan plan = plan_of(dtype, Dims{rows, columns}, {random.one_in(2) ? 0 : 1});
+    if (plan.splits == 1 || plan.regime == Regime::whole) continue;
+    ++split;
+    ASSERT_GE(split_bytes(plan), kSplitBytes) << rows << " by " << columns;
+    ASSERT_LT((plan.splits - 1) * plan.split_size, plan.steps) << "a split has nothing";
+    ASSERT_GE(plan.splits * plan.split_size, plan.steps);
+    if (split_bytes(plan) < 2 * kSplitBytes) ++short_pieces;
+  }
+  EXPECT_GT(short_pieces, 0U) << "no case is cut as finely as it may be";
 }
 
 TEST(CudaReducePlan, DependsOnTheWorkAlone) {

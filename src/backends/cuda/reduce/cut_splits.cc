@@ -11,9 +11,7 @@ constexpr std::int64_t kLaneBlocks = 396;
 constexpr std::int64_t kHeavyBlocks = 264;
 // Rounds of blocks in which splits may be done.
 constexpr std::int64_t kMostRounds = 3;
-// What a block of a split reads at least, so that leaving and merging accumulators costs little beside it.
-constexpr std::int64_t kSplitBytes = 16 << 10;
-// The same where a block does several, and waits for its own each time.
+// What a block of a split reads at least where a block does several, and waits for its own each time.
 constexpr std::int64_t kRoundBytes = 128 << 10;
 
 /// Blocks that a large device holds at a time, which is a matter of their registers.

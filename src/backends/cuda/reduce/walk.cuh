@@ -11,6 +11,7 @@
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/split.cuh"
 #include "backends/cuda/reduce/steps.cuh"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 
@@ -47,9 +48,10 @@ class Walker {
   static constexpr bool kIsRun = kRegime == Regime::vectors;
   static constexpr bool kHasLanes = kRegime == Regime::lanes || kRegime == Regime::columns;
   static constexpr int kLanes = kHasLanes ? kVector : 1;
+  static constexpr bool kIsDeep = kRegime == Regime::lanes && kHasDeepHalfLanes;
   // As many as fit the registers.
   static constexpr int kAtOnce = kRegime == Regime::elements && !Fold::kHasPosition ? kElementsAtOnce<Stored>
-                                 : kHasLanes && kLanes <= 4                         ? kVectorsAtOnce + 2
+                                 : kHasLanes && (kLanes <= 4 || kIsDeep)            ? kVectorsAtOnce + 2
                                  : kRegime == Regime::columns                       ? kVectorsAtOnce + 1
                                                                                     : kVectorsAtOnce;
   // Vectors that are used as they come are read faster by turns.

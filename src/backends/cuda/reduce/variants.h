@@ -1,0 +1,22 @@
+// Ways of reducing that are chosen when the program is built, so that builds with and without one can be
+// measured beside each other. Results are right and repeatable with any of them; their bits may differ where
+// a variant cuts the work in another way.
+#pragma once
+
+// Has to be the same in all of a program; the CMake variable of that name sees to it.
+#ifndef MILLRACE_REDUCE_VARIANTS
+#define MILLRACE_REDUCE_VARIANTS 0xe00
+#endif
+
+namespace millrace::cuda {
+
+inline constexpr unsigned kVariants = MILLRACE_REDUCE_VARIANTS;
+
+/// Blocks of a split read 32 KiB at least instead of 16 (cut_splits.h).
+inline constexpr bool kHasLargeSplits = (kVariants & 0x200) != 0;
+/// lanes of f16 and bf16: six loads of a thread on their way instead of four (walk.cuh).
+inline constexpr bool kHasDeepHalfLanes = (kVariants & 0x400) != 0;
+/// Tickets of splits are taken with acquire and release order instead of between two fences (split.cuh).
+inline constexpr bool kHasOrderedTickets = (kVariants & 0x800) != 0;
+
+}  // namespace millrace::cuda
