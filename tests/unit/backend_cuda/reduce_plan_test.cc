@@ -83,6 +83,20 @@ TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
   EXPECT_LT(many.blocks, many.tiles);
 }
 
+TEST(CudaReducePlan, FullSumsAreSpreadAsTheyAreBuilt) {
+  for (const std::int64_t elements : {4'096, 16'384}) {
+    const ReducePlan plan = plan_of(DType::f32, Dims{elements}, {});
+    EXPECT_EQ(plan.blocks, elements / 4096) << "of whichever variant";
+    EXPECT_EQ(plan.threads, 256);
+  }
+  const ReducePlan medium = plan_of(DType::f32, Dims{65'536}, {});
+  EXPECT_EQ(medium.blocks, kHasFineWholes ? 32 : 16);
+  EXPECT_EQ(medium.threads, 256 / (kHasFineWholes ? 2 : 1) * (kHasWideWholes ? 2 : 1));
+  const ReducePlan large = plan_of(DType::f32, Dims{1 << 24}, {});
+  EXPECT_LE(large.blocks, kWholeBlocks);
+  EXPECT_EQ(large.threads, kWholeThreads);
+}
+
 /// What the blocks of one split of a tile read at most.
 std::int64_t split_bytes(const ReducePlan& plan) {
   const auto element = static_cast<std::int64_t>(size_of(plan.dtype));

@@ -8,6 +8,7 @@
 #include "backends/cuda/reduce/cut_splits.h"
 #include "backends/cuda/reduce/cut_ways.h"
 #include "backends/cuda/reduce/measures.h"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 namespace {
@@ -27,6 +28,10 @@ constexpr std::int64_t kFewBytes = 32;
 // What a block and a thread of the regime whole have at least.
 constexpr std::int64_t kWholeBlockVectors = 1024;
 constexpr std::int64_t kWholeThreadVectors = 4;
+// The same of those of more vectors than that, where they are to be spread wider.
+constexpr std::int64_t kSpreadVectors = 4096;
+constexpr std::int64_t kSpreadBlockVectors = kHasFineWholes ? kWholeBlockVectors / 2 : kWholeBlockVectors;
+constexpr std::int64_t kSpreadThreadVectors = kHasWideWholes ? kWholeThreadVectors / 2 : kWholeThreadVectors;
 // Loads of a thread that should be on their way at once.
 constexpr std::int64_t kLoads = 8;
 // Vectors of a row that a thread has at least, where there are as many.
@@ -63,14 +68,17 @@ bool cut_whole(ReducePlan& plan) noexcept {
   if (!is_tuned(plan) || !has_lanes(plan) || plan.kept_count != 1) return false;
   plan.regime = Regime::whole;
   const std::int64_t vectors = ceil_div(plan.reduced_count * element_bytes(plan), kVectorBytes);
-  const std::int64_t blocks = std::min<std::int64_t>(kWholeBlocks, ceil_div(vectors, kWholeBlockVectors));
+  const bool spreads = vectors > kSpreadVectors;
+  const std::int64_t blocks = std::min<std::int64_t>(
+      kWholeBlocks, ceil_div(vectors, spreads ? kSpreadBlockVectors : kWholeBlockVectors));
   // Whole lines, so that where the first begins aligned all do.
   const std::int64_t lines = ceil_div(ceil_div(vectors, blocks), kLineBytes / kVectorBytes);
   plan.steps = plan.reduced_count;
   plan.split_size = lines * kLineBytes / element_bytes(plan);
   plan.splits = plan.blocks = ceil_div(plan.steps, plan.split_size);
   plan.tiles = plan.outer_count = 1;
-  const std::int64_t threads = lines * (kLineBytes / kVectorBytes) / kWholeThreadVectors;
+  const std::int64_t threads =
+      lines * (kLineBytes / kVectorBytes) / (spreads ? kSpreadThreadVectors : kWholeThreadVectors);
   plan.threads = static_cast<int>(std::clamp<std::int64_t>(power_above(threads), kWarp, kWholeThreads));
   return true;
 }

@@ -18,5 +18,10 @@ inline constexpr bool kHasLargeSplits = (kVariants & 0x200) != 0;
 inline constexpr bool kHasDeepHalfLanes = (kVariants & 0x400) != 0;
 /// Tickets of splits are taken with acquire and release order instead of between two fences (split.cuh).
 inline constexpr bool kHasOrderedTickets = (kVariants & 0x800) != 0;
+/// Full sums of more than 64 KiB: blocks of 8 KiB at least instead of 16, where that is not too many
+/// (cut.cc).
+inline constexpr bool kHasFineWholes = (kVariants & 0x2000) != 0;
+/// Full sums of more than 64 KiB: a thread has two vectors at least instead of four (cut.cc).
+inline constexpr bool kHasWideWholes = (kVariants & 0x4000) != 0;
 
 }  // namespace millrace::cuda
