@@ -152,6 +152,8 @@ def test_ctrl_c():
 def test_what_is_refused():
     for arguments, said in ((("reduce", "--dtype", "f16"), "expected some of f32, bf16 and, on a GPU, f16"),
                             (("reduce", "--size", "1KiB"), "at least 1 MiB, found 1KiB"),
+                            (("reduce", "--latency"), "measure GPUs: name one with --device"),
+                            (("reduce", "--random", "3"), "measure GPUs: name one with --device"),
                             (("stats", "--size", "many"), "expected a size"),
                             (("small", "--threads", "0"), "expected numbers from 1 to 256"),
                             (("small", "--elements", "8192"), "the square of a power of two, from 4 to 4194304, found 8192"),

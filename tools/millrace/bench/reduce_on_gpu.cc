@@ -210,6 +210,7 @@ void print_reduce_on_gpu(const BenchResult& result, std::uint64_t bytes, int rou
       "of\n"
       "{} rounds in which all took turns\n",
       format_byte_size(bytes), kLaunches, rounds);
+  if (result.more.contains("seed")) fmt::print("seed {}\n", result.more.at("seed").get<std::uint64_t>());
   fmt::print("reading: a kernel that reads the same and adds nothing up\n");
   fmt::print("torch: {}\n", result.torch);
   fmt::print("cub: DeviceReduce and DeviceSegmentedReduce, where they do it in f32\n");
