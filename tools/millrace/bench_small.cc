@@ -4,12 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -38,10 +36,8 @@ constexpr const char* kLatency = "latency";
 constexpr const char* kBatched = "batched";
 constexpr std::uint64_t kCheckedBatch = 64;
 constexpr const char* kChecked = "checked";
-// The most that a thread records before it commits, and commits before it waits for the first.
-constexpr std::uint64_t kAheadBatch = 256;
-constexpr std::size_t kAheadBuffers = 3;
-constexpr const char* kAhead = "ahead";
+constexpr std::uint64_t kRareBatch = 256;
+constexpr const char* kRare = "rarely";
 
 /// An operation of the mix, all but its output.
 struct SmallOperation {
@@ -107,33 +103,25 @@ class SmallReductions final : public TimedWork {
   std::vector<Recorded> operations_;
 };
 
-/// How much a thread records before it commits, and how many command buffers it then has underway.
-struct Pace {
-  std::uint64_t batch;
-  std::size_t buffers;
-};
-
 /// The same with an output that is allocated for each operation, read by the host and freed: in pinned
 /// memory, so that reading it takes no copy.
 class CheckedReductions final : public TimedWork {
  public:
   /// wrong: counts the results that are not what they should be.
-  CheckedReductions(const Device& device, std::int64_t side, Pace pace, std::atomic<std::uint64_t>& wrong)
-      : pace_(pace),
-        wrong_(wrong),
+  CheckedReductions(const Device& device, std::int64_t side, std::uint64_t batch,
+                    std::atomic<std::uint64_t>& wrong)
+      : wrong_(wrong),
         device_(device),
         stream_(device_.stream()),
         input_(device_.buffer(bytes_of(side * side))),
         values_(static_cast<std::size_t>(side * side)),
-        operations_(small_operations(input_.data(), side)) {
+        operations_(small_operations(input_.data(), side)),
+        outputs_(batch) {
     for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = static_cast<float>(i % 7);
     double total = 0;
     for (const float value : values_) total += value;
     expected_ = {total, total, total / static_cast<double>(side), 6};
     for (const SmallOperation& operation : operations_) results_.push_back(element_count(operation.shape));
-  }
-  ~CheckedReductions() override {
-    while (!underway_.empty()) check_first();
   }
 
   void warm_up() override {
@@ -143,45 +131,24 @@ class CheckedReductions final : public TimedWork {
   }
 
   std::uint64_t run() override {
-    std::vector<float*> outputs = take_outputs();
-    for (std::uint64_t i = 0; i < pace_.batch; ++i) {
+    for (std::uint64_t i = 0; i < outputs_.size(); ++i) {
       const SmallOperation& operation = operations_[i % kMix];
-      outputs[i] = static_cast<float*>(device_.allocate_pinned(stream_, bytes_of(results_[i % kMix])));
-      reduce(stream_, operation.op, operation.input, contiguous(outputs[i], DType::f32, operation.shape),
+      outputs_[i] = static_cast<float*>(device_.allocate_pinned(stream_, bytes_of(results_[i % kMix])));
+      reduce(stream_, operation.op, operation.input, contiguous(outputs_[i], DType::f32, operation.shape),
              operation.dims);
     }
-    underway_.push_back({stream_.commit(), std::move(outputs)});
-    if (underway_.size() == pace_.buffers) check_first();
-    return pace_.batch;
+    stream_.commit().wait();
+    for (std::uint64_t i = 0; i < outputs_.size(); ++i) {
+      double sum = 0;
+      for (std::int64_t k = 0; k < results_[i % kMix]; ++k) sum += outputs_[i][k];
+      // Whole numbers and their parts by powers of two: exact. relaxed: read after the threads have ended.
+      if (sum != expected_[i % kMix]) wrong_.fetch_add(1, std::memory_order_relaxed);
+      device_.deallocate(outputs_[i]);
+    }
+    return outputs_.size();
   }
 
  private:
-  struct Underway {
-    CommandBuffer buffer;
-    std::vector<float*> outputs;
-  };
-
-  std::vector<float*> take_outputs() {
-    std::vector<float*> outputs = std::exchange(spare_, {});
-    outputs.resize(pace_.batch);
-    return outputs;
-  }
-
-  void check_first() {
-    Underway first = std::move(underway_.front());
-    underway_.pop_front();
-    first.buffer.wait();
-    for (std::uint64_t i = 0; i < pace_.batch; ++i) {
-      double sum = 0;
-      for (std::int64_t k = 0; k < results_[i % kMix]; ++k) sum += first.outputs[i][k];
-      // Whole numbers and their parts by powers of two: exact. relaxed: read after the threads have ended.
-      if (sum != expected_[i % kMix]) wrong_.fetch_add(1, std::memory_order_relaxed);
-      device_.deallocate(first.outputs[i]);
-    }
-    spare_ = std::move(first.outputs);
-  }
-
-  const Pace pace_;
   std::atomic<std::uint64_t>& wrong_;
   Device device_;
   Stream stream_;
@@ -190,8 +157,7 @@ class CheckedReductions final : public TimedWork {
   std::vector<SmallOperation> operations_;
   std::vector<std::int64_t> results_;  // of each operation
   std::vector<double> expected_;       // of all results of an operation together
-  std::deque<Underway> underway_;
-  std::vector<float*> spare_;
+  std::vector<float*> outputs_;        // of a batch
 };
 
 struct SmallRequest {
@@ -227,9 +193,8 @@ BenchResult bench_small(const SmallRequest& request) {
         const auto make = [&](int) -> std::unique_ptr<TimedWork> {
           const std::int64_t side = request.side();
           if (name == kChecked)
-            return std::make_unique<CheckedReductions>(device, side, Pace{kCheckedBatch, 1}, wrong);
-          if (name == kAhead)
-            return std::make_unique<CheckedReductions>(device, side, Pace{kAheadBatch, kAheadBuffers}, wrong);
+            return std::make_unique<CheckedReductions>(device, side, kCheckedBatch, wrong);
+          if (name == kRare) return std::make_unique<CheckedReductions>(device, side, kRareBatch, wrong);
           return std::make_unique<SmallReductions>(device, side, name == kBatched);
         };
         const TimedRun run = run_timed(threads, std::chrono::milliseconds(request.milliseconds), make);
@@ -245,7 +210,7 @@ BenchResult bench_small(const SmallRequest& request) {
     };
     const auto medians = median_of_rounds(
         request.options.repetitions,
-        {millrace(kLatency), millrace(kBatched), millrace(kChecked), millrace(kAhead), theirs});
+        {millrace(kLatency), millrace(kBatched), millrace(kChecked), millrace(kRare), theirs});
     const auto add = [&](const char* name, const char* impl, std::optional<double> operations) {
       if (!operations) return;
       result.rows.push_back({"small", name, "f32", impl, threads, *operations, "ops/s"});
@@ -255,7 +220,7 @@ BenchResult bench_small(const SmallRequest& request) {
     add(kLatency, "millrace", medians[0]);
     add(kBatched, "millrace", medians[1]);
     add(kChecked, "millrace", medians[2]);
-    add(kAhead, "millrace", medians[3]);
+    add(kRare, "millrace", medians[3]);
     add(on_host ? kLatency : kChecked, peer_name, medians[4]);
   }
   if (wrong != 0) result.differences.push_back(fmt::format("{} results are wrong", wrong.load()));
@@ -272,8 +237,8 @@ void print_small_bench(const BenchResult& result, const SmallRequest& request) {
                {"one a commit", Align::right},
                {"us each", Align::right},
                {fmt::format("{} a commit", kBatch), Align::right},
-               {"allocated, checked", Align::right},
-               {fmt::format("{} ahead", kAheadBatch), Align::right},
+               {fmt::format("{} a commit, checked", kCheckedBatch), Align::right},
+               {fmt::format("{} a commit, checked", kRareBatch), Align::right},
                {peer, Align::right},
                {fmt::format("{} x {}", on_host ? kBatched : kChecked, peer), Align::right}});
   for (const int threads : request.options.threads) {
@@ -289,7 +254,7 @@ void print_small_bench(const BenchResult& result, const SmallRequest& request) {
     const auto theirs = value(on_host ? kLatency : kChecked, peer, "ops/s");
     table.add({std::to_string(threads), thousands(value(kLatency, "millrace", "ops/s")),
                us ? fmt::format("{:.1f}", *us) : "-", thousands(value(kBatched, "millrace", "ops/s")),
-               thousands(value(kChecked, "millrace", "ops/s")), thousands(value(kAhead, "millrace", "ops/s")),
+               thousands(value(kChecked, "millrace", "ops/s")), thousands(value(kRare, "millrace", "ops/s")),
                thousands(theirs), theirs ? fmt::format("{:.1f}", *ours / *theirs) : "-"});
   }
   table.print(stdout);
@@ -299,10 +264,7 @@ void print_small_bench(const BenchResult& result, const SmallRequest& request) {
       "thread on its own stream; median of {} rounds in which all took turns\n",
       request.elements, request.options.repetitions);
   fmt::print(
-      "allocated, checked: {} a commit, an output in pinned memory for each, all results read and compared\n",
-      kCheckedBatch);
-  fmt::print("ahead: the same, {} a commit, and up to {} of those underway while the next is recorded\n",
-             kAheadBatch, kAheadBuffers - 1);
+      "checked: an output in pinned memory is allocated for each, all results are read and compared\n");
   if (on_host) {
     fmt::print("numpy: {}; as many Python threads\n", result.numpy);
   } else {
