@@ -49,8 +49,10 @@ class JudgeReductions(unittest.TestCase):
                    [each for i in range(200) for each in reductions(f"random {i} (1,2)", "f32", 0.91)], seed=2026)
         self.phase("bench_small", [row("checked", "millrace", 1.1e6, unit="ops/s"),
                                    row("latency", "millrace", 9.0, threads=16, unit="us"),
-                                   row("checked", "millrace", 8.1e6, threads=16, unit="ops/s")])
-        self.phase("bench_small_wide", [row("checked 1048576", "millrace", 0.81e6, threads=16, unit="ops/s")])
+                                   row("checked", "millrace", 7.1e6, threads=16, unit="ops/s"),
+                                   row("rarely", "millrace", 8.1e6, threads=16, unit="ops/s")], elements=4096)
+        self.phase("bench_small_wide", [row("checked", "millrace", 0.81e6, threads=16, unit="ops/s"),
+                                        row("rarely", "millrace", 0.7e6, threads=16, unit="ops/s")], elements=1 << 20)
         self.stats(46.0)
 
     def stats(self, speed, committed=64, **more):
@@ -99,7 +101,8 @@ class JudgeReductions(unittest.TestCase):
         self.phase("bench_reduce_latency", [row("latency sum 1024", "millrace", 4.6, unit="us"),
                                             row("latency sum 65536", "millrace", 5.4, unit="us")])
         self.phase("bench_small", [row("checked", "millrace", 0.99e6, unit="ops/s"),
-                                   row("checked", "millrace", 8.1e6, threads=16, unit="ops/s")])
+                                   row("rarely", "millrace", 0.98e6, unit="ops/s"),
+                                   row("checked", "millrace", 8.1e6, threads=16, unit="ops/s")], elements=4096)
         self.assertEqual(self.judge()[1], {"full sum of 1024 f32": "MISS", "full sum of 1048576 f32": "absent",
                                            "full sum of 16777216 f32": "absent", "reductions of 4096 from 1 thread": "MISS"})
 
@@ -119,16 +122,18 @@ class JudgeReductions(unittest.TestCase):
 
     def test_what_is_wrong_is_not_fast(self):
         self.all_that_is_wanted()
-        self.phase("bench_small_wide", [row("checked 1048576", "millrace", 0.9e6, threads=16, unit="ops/s")],
+        self.phase("bench_small_wide", [row("checked", "millrace", 0.9e6, threads=16, unit="ops/s")], elements=1 << 20,
                    differences=["3 results are wrong"])
         self.stats(46.0, differences=["tensor 1: the counts"])
         self.assertEqual(self.judge()[1], {"reductions of 1048576 from 16 threads": "MISS", "stats of 16 GiB": "MISS"})
 
     def test_a_table_for_people(self):
-        self.phase("bench_small", [row("checked", "millrace", 0.811e6, unit="ops/s")])
+        self.phase("bench_small", [row("checked", "millrace", 0.711e6, unit="ops/s"),
+                                   row("rarely", "millrace", 0.811e6, unit="ops/s"),
+                                   row("checked", "torch", 0.1e6, unit="ops/s")], elements=4096)
         done = subprocess.run([ROOT / "scripts/judge-reductions", self.folder], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, r"reductions of 4096 from 1 thread +>= 1.0 M/s +0.811 M/s +MISS")
+        self.assertRegex(done.stdout, r"reductions of 4096 from 1 thread +>= 1.0 M/s +0.811 M/s, 256 a commit \(8.1 x PyTorch\) +MISS")
         self.assertRegex(done.stdout, r"reductions of 4096 from 16 threads +>= 8.0 M/s +- +absent")
         self.assertRegex(done.stdout, r"\n0 of \d+ ok\n$")
 

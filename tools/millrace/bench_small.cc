@@ -202,9 +202,10 @@ BenchResult bench_small(const SmallRequest& request) {
       };
     };
     const Contestant theirs = [&]() -> std::optional<double> {
-      if (request.elements != kUsualElements) return std::nullopt;  // what the peers are asked for
-      const auto answer =
-          peer.ask({{"do", "small"}, {"threads", threads}, {"seconds", request.milliseconds / 1000.0}});
+      const auto answer = peer.ask({{"do", "small"},
+                                    {"threads", threads},
+                                    {"seconds", request.milliseconds / 1000.0},
+                                    {"side", request.side()}});
       if (!answer) return std::nullopt;
       return answer->at("operations_per_second").get<double>();
     };
@@ -284,8 +285,7 @@ Command bench_small_command(CLI::App& parent) {
   add_bench_options(*app, request->options, "1,2,4,8");
   app->add_option("--device", request->device, "host, or a name from `millrace devices`")
       ->capture_default_str();
-  app->add_option("--elements", request->elements,
-                  "Of each reduction: a power of four; PyTorch and NumPy reduce 4096")
+  app->add_option("--elements", request->elements, "Of each reduction: a power of four")
       ->check(CLI::Validator(
           [](std::string& text) {
             const std::int64_t elements = std::strtoll(text.c_str(), nullptr, 10);
