@@ -97,6 +97,75 @@ TEST(CudaReducePlan, FullSumsAreSpreadAsTheyAreBuilt) {
   EXPECT_EQ(large.threads, kWholeThreads);
 }
 
+/// Where the elements of an output begin, and where it is written, for the output that is counted so.
+struct Place {
+  std::int64_t input = 0, output = 0;
+};
+
+Place place_of(const ReducePlan& plan, std::int64_t number) {
+  Place place;
+  for (int i = 0; i < plan.kept_rank; ++i) {
+    const std::int64_t index = i + 1 < plan.kept_rank ? number % plan.kept[i].size : number;
+    place.input += index * plan.kept[i].stride;
+    place.output += index * plan.kept[i].other;
+    number /= plan.kept[i].size;
+  }
+  return place;
+}
+
+/// Each output once, from its own elements, for results [rows, columns] whose elements are at
+/// row * row_stride + column * column_stride.
+void expect_places(const ReducePlan& plan, std::int64_t columns, std::int64_t row_stride,
+                   std::int64_t column_stride) {
+  std::vector<bool> seen(static_cast<std::size_t>(plan.kept_count));
+  for (std::int64_t number = 0; number < plan.kept_count; ++number) {
+    const Place place = place_of(plan, number);
+    ASSERT_GE(place.output, 0);
+    ASSERT_LT(place.output, plan.kept_count);
+    ASSERT_FALSE(seen[static_cast<std::size_t>(place.output)]) << place.output;
+    seen[static_cast<std::size_t>(place.output)] = true;
+    ASSERT_EQ(place.input, place.output / columns * row_stride + place.output % columns * column_stride);
+  }
+}
+
+TEST(CudaReducePlan, ResultsOfTransposedInputsAreWrittenTogether) {
+  const ReducePlan few =
+      plan_of(ReduceOp::max, DType::bf16, Dims{119, 2, 4704}, Dims{1, 119 * 4704, 119}, {1});
+  EXPECT_EQ(few.regime, Regime::few);
+  EXPECT_EQ(few.kept[0].size, 8) << "a divisor of 4704";
+  EXPECT_EQ(few.kept[0].other, 1);
+  EXPECT_EQ(few.kept[1].stride, 1);
+  expect_places(few, 4704, 1, 119);
+  const ReducePlan rows = plan_of(ReduceOp::max, DType::f16, Dims{16, 1249, 210}, Dims{1, 16, 19'984}, {0});
+  EXPECT_EQ(rows.regime, Regime::rows);
+  EXPECT_EQ(rows.kept[0].size, 3) << "a divisor of 210";
+  expect_places(rows, 210, 16, 19'984);
+  // All of a short loop, and none of one that has no divisor.
+  const ReducePlan short_loop =
+      plan_of(ReduceOp::max, DType::f16, Dims{8, 20'001, 17, 7}, Dims{1, 8, 8 * 20'001 * 8, 8 * 20'001}, {0});
+  EXPECT_EQ(short_loop.kept_rank, 3);
+  EXPECT_EQ(short_loop.kept[0].size, 7);
+  EXPECT_EQ(short_loop.kept[0].other, 1);
+  EXPECT_EQ(plan_of(ReduceOp::max, DType::f16, Dims{16, 1249, 211}, Dims{1, 16, 19'984}, {0}).kept[0].stride,
+            16);
+  // Nor where the results lie as the input does.
+  EXPECT_EQ(plan_of(DType::bf16, Dims{1 << 20, 17}, {1}).kept_rank, 1);
+}
+
+TEST(CudaReducePlan, ThreadsThatShareAnOutputReadWhatMemoryBrings) {
+  // Three elements of each output between those of its neighbours, many times over: the neighbours' are read
+  // with them.
+  const ReducePlan close =
+      plan_of(ReduceOp::max, DType::f32, Dims{3, 59'976, 56}, Dims{1, 3 * 56, 3}, {0, 1});
+  EXPECT_EQ(close.regime, Regime::elements);
+  EXPECT_EQ(close.ways, 3);
+  EXPECT_GE(close.outer, 56);
+  // Outputs that are far apart have nothing to share.
+  const ReducePlan far =
+      plan_of(ReduceOp::max, DType::f32, Dims{3, 59'976, 56}, Dims{1, 3 * 56 * 64, 3 * 64}, {0, 1});
+  EXPECT_GT(far.ways, 3);
+}
+
 /// What the blocks of one split of a tile read at most.
 std::int64_t split_bytes(const ReducePlan& plan) {
   const auto element = static_cast<std::int64_t>(size_of(plan.dtype));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "backends/cuda/reduce/cut_order.h"
 #include "backends/cuda/reduce/cut_splits.h"
 #include "backends/cuda/reduce/cut_ways.h"
 #include "backends/cuda/reduce/measures.h"
@@ -95,6 +96,7 @@ bool cut_rows(ReducePlan& plan) noexcept {
   plan.rows_at_once = is_light && vectors <= kRowLoads / 2 ? 2 : 1;
   plan.ways = static_cast<int>(power_above(ceil_div(vectors, kRowLoads / plan.rows_at_once)));
   plan.tiles = ceil_div(plan.kept_count, kWarp / plan.ways * plan.rows_at_once);
+  order_outputs(plan, vectors, kVectorBytes);
   plan.splits = 1;
   plan.blocks = std::min<std::int64_t>(ceil_div(plan.tiles, kThreads / kWarp), kRowBlocks);
   return true;
@@ -140,6 +142,7 @@ bool cut_few(ReducePlan& plan) noexcept {
   plan.lane_output = along.other;
   along = {along.size / lanes, along.stride * lanes, along.other * lanes, 0, 0};
   plan.outer_count = threads;
+  if (lanes == 1) order_outputs(plan, plan.reduced_count, bytes);
   // One after the other.
   take_part(plan, 1);
   const int outputs = lanes == 1 ? 4 : lanes == 2 ? 2 : 1;  // of a thread
