@@ -64,6 +64,7 @@ class GpuBench {
     result_.torch = peer_.description();
     result_.more["device"] = reducer_.device().info().name;
     result_.more["bytes"] = bytes_;
+    result_.more["floor"] = kReadingLaunches;
     if (request_.random != 0) result_.more["seed"] = request_.seed;
     return std::move(result_);
   }
@@ -211,7 +212,7 @@ void print_reduce_on_gpu(const BenchResult& result, std::uint64_t bytes, int rou
       "{} rounds in which all took turns\n",
       format_byte_size(bytes), kLaunches, rounds);
   if (result.more.contains("seed")) fmt::print("seed {}\n", result.more.at("seed").get<std::uint64_t>());
-  fmt::print("reading: a kernel that reads the same and adds nothing up\n");
+  fmt::print("reading: a kernel that reads the same and adds nothing up, {}\n", kReadingLaunches);
   fmt::print("torch: {}\n", result.torch);
   fmt::print("cub: DeviceReduce and DeviceSegmentedReduce, where they do it in f32\n");
 }
