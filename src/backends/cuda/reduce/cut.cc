@@ -69,7 +69,7 @@ bool cut_whole(ReducePlan& plan) noexcept {
   if (!is_tuned(plan) || !has_lanes(plan) || plan.kept_count != 1) return false;
   plan.regime = Regime::whole;
   const std::int64_t vectors = ceil_div(plan.reduced_count * element_bytes(plan), kVectorBytes);
-  const bool spreads = vectors > kSpreadVectors;
+  const bool spreads = vectors > kSpreadVectors, is_thin = kHasThinWholes && vectors <= kWholeThreads;
   const std::int64_t blocks = std::min<std::int64_t>(
       kWholeBlocks, ceil_div(vectors, spreads ? kSpreadBlockVectors : kWholeBlockVectors));
   // Whole lines, so that where the first begins aligned all do.
@@ -78,8 +78,8 @@ bool cut_whole(ReducePlan& plan) noexcept {
   plan.split_size = lines * kLineBytes / element_bytes(plan);
   plan.splits = plan.blocks = ceil_div(plan.steps, plan.split_size);
   plan.tiles = plan.outer_count = 1;
-  const std::int64_t threads =
-      lines * (kLineBytes / kVectorBytes) / (spreads ? kSpreadThreadVectors : kWholeThreadVectors);
+  const std::int64_t each = is_thin ? 1 : spreads ? kSpreadThreadVectors : kWholeThreadVectors;
+  const std::int64_t threads = lines * (kLineBytes / kVectorBytes) / each;
   plan.threads = static_cast<int>(std::clamp<std::int64_t>(power_above(threads), kWarp, kWholeThreads));
   return true;
 }

@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "backends/cuda/reduce/dense.cuh"
 #include "backends/cuda/reduce/few.cuh"
@@ -27,6 +28,7 @@
 #include "backends/cuda/reduce/pack.cuh"
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/rows.cuh"
+#include "backends/cuda/reduce/variants.h"
 #include "backends/cuda/reduce/walk.cuh"
 #include "backends/cuda/reduce/whole.cuh"
 
@@ -81,7 +83,8 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
   Splits<typename Fold::Accumulator> splits{static_cast<typename Fold::Accumulator*>(accumulators), tickets};
   // Those of rows and few have one parameter; a second is not looked at.
   void* arguments[] = {const_cast<ReducePlan*>(&plan), &splits};
-  void* of_whole[] = {&tickets, const_cast<ReducePlan*>(&plan)};
+  const std::conditional_t<kHasSlimWholes, WholeWork, const ReducePlan&> whole(plan);
+  void* of_whole[] = {&tickets, const_cast<WholeParameter*>(&whole)};
   return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), dim3(static_cast<unsigned>(plan.blocks)),
                           dim3(static_cast<unsigned>(plan.threads)),
                           plan.regime == Regime::whole ? of_whole : arguments, 0, stream);

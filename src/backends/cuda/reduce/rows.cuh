@@ -9,6 +9,7 @@
 #include "backends/cuda/reduce/merge.cuh"
 #include "backends/cuda/reduce/place.cuh"
 #include "backends/cuda/reduce/plan.h"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 
@@ -22,6 +23,9 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int way = lane % plan.ways;
   const int rows = kWarp / plan.ways;  // that a warp loads at once
+  // A thread that has a row by itself has its ends as well, which otherwise would be loaded one after the
+  // other once all else is added.
+  const bool has_ends = kHasRowsAtOnce && Fold::kHasLanes && plan.ways == 1 && !plan.is_aligned;
   std::int64_t tile = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   for (; tile < plan.tiles; tile += std::int64_t{gridDim.x} * kWarps) {
     const std::int64_t first = tile * (rows * kRows) + lane / plan.ways;
@@ -37,7 +41,13 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
       places[row] = place_of(plan, 0, plan.kept_rank, first + row * rows);
       const Run<Fold::kDType> run = run_of(row);
       const auto whole = static_cast<int>(run.first_whole()), end = static_cast<int>(run.end_whole());
-      if (whole == 0 && kAtOnce * plan.ways <= end) {
+      if (has_ends) {
+        const auto vectors = static_cast<int>(run.vectors());
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k) {
+          if (k < vectors) loaded[row][k] = run.load_part(k);
+        }
+      } else if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) loaded[row][k] = run.load_whole(way + k * plan.ways);
       } else {
@@ -56,7 +66,13 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
       const auto add = [&](int k) {
         add_vector<Fold>(running, loaded[row][k], run.position_of(way + k * plan.ways, 0));
       };
-      if (whole == 0 && kAtOnce * plan.ways <= end) {
+      if (has_ends) {
+        const auto vectors = static_cast<int>(run.vectors());
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k) {
+          if (k < vectors) run.template add_part<Fold>(running, loaded[row][k], k, 0);
+        }
+      } else if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) add(k);
       } else {

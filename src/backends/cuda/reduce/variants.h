@@ -23,5 +23,12 @@ inline constexpr bool kHasOrderedTickets = (kVariants & 0x800) != 0;
 inline constexpr bool kHasFineWholes = (kVariants & 0x2000) != 0;
 /// Full sums of more than 64 KiB: a thread has two vectors at least instead of four (cut.cc).
 inline constexpr bool kHasWideWholes = (kVariants & 0x4000) != 0;
+/// The regime whole: the kernel's parameter is what it needs instead of a whole plan (whole.cuh).
+inline constexpr bool kHasSlimWholes = (kVariants & 0x8000) != 0;
+/// Full sums of up to 16 KiB, those of packs too: a thread for each vector instead of one for four (cut.cc).
+inline constexpr bool kHasThinWholes = (kVariants & 0x10000) != 0;
+/// Short rows at odd addresses that a thread has by itself: all of its vectors are loaded at once, ends too
+/// (rows.cuh).
+inline constexpr bool kHasRowsAtOnce = (kVariants & 0x20000) != 0;
 
 }  // namespace millrace::cuda
