@@ -17,11 +17,11 @@ constexpr std::int64_t kMostTogether = 16;
 constexpr std::int64_t kWriteCost = 4;
 
 /// How many outputs that follow each other in the output cost a warp least, of those that divide the loop.
-std::int64_t best_together(const Loop& read, std::int64_t element_bytes, std::int64_t size,
-                           std::int64_t loads, std::int64_t load_bytes) noexcept {
+std::int64_t best_together(const Loop& read, std::int64_t bytes, std::int64_t size, std::int64_t loads,
+                           std::int64_t load_bytes) noexcept {
   // Threads whose loads are served together, and the lines that these are in where they are neighbours.
   const std::int64_t threads = kLineBytes / std::max<std::int64_t>(load_bytes, kLineBytes / kWarp);
-  const std::int64_t lines = ceil_div(threads * std::abs(read.stride) * element_bytes, kLineBytes);
+  const std::int64_t lines = ceil_div(threads * std::abs(read.stride) * bytes, kLineBytes);
   const auto cost = [&](std::int64_t together) {
     const std::int64_t passes = std::min(threads, std::max(lines, together)) * (kWarp / threads);
     return loads * passes + kWriteCost * ceil_div(kWarp, together);
@@ -37,7 +37,8 @@ std::int64_t best_together(const Loop& read, std::int64_t element_bytes, std::in
 
 void order_outputs(ReducePlan& plan, std::int64_t loads, std::int64_t load_bytes) noexcept {
   if (plan.kept_rank < 2) return;
-  const std::int64_t result_bytes = is_position(plan) ? sizeof(std::int64_t) : element_bytes(plan);
+  const std::int64_t result_bytes =
+      is_position(plan) ? std::int64_t{sizeof(std::int64_t)} : element_bytes(plan);
   const auto is_near = [&](const Loop& loop) { return std::abs(loop.other) * result_bytes < kSectorBytes; };
   if (is_near(plan.kept[0])) return;
   Loop* const end = plan.kept + plan.kept_rank;
