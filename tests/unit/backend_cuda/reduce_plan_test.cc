@@ -195,6 +195,16 @@ TEST(CudaReducePlan, BlocksOfASplitReadEnough) {
   EXPECT_GT(short_pieces, 0U) << "no case is cut as finely as it may be";
 }
 
+TEST(CudaReducePlan, WidthsThatGiveMultiprocessorsAsManyBlocks) {
+  // 256 threads: 1,024 tiles, of which 342 blocks have three each, so that some of 132 multiprocessors have
+  // three blocks and the others two. 224: 1,171 tiles in 391 blocks.
+  EXPECT_EQ(even_width(262'144, 1), 224);
+  EXPECT_EQ(even_width(131'072, 1), kThreads) << "256 blocks, two each";
+  const ReducePlan plan = plan_of(DType::f32, Dims{256, 1 << 20}, {0});
+  EXPECT_EQ(plan.regime, Regime::lanes);
+  EXPECT_EQ(plan.inner, kHasEvenLanes ? 224 : kThreads);
+}
+
 TEST(CudaReducePlan, DependsOnTheWorkAlone) {
   for (int i = 0; i < 3; ++i) {
     const ReducePlan one = plan_of(DType::bf16, Dims{33, 4096, 40}, {1});

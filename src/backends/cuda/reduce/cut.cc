@@ -171,6 +171,10 @@ void cut_walk(ReducePlan& plan, Regime regime) noexcept {
     plan.inner = regime == Regime::columns
                      ? static_cast<int>(std::min(most, ceil_div(columns, kWarp - 1) * kWarp))
                      : width_of(columns, most, line);
+    const bool is_many = plan.outer_count * columns >= kEnoughThreads;
+    if (kHasEvenLanes && regime == Regime::lanes && is_many && plan.inner == kThreads) {
+      plan.inner = even_width(columns, plan.outer_count);
+    }
   }
   plan.inner_tiles =
       ceil_div(columns, regime == Regime::columns ? plan.inner / kWarp * (kWarp - 1) : plan.inner);

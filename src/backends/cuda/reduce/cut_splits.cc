@@ -27,6 +27,22 @@ double busy_share(std::int64_t units, std::int64_t resident) noexcept {
 
 }  // namespace
 
+int even_width(std::int64_t columns, std::int64_t outer) noexcept {
+  constexpr std::int64_t kMultiprocessors = kWholeBlocks, kWarp = 32, kNarrowest = 5 * kWarp;
+  std::int64_t best = kThreads;
+  double best_share = 0;
+  for (std::int64_t width = kThreads; width >= kNarrowest; width -= kWarp) {
+    const std::int64_t tiles = ceil_div(columns, width) * outer;
+    const std::int64_t blocks = ceil_div(tiles, ceil_div(tiles, kLaneBlocks));
+    const double share =
+        busy_share(blocks, kMultiprocessors) * busy_share(tiles, blocks) * busy_share(columns, width);
+    if (share < best_share + 0.05) continue;
+    best = width;
+    best_share = share;
+  }
+  return static_cast<int>(best);
+}
+
 void split(ReducePlan& plan, std::int64_t tile_bytes, std::int64_t multiple) noexcept {
   const std::int64_t resident = resident_blocks(plan);
   plan.splits = 1;

@@ -15,4 +15,9 @@ inline constexpr std::int64_t kSplitBytes = kHasLargeSplits ? 32 << 10 : 16 << 1
 /// many blocks there are.
 void split(ReducePlan& plan, std::int64_t tile_bytes, std::int64_t multiple) noexcept;
 
+/// For the regime lanes with tiles enough to leave them whole: threads along so many neighbouring vectors, of
+/// `outer` rows of them, with which all multiprocessors have most nearly as many blocks and blocks as many
+/// tiles. Whole warps, up to a block.
+int even_width(std::int64_t columns, std::int64_t outer) noexcept;
+
 }  // namespace millrace::cuda

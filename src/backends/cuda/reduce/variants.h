@@ -30,5 +30,8 @@ inline constexpr bool kHasThinWholes = (kVariants & 0x10000) != 0;
 /// Short rows at odd addresses that a thread has by itself: all of its vectors are loaded at once, ends too
 /// (rows.cuh).
 inline constexpr bool kHasRowsAtOnce = (kVariants & 0x20000) != 0;
+/// lanes: fewer threads of a block along neighbouring outputs where that gives each multiprocessor as many
+/// blocks as the others have (cut_splits.h).
+inline constexpr bool kHasEvenLanes = (kVariants & 0x40000) != 0;
 
 }  // namespace millrace::cuda
