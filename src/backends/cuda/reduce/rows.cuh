@@ -23,9 +23,8 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int way = lane % plan.ways;
   const int rows = kWarp / plan.ways;  // that a warp loads at once
-  // A thread that has a row by itself has its ends as well, which otherwise would be loaded one after the
-  // other once all else is added.
-  const bool has_ends = kHasRowsAtOnce && Fold::kHasLanes && plan.ways == 1 && !plan.is_aligned;
+  // Otherwise ends are loaded one after the other once all else is added.
+  const bool has_ends = kHasRowsAtOnce && Fold::kHasLanes && !plan.is_aligned;
   std::int64_t tile = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   for (; tile < plan.tiles; tile += std::int64_t{gridDim.x} * kWarps) {
     const std::int64_t first = tile * (rows * kRows) + lane / plan.ways;
@@ -45,7 +44,8 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
         const auto vectors = static_cast<int>(run.vectors());
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) {
-          if (k < vectors) loaded[row][k] = run.load_part(k);
+          const int i = way + k * plan.ways;
+          if (i < vectors) loaded[row][k] = run.load_part(i);
         }
       } else if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll
@@ -70,7 +70,12 @@ __device__ __forceinline__ void rows_block(const ReducePlan& plan) {
         const auto vectors = static_cast<int>(run.vectors());
 #pragma unroll
         for (int k = 0; k < kAtOnce; ++k) {
-          if (k < vectors) run.template add_part<Fold>(running, loaded[row][k], k, 0);
+          const int i = way + k * plan.ways;
+          if (i >= whole && i < end) {
+            add(k);
+          } else if (i < vectors) {
+            run.template add_part<Fold>(running, loaded[row][k], i, 0);
+          }
         }
       } else if (whole == 0 && kAtOnce * plan.ways <= end) {
 #pragma unroll

@@ -27,8 +27,7 @@ inline constexpr bool kHasWideWholes = (kVariants & 0x4000) != 0;
 inline constexpr bool kHasSlimWholes = (kVariants & 0x8000) != 0;
 /// Full sums of up to 16 KiB, those of packs too: a thread for each vector instead of one for four (cut.cc).
 inline constexpr bool kHasThinWholes = (kVariants & 0x10000) != 0;
-/// Short rows at odd addresses that a thread has by itself: all of its vectors are loaded at once, ends too
-/// (rows.cuh).
+/// Short rows at odd addresses: all of their vectors are loaded at once, ends too (rows.cuh).
 inline constexpr bool kHasRowsAtOnce = (kVariants & 0x20000) != 0;
 /// lanes: fewer threads of a block along neighbouring outputs where that gives each multiprocessor as many
 /// blocks as the others have (cut_splits.h).
