@@ -73,6 +73,7 @@ class ThreadCache final : public ContextPart {
     Peak& peak;
     sync::Mutex& totals_mutex;
     Totals& retired_totals;  ///< of contexts that are gone; guarded by totals_mutex
+    bool parks = false;      ///< the device joins operations (ArenaCache::Parked)
   };
 
   ThreadCache(const Shared& shared, std::uint64_t thread);
@@ -113,7 +114,7 @@ class ThreadCache final : public ContextPart {
     cached_.add(block.size);
     // relaxed: it may miss what another thread records just now.
     if (block.own_use.load(std::memory_order_relaxed) > cache.submitted) [[unlikely]] {
-      if (park(cache, block)) return;
+      if (shared_.parks && park(cache, block)) return;
     }
     block.next = magazine.first;
     magazine.first = &block;

@@ -41,7 +41,7 @@ class ThreadCacheTest : public ArenaFixture {
   Peak peak_{kMiB};
   sync::Mutex totals_mutex_;
   Totals totals_;
-  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_}, 1};
+  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_, true}, 1};
 };
 
 TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
