@@ -13,6 +13,7 @@
 
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
+#include "support/fake_kernels.h"
 
 namespace millrace::test {
 namespace {
