@@ -11,12 +11,12 @@ void record_reduction(Context& context, StreamId stream, Operation&& operation, 
                       const char* call) {
   Core& core = context.core();
   StreamPool& pool = StreamPool::of(core);
-  if (scratch_bytes == 0) return pool.record(stream, std::move(operation), call);
+  if (scratch_bytes == 0) return pool.record(context, stream, std::move(operation), call);
   Allocator& allocator = Allocator::of(core);
   void* const scratch = allocator.allocate(context, stream.slot, scratch_bytes, kDefaultAlignment);
   std::get<ReduceWork>(operation.work).scratch = scratch;
   try {
-    pool.record(stream, std::move(operation), call);
+    pool.record(context, stream, std::move(operation), call);
   } catch (...) {
     allocator.deallocate(context, scratch, Allocator::OnMisuse::forgive);
     throw;

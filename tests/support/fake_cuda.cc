@@ -13,14 +13,13 @@
 #include <memory>
 #include <mutex>
 #include <set>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include "backends/cuda/driver.h"
-#include "backends/cuda/reduce/launch.h"
 #include "device/reserved_pages.h"
 #include "support/fake_capture.h"
+#include "support/fake_kernels.h"
 #include "support/fake_machine.h"
 #include "support/fake_stream.h"
 
@@ -490,44 +489,7 @@ cuda::Driver make_driver() {
   return d;
 }
 
-/// What plays the kernels.
-struct Kernels {
-  std::mutex mutex;
-  std::function<void(const FakeLaunch&)> run;
-  std::atomic<cudaError_t> answer{cudaSuccess};
-  std::atomic<std::size_t> launches{0};
-};
-Kernels& kernels() {
-  static Kernels all;
-  return all;
-}
-
-cudaError_t launch_played(const cuda::ReducePlan& plan, std::span<const cuda::PackItem> items,
-                          cudaStream_t stream) {
-  Kernels& all = kernels();
-  if (const cudaError_t answer = all.answer.load(); answer != cudaSuccess) return answer;
-  all.launches.fetch_add(1);
-  const std::lock_guard lock(all.mutex);
-  stream_of(stream).push([run = all.run, launch = FakeLaunch{plan, {items.begin(), items.end()}}] {
-    if (run) run(launch);
-  });
-  return cudaSuccess;
-}
-
 }  // namespace
-
-void set_fake_cuda_kernels(std::function<void(const FakeLaunch&)> run) {
-  const std::lock_guard lock(kernels().mutex);
-  kernels().run = std::move(run);
-}
-
-void refuse_fake_cuda_launches(cudaError_t answer) {
-  kernels().answer.store(answer);
-}
-
-std::size_t fake_cuda_launches() {
-  return kernels().launches.load();
-}
 
 void install_fake_cuda(int devices, std::size_t memory_bytes) {
   machine().devices = devices;
@@ -539,7 +501,7 @@ void install_fake_cuda(int devices, std::size_t memory_bytes) {
   }
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
-  cuda::replace_launcher(&launch_played);
+  play_fake_launches();
 }
 
 void fail_fake_cuda(CUresult answer) {
@@ -585,56 +547,6 @@ void run_on_fake_stream(CUstream stream, std::function<void()> work) {
 
 CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes) {
   return ordinary_copy(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream);
-}
-
-void take_fake_cuda_memory(std::size_t bytes) {
-  const std::lock_guard lock(machine().mutex);
-  machine().taken = bytes;
-}
-
-void set_fake_cuda_attribute(CUdevice_attribute which, int value) {
-  const std::lock_guard lock(machine().mutex);
-  machine().attributes[which] = value;
-}
-
-void before_fake_cuda(FakeCall call, std::function<void()> happens) {
-  const std::lock_guard lock(machine().mutex);
-  machine().interruptions[call] = std::move(happens);
-}
-
-std::size_t fake_cuda_dead_handles() {
-  return machine().dead_handles.load();
-}
-
-std::size_t fake_cuda_questions() {
-  return machine().questions.load();
-}
-
-std::size_t fake_cuda_calls() {
-  return machine().calls.load();
-}
-
-std::size_t fake_cuda_events() {
-  return machine().events.load();
-}
-
-std::size_t fake_cuda_registered() {
-  const std::lock_guard lock(machine().mutex);
-  std::size_t bytes = 0;
-  for (const auto& [base, size] : machine().registered) bytes += size;
-  return bytes;
-}
-
-std::size_t fake_cuda_mapped() {
-  const std::lock_guard lock(machine().mutex);
-  std::size_t bytes = 0;
-  for (const auto& [address, mapping] : machine().mappings) bytes += mapping.memory.bytes;
-  return bytes;
-}
-
-std::size_t fake_cuda_memory() {
-  const std::lock_guard lock(machine().mutex);
-  return machine().used;
 }
 
 }  // namespace millrace::test

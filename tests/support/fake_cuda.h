@@ -1,16 +1,12 @@
 // A driver that plays an NVIDIA device in host memory: what the CUDA backend does can be tested, also under
-// sanitizers, where there is no GPU. It runs no kernels but what a test gives for them.
+// sanitizers, where there is no GPU. It runs no kernels but what a test gives for them
+// (fake_kernels.h).
 #pragma once
 
 #include <cuda.h>
-#include <cuda_runtime_api.h>
 
 #include <cstddef>
 #include <functional>
-#include <vector>
-
-#include "backends/cuda/reduce/pack.h"
-#include "backends/cuda/reduce/plan.h"
 
 namespace millrace::test {
 
@@ -37,18 +33,6 @@ void join_fake_capture(CUstream captured, CUstream other);
 int fake_stream_priority(CUstream stream);
 /// Graphs that nobody has destroyed, each counted once more if it can be launched.
 std::size_t fake_cuda_graphs();
-
-/// Reductions that share a launch.
-struct FakeLaunch {
-  cuda::ReducePlan plan;  ///< the first one's
-  std::vector<cuda::PackItem> items;
-};
-/// run does what is launched, on the stream in its order. Null: nothing does.
-void set_fake_cuda_kernels(std::function<void(const FakeLaunch&)> run);
-/// Launches are answered with this, and do nothing then.
-void refuse_fake_cuda_launches(cudaError_t answer);
-/// How many there were.
-std::size_t fake_cuda_launches();
 
 /// What a kernel of a caller's would do: runs on the stream in its order.
 void run_on_fake_stream(CUstream stream, std::function<void()> work);

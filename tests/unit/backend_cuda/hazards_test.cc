@@ -94,7 +94,7 @@ TEST_F(CudaHazards, NeverMissAConflict) {
     return range(random.below(40'000), random.log_uniform(1, random.one_in(8) ? 20'000 : 256));
   };
   std::size_t allowed = 0;
-  for (std::size_t i = 0; i < test::scaled(3000); ++i) {
+  for (std::size_t i = 0; i < test::scaled(1000); ++i) {
     hazards_->clear();
     std::vector<Touched> set;
     for (int k = 0; k < 40; ++k) {
@@ -116,7 +116,7 @@ TEST_F(CudaHazards, NeverMissAConflict) {
       ++allowed;
     }
   }
-  EXPECT_GT(allowed, 3 * test::scaled(3000));
+  EXPECT_GT(allowed, 3 * test::scaled(1000));
 }
 
 }  // namespace

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "support/expect_error.h"
 #include "support/fake_cuda.h"
+#include "support/fake_kernels.h"
 
 namespace millrace::test {
 namespace {
@@ -160,6 +162,28 @@ TEST_F(CudaPacks, OtherWorkKeepsItsPlace) {
   EXPECT_EQ(*at(kOutputs), kCount);
   EXPECT_EQ(*at(kOutputs + 1), 0);
   EXPECT_EQ(*at(kOutputs + 2), kCount);
+}
+
+TEST_F(CudaPacks, OutputsThatAreFreedAtOnceAreDifferentBlocks) {
+  std::set<void*> outputs;
+  const auto round = [&](int count) {
+    outputs.clear();
+    for (int i = 0; i < count; ++i) {
+      void* const output = device_.allocate(stream_, sizeof(float));
+      outputs.insert(output);
+      reduce(stream_, ReduceOp::sum, contiguous(at(i * kCount), DType::f32, {kCount}),
+             contiguous(output, DType::f32, {}));
+      device_.deallocate(output);
+    }
+    return launches();
+  };
+  EXPECT_EQ(round(32), 1U);
+  EXPECT_EQ(outputs.size(), 32U);
+  // What was submitted is used again.
+  const std::set<void*> before = outputs;
+  before_ = fake_cuda_launches();
+  EXPECT_EQ(round(16), 1U);
+  EXPECT_TRUE(std::includes(before.begin(), before.end(), outputs.begin(), outputs.end()));
 }
 
 TEST_F(CudaPacks, CommandBuffersDoNot) {
