@@ -11,8 +11,8 @@
 
 namespace millrace_torch::bench {
 
-/// Caches by thread, with no lock, no map and no count, and is wrong in every other way: it orders no streams, knows no
-/// devices, gives nothing back.
+/// Caches by thread, with no lock, no map and no count, and is wrong in every other way: it orders no
+/// streams, knows no devices, gives nothing back.
 class CeilingAllocator final : public torch::cuda::CUDAPluggableAllocator::CUDAPluggableAllocator {
  public:
   CeilingAllocator() : CUDAPluggableAllocator(&allocate_slowly, &free_slowly) {}

@@ -1,7 +1,8 @@
-// Inferences a second of a transformer's encoder, eager, by threads that have a stream each: how much of them an allocator
-// lets through. One allocator a process:
+// Inferences a second of a transformer's encoder, eager, by threads that have a stream each: how much of them
+// an allocator lets through. One allocator a process:
 //
-//   millrace_torch_transformer --allocator stock|millrace|ceiling [--threads 1,2,4,8,16] [--seconds 3] [--layers 6]
+//   millrace_torch_transformer --allocator stock|millrace|ceiling [--threads 1,2,4,8,16] [--seconds 3]
+//   [--layers 6]
 //                              [--width 384] [--heads 12] [--batch 1] [--length 32]
 //
 // A line of JSON for each number of threads.
@@ -59,9 +60,9 @@ class Encoder {
     const auto weight = [&](std::int64_t to, std::int64_t from) { return at::randn({to, from}, on) * 0.02; };
     for (std::int64_t i = 0; i < request.layers; ++i) {
       layers_.push_back({weight(3 * width, width), at::zeros({3 * width}, on), weight(width, width),
-                         at::zeros({width}, on), weight(hidden, width), at::zeros({hidden}, on), weight(width, hidden),
-                         at::zeros({width}, on), at::ones({width}, on), at::zeros({width}, on), at::ones({width}, on),
-                         at::zeros({width}, on)});
+                         at::zeros({width}, on), weight(hidden, width), at::zeros({hidden}, on),
+                         weight(width, hidden), at::zeros({width}, on), at::ones({width}, on),
+                         at::zeros({width}, on), at::ones({width}, on), at::zeros({width}, on)});
     }
   }
 
@@ -69,8 +70,8 @@ class Encoder {
     for (const Layer& layer : layers_) {
       x = at::layer_norm(x + attention(layer, x), {request_.width}, layer.norm1_weight, layer.norm1_bias);
       const at::Tensor up = at::gelu(at::linear(x, layer.up_weight, layer.up_bias));
-      x = at::layer_norm(x + at::linear(up, layer.down_weight, layer.down_bias), {request_.width}, layer.norm2_weight,
-                         layer.norm2_bias);
+      x = at::layer_norm(x + at::linear(up, layer.down_weight, layer.down_bias), {request_.width},
+                         layer.norm2_weight, layer.norm2_bias);
     }
     return x;
   }
@@ -81,8 +82,8 @@ class Encoder {
     const at::Tensor all = at::linear(x, layer.in_weight, layer.in_bias)
                                .view({request_.batch, request_.length, 3, request_.heads, size})
                                .permute({2, 0, 3, 1, 4});
-    const at::Tensor scores =
-        at::matmul(all.select(0, 0), all.select(0, 1).transpose(-2, -1)) / std::sqrt(static_cast<double>(size));
+    const at::Tensor scores = at::matmul(all.select(0, 0), all.select(0, 1).transpose(-2, -1)) /
+                              std::sqrt(static_cast<double>(size));
     const at::Tensor mixed = at::matmul(at::softmax(scores, -1), all.select(0, 2));
     return at::linear(mixed.transpose(1, 2).reshape({request_.batch, request_.length, request_.width}),
                       layer.out_weight, layer.out_bias);
@@ -93,8 +94,8 @@ class Encoder {
 };
 
 /// Inferences by one thread on a stream of its own, each waited for as a server would.
-void infer(const Encoder& encoder, const Request& request, std::barrier<>& start, const std::atomic<bool>& stop,
-           std::int64_t& done) {
+void infer(const Encoder& encoder, const Request& request, std::barrier<>& start,
+           const std::atomic<bool>& stop, std::int64_t& done) {
   const c10::InferenceMode inference;
   const c10::cuda::CUDAStream stream = c10::cuda::getStreamFromPool();
   c10::cuda::setCurrentCUDAStream(stream);
@@ -159,15 +160,24 @@ Request request_in(int count, char** words) {
   Request request;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string name = words[i];
-    if (name == "--allocator") request.allocator = words[i + 1];
-    else if (name == "--threads") request.threads = numbers_in(words[i + 1]);
-    else if (name == "--seconds") request.seconds = std::stod(words[i + 1]);
-    else if (name == "--layers") request.layers = number_in(words[i + 1]);
-    else if (name == "--width") request.width = number_in(words[i + 1]);
-    else if (name == "--heads") request.heads = number_in(words[i + 1]);
-    else if (name == "--batch") request.batch = number_in(words[i + 1]);
-    else if (name == "--length") request.length = number_in(words[i + 1]);
-    else throw std::invalid_argument("there is no option " + name);
+    if (name == "--allocator")
+      request.allocator = words[i + 1];
+    else if (name == "--threads")
+      request.threads = numbers_in(words[i + 1]);
+    else if (name == "--seconds")
+      request.seconds = std::stod(words[i + 1]);
+    else if (name == "--layers")
+      request.layers = number_in(words[i + 1]);
+    else if (name == "--width")
+      request.width = number_in(words[i + 1]);
+    else if (name == "--heads")
+      request.heads = number_in(words[i + 1]);
+    else if (name == "--batch")
+      request.batch = number_in(words[i + 1]);
+    else if (name == "--length")
+      request.length = number_in(words[i + 1]);
+    else
+      throw std::invalid_argument("there is no option " + name);
   }
   if (count % 2 == 0) throw std::invalid_argument(std::string(words[count - 1]) + " has no value");
   if (request.width % request.heads != 0) throw std::invalid_argument("--heads must divide --width");
@@ -177,7 +187,8 @@ Request request_in(int count, char** words) {
 void choose_allocator(const std::string& name) {
   if (name == "stock") return;
   if (name == "millrace") return millrace_torch::install_cuda_allocator();
-  if (name != "ceiling") throw std::invalid_argument("--allocator is stock, millrace or ceiling, not " + name);
+  if (name != "ceiling")
+    throw std::invalid_argument("--allocator is stock, millrace or ceiling, not " + name);
   static auto* const ceiling = new std::shared_ptr<c10::cuda::CUDACachingAllocator::CUDAAllocator>(
       new millrace_torch::bench::CeilingAllocator);
   torch::cuda::CUDAPluggableAllocator::changeCurrentAllocator(*ceiling);
@@ -194,10 +205,11 @@ int main(int count, char** words) try {
   const Encoder encoder(request);
   for (const int threads : request.threads) {
     const double rate = measure(encoder, request, threads);
-    std::printf("{\"allocator\": \"%s\", \"backend\": \"%s\", \"threads\": %d, \"inferences_per_second\": %.1f, "
-                "\"layers\": %ld, \"width\": %ld, \"batch\": %ld, \"length\": %ld, \"seconds\": %.1f}\n",
-                request.allocator.c_str(), c10::cuda::CUDACachingAllocator::name().c_str(), threads, rate,
-                request.layers, request.width, request.batch, request.length, request.seconds);
+    std::printf(
+        "{\"allocator\": \"%s\", \"backend\": \"%s\", \"threads\": %d, \"inferences_per_second\": %.1f, "
+        "\"layers\": %ld, \"width\": %ld, \"batch\": %ld, \"length\": %ld, \"seconds\": %.1f}\n",
+        request.allocator.c_str(), c10::cuda::CUDACachingAllocator::name().c_str(), threads, rate,
+        request.layers, request.width, request.batch, request.length, request.seconds);
     std::fflush(stdout);
   }
   return 0;

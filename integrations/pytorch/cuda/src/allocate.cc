@@ -43,7 +43,8 @@ c10::DataPtr CudaAllocator::allocate(std::size_t bytes) {
   const c10::DeviceIndex index = c10::cuda::current_device();
   const c10::Device device(c10::kCUDA, index);
   if (bytes == 0) return {nullptr, nullptr, raw_deleter(), device};
-  TORCH_CHECK_WITH(OutOfMemoryError, bytes < kExabyte, "CUDA out of memory. Tried to allocate more than 1EB memory.");
+  TORCH_CHECK_WITH(OutOfMemoryError, bytes < kExabyte,
+                   "CUDA out of memory. Tried to allocate more than 1EB memory.");
   if (!caches()) [[unlikely]] {
     void* const address = allocate_uncached(bytes);
     return {address, address, &delete_uncached, device};
@@ -110,7 +111,8 @@ DeviceMemory& CudaAllocator::memory_at(const void* address) {
   cudaPointerAttributes attributes{};
   C10_CUDA_CHECK(cudaPointerGetAttributes(&attributes, address));
   DeviceMemory* const memory = find_memory(static_cast<c10::DeviceIndex>(attributes.device));
-  TORCH_CHECK(attributes.type == cudaMemoryTypeDevice && memory != nullptr, "invalid device pointer: ", address);
+  TORCH_CHECK(attributes.type == cudaMemoryTypeDevice && memory != nullptr,
+              "invalid device pointer: ", address);
   return *memory;
 }
 

@@ -1,4 +1,5 @@
-// What torch calls for CUDA memory once it is Millrace's: the 33 pure virtual functions of CUDAAllocator and its bases.
+// What torch calls for CUDA memory once it is Millrace's: the 33 pure virtual functions of CUDAAllocator and
+// its bases.
 #pragma once
 
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -23,8 +24,8 @@ using c10::MempoolId_t;
 
 /// torch's CUDA allocator. It is never destroyed: tensors of static variables are freed last of all.
 ///
-/// Allocating and freeing take no lock of this class and write nothing that threads share; what the core counts is not
-/// counted here again. A function for each feature, a file for each group of them.
+/// Allocating and freeing take no lock of this class and write nothing that threads share; what the core
+/// counts is not counted here again. A function for each feature, a file for each group of them.
 ///
 /// Thread safety: all members from any thread at any time, but init and set_options, which come first.
 class CudaAllocator final : public caching::CUDAAllocator {
@@ -38,8 +39,8 @@ class CudaAllocator final : public caching::CUDAAllocator {
   DeviceMemory& memory_of(c10::DeviceIndex index) {
     // acquire: pairs with the release in open.
     if (static_cast<std::size_t>(index) < devices_.size()) {
-      if (DeviceMemory* const memory = devices_[static_cast<std::size_t>(index)].load(std::memory_order_acquire))
-          [[likely]] {
+      if (DeviceMemory* const memory =
+              devices_[static_cast<std::size_t>(index)].load(std::memory_order_acquire)) [[likely]] {
         return *memory;
       }
     }
@@ -53,7 +54,9 @@ class CudaAllocator final : public caching::CUDAAllocator {
       if (DeviceMemory* const memory = find_memory(static_cast<c10::DeviceIndex>(index))) visit(*memory);
     }
   }
-  int device_count() const noexcept { return device_count_.load(std::memory_order_acquire); }  // acquire: as init's
+  int device_count() const noexcept {
+    return device_count_.load(std::memory_order_acquire);
+  }  // acquire: as init's
   Observers& observers() noexcept { return observers_; }
 
   // allocate.cc
@@ -87,7 +90,8 @@ class CudaAllocator final : public caching::CUDAAllocator {
   // snapshot.cc
   caching::SnapshotInfo snapshot(MempoolId_t pool, bool include_traces) override;
   void recordHistory(bool enabled, caching::CreateContextFn context_recorder, std::size_t most_entries,
-                     caching::RecordContext when, bool clear, const std::vector<std::string>& skipped) override;
+                     caching::RecordContext when, bool clear,
+                     const std::vector<std::string>& skipped) override;
   bool isHistoryEnabled() override { return observers_.history().is_on(); }
   void recordAnnotation(const std::vector<std::pair<std::string, std::string>>& metadata) override;
   void pushCompileContext(std::string& text) override { History::push_compile_context(text); }
@@ -98,18 +102,21 @@ class CudaAllocator final : public caching::CUDAAllocator {
   void attachAllocatorTraceTracker(caching::AllocatorTraceTracker tracker) override;
 
   // pools.cc
-  void beginAllocateToPool(c10::DeviceIndex index, MempoolId_t pool, std::function<bool(cudaStream_t)> filter) override;
+  void beginAllocateToPool(c10::DeviceIndex index, MempoolId_t pool,
+                           std::function<bool(cudaStream_t)> filter) override;
   void endAllocateToPool(c10::DeviceIndex index, MempoolId_t pool) override;
   void releasePool(c10::DeviceIndex index, MempoolId_t pool) override;
   int getPoolUseCount(c10::DeviceIndex index, MempoolId_t pool) override;
-  void createOrIncrefPool(c10::DeviceIndex index, MempoolId_t pool, std::shared_ptr<caching::CUDAAllocator> allocator) override;
+  void createOrIncrefPool(c10::DeviceIndex index, MempoolId_t pool,
+                          std::shared_ptr<caching::CUDAAllocator> allocator) override;
   void setUseOnOOM(c10::DeviceIndex index, MempoolId_t pool, bool use_on_oom) override;
   void setNoSplit(c10::DeviceIndex index, MempoolId_t pool) override;
 
   // checkpoint.cc
   bool checkPoolLiveAllocations(c10::DeviceIndex index, MempoolId_t pool,
                                 const std::unordered_set<void*>& expected) override;
-  std::shared_ptr<caching::AllocatorState> getCheckpointState(c10::DeviceIndex index, MempoolId_t pool) override;
+  std::shared_ptr<caching::AllocatorState> getCheckpointState(c10::DeviceIndex index,
+                                                              MempoolId_t pool) override;
   caching::CheckpointDelta setCheckpointPoolState(c10::DeviceIndex index,
                                                   std::shared_ptr<caching::AllocatorState> state) override;
 

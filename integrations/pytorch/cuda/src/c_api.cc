@@ -35,7 +35,8 @@ bool set_option(std::string_view name, double value) {
   if (name == "all_caches_bytes") return options.all_caches_bytes = static_cast<std::size_t>(value), true;
   if (name == "streams") return options.streams = static_cast<int>(value), true;
   if (name == "exact_peaks") return options.exact_peaks = value != 0, true;
-  if (name == "out_of_memory_wait_ms") return options.out_of_memory_wait_ms = static_cast<std::int64_t>(value), true;
+  if (name == "out_of_memory_wait_ms")
+    return options.out_of_memory_wait_ms = static_cast<std::int64_t>(value), true;
   return false;
 }
 
@@ -47,10 +48,12 @@ const char* millrace_torch_cuda_install() {
 
 const char* millrace_torch_cuda_set_option(const char* name, double value) {
   if (millrace_torch::cuda_allocator_installed())
-    return kept("the allocator is installed already; call millrace_torch.config() before millrace_torch.install()");
+    return kept(
+        "the allocator is installed already; call millrace_torch.config() before millrace_torch.install()");
   if (set_option(name, value)) return nullptr;
   return kept(std::string("there is no option ") + name +
-              "; there are memory_limit, memory_fraction, thread_cache_bytes, all_caches_bytes, streams, exact_peaks and "
+              "; there are memory_limit, memory_fraction, thread_cache_bytes, all_caches_bytes, streams, "
+              "exact_peaks and "
               "out_of_memory_wait_ms");
 }
 
@@ -71,6 +74,6 @@ const char* millrace_torch_cuda_describe_memory(int device) try {
 const char* millrace_torch_cuda_built_for() {
 #define MILLRACE_TORCH_TEXT_OF(number) #number
 #define MILLRACE_TORCH_TEXT(number) MILLRACE_TORCH_TEXT_OF(number)
-  return MILLRACE_TORCH_TEXT(TORCH_VERSION_MAJOR) "." MILLRACE_TORCH_TEXT(TORCH_VERSION_MINOR) "." MILLRACE_TORCH_TEXT(
-      TORCH_VERSION_PATCH);
+  return MILLRACE_TORCH_TEXT(TORCH_VERSION_MAJOR) "." MILLRACE_TORCH_TEXT(
+      TORCH_VERSION_MINOR) "." MILLRACE_TORCH_TEXT(TORCH_VERSION_PATCH);
 }

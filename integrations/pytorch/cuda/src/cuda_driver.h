@@ -8,8 +8,8 @@
 
 namespace millrace_torch {
 
-/// A function of the driver's by its name, found once a call site: driver_function<decltype(&cuMemMap)>("cuMemMap").
-/// Throws c10::Error where the driver has none.
+/// A function of the driver's by its name, found once a call site:
+/// driver_function<decltype(&cuMemMap)>("cuMemMap"). Throws c10::Error where the driver has none.
 template <typename Function>
 Function driver_function(const char* name) {
   void* found = nullptr;
@@ -21,7 +21,8 @@ Function driver_function(const char* name) {
 }
 
 inline void check_driver(CUresult result, const char* what) {
-  TORCH_CHECK(result == CUDA_SUCCESS, "the NVIDIA driver failed to ", what, ": error ", static_cast<int>(result));
+  TORCH_CHECK(result == CUDA_SUCCESS, "the NVIDIA driver failed to ", what, ": error ",
+              static_cast<int>(result));
 }
 
 }  // namespace millrace_torch

@@ -17,8 +17,8 @@ std::string describe_cuda_memory(int device) {
   const millrace::MemoryStats stats = memory->device().memory();
   std::string text = "cuda:" + std::to_string(device) + ": " + format_size(stats.live) + " in tensors, " +
                      format_size(stats.cached) + " in threads' caches, " + format_size(stats.pending) +
-                     " freed and still used by other streams, " + format_size(stats.committed) + " taken of " +
-                     format_size(stats.limit) + "\n";
+                     " freed and still used by other streams, " + format_size(stats.committed) +
+                     " taken of " + format_size(stats.limit) + "\n";
   struct Share {
     std::size_t bytes = 0, live = 0, segments = 0;
   };

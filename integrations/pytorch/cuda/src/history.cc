@@ -21,16 +21,20 @@ Doing& doing() {
 }  // namespace
 
 void History::record(bool enabled, c10::cuda::CUDACachingAllocator::CreateContextFn recorder,
-                     std::size_t most_entries, Level when, bool clear, const std::vector<std::string>& skipped) {
+                     std::size_t most_entries, Level when, bool clear,
+                     const std::vector<std::string>& skipped) {
   TORCH_CHECK(when == Level::NEVER || recorder != nullptr,
-              "recording stacks was asked for, and there is nothing that gathers them; pass context='alloc' from Python");
+              "recording stacks was asked for, and there is nothing that gathers them; pass context='alloc' "
+              "from Python");
   const std::lock_guard lock(mutex_);
   recorder_.store(enabled ? recorder : nullptr, std::memory_order_release);
-  level_.store(enabled ? when : Level::NEVER, std::memory_order_release);  // release: pairs with gather's acquire
+  level_.store(enabled ? when : Level::NEVER,
+               std::memory_order_release);  // release: pairs with gather's acquire
   on_.store(enabled, std::memory_order_release);
   most_entries_ = std::max<std::size_t>(1, most_entries);
   skipped_.clear();
-  for (const std::string& name : skipped) skipped_.insert(c10::CachingDeviceAllocator::parseTraceEntryAction(name));
+  for (const std::string& name : skipped)
+    skipped_.insert(c10::CachingDeviceAllocator::parseTraceEntryAction(name));
   if (!enabled || clear) {
     entries_.clear();
     annotations_.clear();
@@ -59,14 +63,15 @@ History::Context History::gather(Level level) const {
 void History::add_locked(Entry entry) {
   for (const Tracker& tracker : trackers_) tracker(entry);
   if (!is_on() || skipped_.contains(entry.action_)) return;
-  if (level_.load(std::memory_order_relaxed) < Level::ALLOC) entry.context_ = nullptr;  // relaxed: under the mutex
+  if (level_.load(std::memory_order_relaxed) < Level::ALLOC)
+    entry.context_ = nullptr;  // relaxed: under the mutex
   std::deque<Entry>& entries = entries_[entry.device_];
   while (entries.size() >= most_entries_) entries.pop_front();
   entries.push_back(std::move(entry));
 }
 
-void History::add(c10::DeviceIndex device, Action action, std::size_t address, std::size_t size, cudaStream_t stream,
-                  Context context, c10::MempoolId_t pool) {
+void History::add(c10::DeviceIndex device, Action action, std::size_t address, std::size_t size,
+                  cudaStream_t stream, Context context, c10::MempoolId_t pool) {
   const Doing& now = doing();
   Entry entry(action, device, address, size, stream, pool, c10::getApproximateTime(), std::move(context),
               now.compile_contexts.empty() ? std::string() : now.compile_contexts.back(), now.user_metadata);
@@ -75,7 +80,8 @@ void History::add(c10::DeviceIndex device, Action action, std::size_t address, s
 }
 
 void History::add_live(c10::DeviceIndex device, void* address, Live live) {
-  add(device, Entry::ALLOC, reinterpret_cast<std::size_t>(address), live.requested, live.stream, live.context);
+  add(device, Entry::ALLOC, reinterpret_cast<std::size_t>(address), live.requested, live.stream,
+      live.context);
   const std::lock_guard lock(mutex_);
   if (is_on()) live_.insert_or_assign(address, std::move(live));
 }
@@ -96,7 +102,8 @@ void History::remove_live(c10::DeviceIndex device, void* address, std::size_t si
   add(device, Entry::FREE_COMPLETED, number, live.requested, live.stream, std::move(context));
 }
 
-void History::annotate(c10::DeviceIndex device, const std::vector<std::pair<std::string, std::string>>& metadata) {
+void History::annotate(c10::DeviceIndex device,
+                       const std::vector<std::pair<std::string, std::string>>& metadata) {
   Annotation annotation(device, c10::getApproximateTime());
   for (const auto& [name, value] : metadata) annotation.recordUserMetadata(name, value);
   const std::lock_guard lock(mutex_);

@@ -37,12 +37,14 @@ class History {
   };
 
   /// Recording, or somebody is told, or blocks are live that were recorded? One load.
-  bool is_watching() const noexcept { return watching_.load(std::memory_order_acquire); }  // acquire: as set's release
+  bool is_watching() const noexcept {
+    return watching_.load(std::memory_order_acquire);
+  }  // acquire: as set's release
   bool is_on() const noexcept { return on_.load(std::memory_order_acquire); }
 
   /// most_entries: how many events are kept, the newest; skipped: the names of those that are not.
-  void record(bool enabled, c10::cuda::CUDACachingAllocator::CreateContextFn recorder, std::size_t most_entries,
-              Level when, bool clear, const std::vector<std::string>& skipped);
+  void record(bool enabled, c10::cuda::CUDACachingAllocator::CreateContextFn recorder,
+              std::size_t most_entries, Level when, bool clear, const std::vector<std::string>& skipped);
   void attach(Tracker tracker);
 
   /// The caller's stack, if it is to be kept at that level. No lock is held.

@@ -19,10 +19,12 @@ std::atomic<bool> installed{false};
 
 void install_cuda_allocator(const CudaOptions& options) {
   if (cuda_allocator_installed()) return;
-  TORCH_CHECK(!caching::allocator.load()->initialized(),
-              "torch has used CUDA already, and its allocator can't be replaced any more: call millrace_torch.install() "
-              "right after `import torch`, before the first tensor on a GPU and before torch.cuda.init(), or set "
-              "MILLRACE_TORCH=1 in the environment");
+  TORCH_CHECK(
+      !caching::allocator.load()->initialized(),
+      "torch has used CUDA already, and its allocator can't be replaced any more: call "
+      "millrace_torch.install() "
+      "right after `import torch`, before the first tensor on a GPU and before torch.cuda.init(), or set "
+      "MILLRACE_TORCH=1 in the environment");
   CudaAllocator& mine = CudaAllocator::get();
   mine.set_options(options);
   // torch never lets go of it, since frees come at exit, too.

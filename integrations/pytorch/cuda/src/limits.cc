@@ -37,7 +37,8 @@ double CudaAllocator::getMemoryFraction(c10::DeviceIndex index) {
 }
 
 void CudaAllocator::setMemoryFraction(double fraction, c10::DeviceIndex index) {
-  TORCH_CHECK_VALUE(fraction >= 0 && fraction <= 1, "invalid fraction: ", fraction, ". Please set within [0, 1].");
+  TORCH_CHECK_VALUE(fraction >= 0 && fraction <= 1, "invalid fraction: ", fraction,
+                    ". Please set within [0, 1].");
   DeviceMemory& memory = memory_of(index);
   translated([&] {
     set_limit(memory.device(), static_cast<std::size_t>(fraction * static_cast<double>(device_total(index))));
@@ -64,7 +65,8 @@ void CudaAllocator::cacheInfo(c10::DeviceIndex index, std::size_t* largest) {
     // What the device has left is the first guess, as torch has it, as far as the limit allows.
     *largest = std::min(getMemoryInfo(index).first, stats.limit - stats.committed);
   }
-  for (const millrace::MemorySegment& segment : translated([&] { return memory.device().memory_segments(); })) {
+  for (const millrace::MemorySegment& segment :
+       translated([&] { return memory.device().memory_segments(); })) {
     for (const millrace::MemoryBlock& block : segment.blocks) {
       if (block.state != millrace::MemoryState::live) *largest = std::max(*largest, block.bytes);
     }

@@ -21,8 +21,8 @@ void Observers::on_free(DeviceMemory& memory, void* address) {
   history_.remove_live(memory.index(), address, memory.size_of(address), std::move(context));
 }
 
-void Observers::on_out_of_memory(DeviceMemory& memory, std::size_t requested, cudaStream_t stream, std::size_t limit,
-                                 std::size_t device_free) {
+void Observers::on_out_of_memory(DeviceMemory& memory, std::size_t requested, cudaStream_t stream,
+                                 std::size_t limit, std::size_t device_free) {
   if (any()) {
     auto context = history_.gather(RecordContext::STATE);
     history_.add(memory.index(), TraceEntry::OOM, device_free, requested, stream, std::move(context));

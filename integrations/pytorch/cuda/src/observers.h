@@ -15,8 +15,9 @@ namespace millrace_torch {
 
 /// While nobody looks, an allocation or a free asks any() and no more.
 ///
-/// Trackers and observers for out of memory are called in the order in which they came. A tracker is called while the
-/// history's mutex is held, as torch's contract has it: it takes no lock that an allocator's caller may hold.
+/// Trackers and observers for out of memory are called in the order in which they came. A tracker is called
+/// while the history's mutex is held, as torch's contract has it: it takes no lock that an allocator's caller
+/// may hold.
 ///
 /// Thread safety: all members from any thread at any time.
 class Observers {

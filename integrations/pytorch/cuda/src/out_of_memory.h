@@ -12,8 +12,8 @@
 
 namespace millrace_torch {
 
-/// Calls the observers and throws c10::OutOfMemoryError (torch.OutOfMemoryError in Python) with the figures that torch
-/// gives and Millrace's report below them. No lock is held.
+/// Calls the observers and throws c10::OutOfMemoryError (torch.OutOfMemoryError in Python) with the figures
+/// that torch gives and Millrace's report below them. No lock is held.
 [[noreturn]] void throw_out_of_memory(DeviceMemory& memory, Observers& observers, std::size_t requested,
                                       cudaStream_t stream, const millrace::OutOfMemoryError& error);
 

@@ -8,8 +8,10 @@ namespace millrace_torch {
 namespace {
 
 [[noreturn]] void throw_no_pools() {
-  TORCH_CHECK(false, "Millrace's allocator for torch has no private pools yet: CUDA graphs and torch.cuda.MemPool need "
-                     "them; run this with torch's own allocator");
+  TORCH_CHECK(
+      false,
+      "Millrace's allocator for torch has no private pools yet: CUDA graphs and torch.cuda.MemPool need "
+      "them; run this with torch's own allocator");
 }
 
 }  // namespace
@@ -38,7 +40,8 @@ int CudaAllocator::getPoolUseCount(c10::DeviceIndex, MempoolId_t) {
   throw_no_pools();
 }
 
-void CudaAllocator::createOrIncrefPool(c10::DeviceIndex, MempoolId_t, std::shared_ptr<caching::CUDAAllocator>) {
+void CudaAllocator::createOrIncrefPool(c10::DeviceIndex, MempoolId_t,
+                                       std::shared_ptr<caching::CUDAAllocator>) {
   throw_no_pools();
 }
 
@@ -50,7 +53,8 @@ void CudaAllocator::setNoSplit(c10::DeviceIndex, MempoolId_t) {
   throw_no_pools();
 }
 
-bool CudaAllocator::checkPoolLiveAllocations(c10::DeviceIndex, MempoolId_t, const std::unordered_set<void*>&) {
+bool CudaAllocator::checkPoolLiveAllocations(c10::DeviceIndex, MempoolId_t,
+                                             const std::unordered_set<void*>&) {
   throw_no_pools();
 }
 

@@ -38,19 +38,22 @@ struct Mapping {
 Mapping mapping_at(CUdeviceptr address) {
   static const auto get = driver_function<decltype(&cuPointerGetAttribute)>("cuPointerGetAttribute");
   Mapping mapping;
-  check_driver(get(&mapping.start, CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR, address), "say where memory is mapped");
+  check_driver(get(&mapping.start, CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR, address),
+               "say where memory is mapped");
   check_driver(get(&mapping.bytes, CU_POINTER_ATTRIBUTE_MAPPING_SIZE, address), "say where memory is mapped");
   return mapping;
 }
 
-/// Descriptors of what this process has exported, by the memory's own number, since a chunk may be mapped elsewhere
-/// later and another one where it was.
+/// Descriptors of what this process has exported, by the memory's own number, since a chunk may be mapped
+/// elsewhere later and another one where it was.
 class Exports {
  public:
   int descriptor_of(const Mapping& mapping) {
-    static const auto retain = driver_function<decltype(&cuMemRetainAllocationHandle)>("cuMemRetainAllocationHandle");
+    static const auto retain =
+        driver_function<decltype(&cuMemRetainAllocationHandle)>("cuMemRetainAllocationHandle");
     static const auto release = driver_function<decltype(&cuMemRelease)>("cuMemRelease");
-    static const auto share = driver_function<decltype(&cuMemExportToShareableHandle)>("cuMemExportToShareableHandle");
+    static const auto share =
+        driver_function<decltype(&cuMemExportToShareableHandle)>("cuMemExportToShareableHandle");
     CUmemGenericAllocationHandle memory = 0;
     check_driver(retain(&memory, reinterpret_cast<void*>(mapping.start)), "find the memory of a block");
     const std::lock_guard lock(mutex_);
@@ -61,7 +64,9 @@ class Exports {
     int descriptor = -1;
     const CUresult result = share(&descriptor, memory, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
     if (result != CUDA_SUCCESS) release(memory);
-    check_driver(result, "export memory for another process (file descriptors of CUDA memory may not be supported here)");
+    check_driver(
+        result,
+        "export memory for another process (file descriptors of CUDA memory may not be supported here)");
     // The memory is not released: its number stays its own while the descriptor is open.
     descriptors_.emplace(memory, descriptor);
     return descriptor;
@@ -80,8 +85,10 @@ int open_descriptor_of(std::int64_t process, std::int64_t descriptor) {
   const auto own = static_cast<int>(syscall(SYS_pidfd_getfd, other, descriptor, 0));
   const int error = errno;
   close(other);
-  TORCH_CHECK(own >= 0, "the memory that process ", process, " shared can't be opened: ", std::strerror(error),
-              "; both processes must be of one user, and kernel.yama.ptrace_scope 0 or one of them the other's child");
+  TORCH_CHECK(own >= 0, "the memory that process ", process,
+              " shared can't be opened: ", std::strerror(error),
+              "; both processes must be of one user, and kernel.yama.ptrace_scope 0 or one of them the "
+              "other's child");
   return own;
 }
 
@@ -95,14 +102,16 @@ class Imported {
     std::memcpy(&header, handle.data(), sizeof header);
     TORCH_CHECK(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 &&
                     handle.size() == sizeof header + header.chunks * sizeof(Chunk),
-                "this handle of shared CUDA memory is not Millrace's: both processes must use its allocator for torch");
+                "this handle of shared CUDA memory is not Millrace's: both processes must use its allocator "
+                "for torch");
     std::vector<Chunk> chunks(header.chunks);
     std::memcpy(chunks.data(), handle.data() + sizeof header, chunks.size() * sizeof(Chunk));
     for (const Chunk& chunk : chunks) bytes_ += chunk.bytes;
     static const auto reserve = driver_function<decltype(&cuMemAddressReserve)>("cuMemAddressReserve");
     check_driver(reserve(&start_, bytes_, 0, 0, 0), "reserve addresses for shared memory");
     try {
-      for (const Chunk& chunk : chunks) map(open_descriptor_of(header.process, chunk.descriptor), chunk.bytes);
+      for (const Chunk& chunk : chunks)
+        map(open_descriptor_of(header.process, chunk.descriptor), chunk.bytes);
       allow(device);
     } catch (...) {
       unmap();
@@ -116,7 +125,8 @@ class Imported {
 
  private:
   void map(int descriptor, std::size_t bytes) {
-    static const auto open = driver_function<decltype(&cuMemImportFromShareableHandle)>("cuMemImportFromShareableHandle");
+    static const auto open =
+        driver_function<decltype(&cuMemImportFromShareableHandle)>("cuMemImportFromShareableHandle");
     static const auto release = driver_function<decltype(&cuMemRelease)>("cuMemRelease");
     static const auto map = driver_function<decltype(&cuMemMap)>("cuMemMap");
     CUmemGenericAllocationHandle memory = 0;
@@ -134,7 +144,8 @@ class Imported {
     CUmemAccessDesc access{};
     access.location = {CU_MEM_LOCATION_TYPE_DEVICE, {device}};
     access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-    check_driver(set_access(start_, bytes_, &access, 1), "give the device access to memory of another process");
+    check_driver(set_access(start_, bytes_, &access, 1),
+                 "give the device access to memory of another process");
   }
   void unmap() noexcept {
     static const auto unmap = driver_function<decltype(&cuMemUnmap)>("cuMemUnmap");

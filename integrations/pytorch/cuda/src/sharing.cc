@@ -15,7 +15,8 @@ namespace millrace_torch {
 void* CudaAllocator::getBaseAllocation(void* address, std::size_t* bytes) {
   DeviceMemory& memory = memory_at(address);
   const auto at = static_cast<const std::byte*>(address);
-  for (const millrace::MemorySegment& segment : translated([&] { return memory.device().memory_segments(); })) {
+  for (const millrace::MemorySegment& segment :
+       translated([&] { return memory.device().memory_segments(); })) {
     const auto start = static_cast<const std::byte*>(segment.address);
     if (at < start || at >= start + segment.bytes) continue;
     if (bytes != nullptr) *bytes = segment.bytes;
@@ -47,8 +48,8 @@ void CudaAllocator::enablePeerAccess(c10::DeviceIndex index, c10::DeviceIndex re
   translated([&] { memory_of(reached).device().grant_access(memory_of(index).device()); });
 }
 
-cudaError_t CudaAllocator::memcpyAsync(void* to, int to_device, const void* from, int from_device, std::size_t bytes,
-                                       cudaStream_t stream, bool p2p_enabled) {
+cudaError_t CudaAllocator::memcpyAsync(void* to, int to_device, const void* from, int from_device,
+                                       std::size_t bytes, cudaStream_t stream, bool p2p_enabled) {
   // Mapped memory that the other device may not touch is copied by the call that names both.
   if (p2p_enabled || to_device == from_device)
     return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);

@@ -43,7 +43,8 @@ void add_block(SegmentInfo& segment, const millrace::MemoryBlock& block, const H
   segment.blocks.push_back(std::move(info));
 }
 
-void add_segments(DeviceMemory& memory, MempoolId_t pool, const History& history, std::vector<SegmentInfo>& all) {
+void add_segments(DeviceMemory& memory, MempoolId_t pool, const History& history,
+                  std::vector<SegmentInfo>& all) {
   for (const millrace::MemorySegment& found : memory.device().memory_segments()) {
     SegmentInfo segment;
     segment.device = memory.index();
@@ -93,8 +94,9 @@ caching::SnapshotInfo CudaAllocator::snapshot(MempoolId_t pool, bool include_tra
   return snapshot;
 }
 
-void CudaAllocator::recordHistory(bool enabled, caching::CreateContextFn context_recorder, std::size_t most_entries,
-                                  caching::RecordContext when, bool clear, const std::vector<std::string>& skipped) {
+void CudaAllocator::recordHistory(bool enabled, caching::CreateContextFn context_recorder,
+                                  std::size_t most_entries, caching::RecordContext when, bool clear,
+                                  const std::vector<std::string>& skipped) {
   observers_.history().record(enabled, context_recorder, most_entries, when, clear, skipped);
 }
 

@@ -11,8 +11,8 @@ using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
 
-void set(StatArray& array, std::uint64_t up, std::uint64_t up_before, std::uint64_t down, std::uint64_t down_before,
-         std::uint64_t peak) {
+void set(StatArray& array, std::uint64_t up, std::uint64_t up_before, std::uint64_t down,
+         std::uint64_t down_before, std::uint64_t peak) {
   Stat& stat = array[static_cast<std::size_t>(StatType::AGGREGATE)];
   stat.current = static_cast<std::int64_t>(up - down);
   stat.peak = std::max(stat.current, static_cast<std::int64_t>(peak));
@@ -32,9 +32,12 @@ c10::CachingDeviceAllocator::DeviceStats CudaAllocator::getDeviceStats(c10::Devi
   const millrace::MemoryStats base = memory->stats_base();
   set(stats.allocation, now.allocations, base.allocations, now.frees, base.frees, 0);
   set(stats.active, now.allocations, base.allocations, now.frees, base.frees, 0);
-  set(stats.allocated_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes, now.peak_live);
-  set(stats.requested_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes, now.peak_live);
-  set(stats.active_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes, now.peak_live);
+  set(stats.allocated_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
+      now.peak_live);
+  set(stats.requested_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
+      now.peak_live);
+  set(stats.active_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
+      now.peak_live);
   set(stats.segment, now.heaps_created, base.heaps_created, now.heaps_released, base.heaps_released, 0);
   set(stats.reserved_bytes, now.committed, 0, 0, 0, now.peak_committed);
   stats.num_ooms = static_cast<std::int64_t>(now.out_of_memory - base.out_of_memory);
@@ -58,7 +61,8 @@ std::vector<caching::StreamSegmentSize> CudaAllocator::getExpandableSegmentSizes
   std::vector<caching::StreamSegmentSize> sizes;
   DeviceMemory* const memory = find_memory(index);
   if (memory == nullptr) return sizes;
-  for (const millrace::MemorySegment& segment : translated([&] { return memory->device().memory_segments(); }))
+  for (const millrace::MemorySegment& segment :
+       translated([&] { return memory->device().memory_segments(); }))
     sizes.emplace_back(memory->streams().handle_of(segment.stream), !segment.large, segment.bytes);
   return sizes;
 }

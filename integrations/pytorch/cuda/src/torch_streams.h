@@ -13,10 +13,10 @@
 
 namespace millrace_torch {
 
-/// A device's streams by their handles. Those that torch makes last as long as the process, so each is wrapped when
-/// it is first named and known by its handle from then on: neither a lock nor the driver is asked again, by a thread
-/// that has not named four others since. Others' may be destroyed, and their handles be other streams' later, so the
-/// driver is asked for their number each time.
+/// A device's streams by their handles. Those that torch makes last as long as the process, so each is
+/// wrapped when it is first named and known by its handle from then on: neither a lock nor the driver is
+/// asked again, by a thread that has not named four others since. Others' may be destroyed, and their handles
+/// be other streams' later, so the driver is asked for their number each time.
 ///
 /// Thread safety: all members from any thread at any time.
 class TorchStreams {
@@ -30,15 +30,17 @@ class TorchStreams {
   /// One of torch's. Throws as millrace::Device::wrap.
   millrace::Stream of(cudaStream_t stream) {
     for (const Named& named : named_) {
-      // acquire: pairs with the release in forget, so that a thread that goes on after it looks the handle up anew.
-      if (named.stream == stream && named.serial == serial_ && named.epoch == epoch_.load(std::memory_order_acquire))
-          [[likely]] {
+      // acquire: pairs with the release in forget, so that a thread that goes on after it looks the handle up
+      // anew.
+      if (named.stream == stream && named.serial == serial_ &&
+          named.epoch == epoch_.load(std::memory_order_acquire)) [[likely]] {
         return named.wrapped;
       }
     }
     return look_up(stream);
   }
-  /// Anybody's. Throws as millrace::Device::wrap; while it is being captured it is what it was named as before.
+  /// Anybody's. Throws as millrace::Device::wrap; while it is being captured it is what it was named as
+  /// before.
   millrace::Stream of_external(cudaStream_t stream);
   /// Has one of torch's this handle? Only those that were named before are known.
   bool is_known(cudaStream_t stream);
