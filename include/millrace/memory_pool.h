@@ -59,7 +59,9 @@ struct PoolRestored {
 /// back or moved, since recorded work may name addresses that are free now. When there are none its memory
 /// goes back to the device as soon as it is free and work recorded so far is done with it: what is free at
 /// once by drop_user, the rest by the next trim (Device's or the pool's), create or drop_user of any
-/// pool, and before anybody is told that the device is out of memory. Device::close ends all pools.
+/// pool, and before anybody is told that the device is out of memory. Work that runs on streams which the
+/// device does not know, launches of a graph that use the pool's memory, say, has to be waited for before the
+/// last drop_user. Device::close ends all pools.
 ///
 /// Blocks are freed by Device::deallocate, by any thread, and are reused inside of the pool in the order of
 /// their stream, as others are. No thread caches them: an allocation or a free takes the lock of the pool's
@@ -73,7 +75,7 @@ struct PoolRestored {
 /// empty handle and for a pool that is gone; others where they are said.
 class MILLRACE_API MemoryPool {
  public:
-  /// An empty handle.
+  /// An empty handle; its calls throw Closed, as an empty Device does.
   MemoryPool() = default;
   /// A pool of device memory, with one user: the caller. Throws std::bad_alloc.
   static MemoryPool create(const Device& device, const MemoryPoolOptions& options = {});

@@ -19,19 +19,19 @@ struct MemoryFigures {
   MemoryFigure all, small, large;
 };
 
-/// Of one kind of memory, pools and graphs included. All current figures are exact at quiet points. Peaks are
-/// exact while calls are made by one thread at a time and that is the same thread; where n threads allocate,
-/// those of `allocations` and `allocated_bytes` are within n times MemoryStats::peak_error's share in either
-/// direction.
+/// Of one kind of memory, pools and graphs included. Current figures are exact at quiet points, and never
+/// negative. Peaks of segments are exact. The others are while one thread allocates and frees; where several
+/// do, those of bytes are within MemoryStats::peak_error in either direction, and those of counts within as
+/// many blocks of 512 bytes. What is free in pieces is counted when it is asked for: its peak is its current
+/// figure, and it has no totals.
 struct MemoryStatistics {
   MemoryFigures allocations;      ///< blocks that callers hold
   MemoryFigures allocated_bytes;  ///< in them, rounded up as MemoryBlock::bytes is
   MemoryFigures active;           ///< blocks that callers hold, and those freed that work may still use
   MemoryFigures active_bytes;
   MemoryFigures segments;  ///< ranges of memory that lie in one piece, as Device::memory_segments lists them
-  MemoryFigures segment_bytes;  ///< taken from the device
-  MemoryFigures
-      inactive_split;  ///< free ranges in segments that have blocks which are not; peak is current's
+  MemoryFigures segment_bytes;   ///< taken from the device
+  MemoryFigures inactive_split;  ///< free ranges of segments that have other blocks too
   MemoryFigures inactive_split_bytes;
   std::uint64_t device_allocations = 0;  ///< ranges taken from the device so far; gained, to a MemoryObserver
   std::uint64_t device_frees = 0;        ///< ranges given back; lost
