@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@
 #include <millrace/export.h>
 #include <millrace/graph.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_observer.h>
 #include <millrace/memory_segment.h>
+#include <millrace/memory_statistics.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -296,6 +299,10 @@ class MILLRACE_API Device {
   /// nobody but, for as long as one stream's blocks are read, those who take or give back memory of that
   /// stream past their thread's cache.
   std::vector<MemorySegment> memory_segments(MemoryKind kind = MemoryKind::device) const;
+  /// The same memory in more figures, of which some are counted block by block: as memory_segments.
+  MemoryStatistics memory_statistics(MemoryKind kind = MemoryKind::device) const;
+  /// It is told of what happens from here on to memory of all kinds, and kept until the device has closed.
+  void add_memory_observer(std::shared_ptr<MemoryObserver> observer);
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;

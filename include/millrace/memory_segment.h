@@ -30,9 +30,10 @@ struct MemorySegment {
   const void* address = nullptr;
   std::size_t bytes = 0;
   MemoryKind kind = MemoryKind::device;
-  int stream = -1;     ///< for which it was taken (Stream::id)
-  bool graph = false;  ///< it belongs to a capture of that stream, or to its graph
-  bool large = false;  ///< it has the large blocks, or else the small ones
+  int stream = -1;         ///< for which it was taken (Stream::id)
+  bool graph = false;      ///< it belongs to a capture of that stream, or to its graph
+  bool large = false;      ///< it has the large blocks, or else the small ones
+  std::uint64_t pool = 0;  ///< MemoryPool::number of the pool that it belongs to; 0: none
   std::vector<MemoryBlock>
       blocks;  ///< by address; each ends where the next begins, the last with the segment
 };

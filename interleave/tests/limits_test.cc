@@ -125,7 +125,7 @@ TEST(Limits, RunsThatAreTooLongAreCutOffAndSaid) {
 TEST(Limits, ARunOfMoreEventsThanEverIsBounded) {
   const Result result = check([] {
     atomic<int> x{0};
-    for (int i = 0; i < 1100; ++i) x.store(i, std::memory_order_relaxed);
+    for (int i = 0; i < 2100; ++i) x.store(i, std::memory_order_relaxed);
   });
   EXPECT_EQ(result.coverage, Coverage::bounded);
   EXPECT_EQ(result.executions, 0U);
@@ -133,10 +133,10 @@ TEST(Limits, ARunOfMoreEventsThanEverIsBounded) {
   EXPECT_FALSE(result.proved());
 }
 
-TEST(Limits, RunsOfUpTo1024EventsAreFine) {
+TEST(Limits, RunsOfUpTo2048EventsAreFine) {
   Options options;
-  options.max_events = 1024;
-  for (const int stores : {100, 200, 300, 600}) {
+  options.max_events = 2048;
+  for (const int stores : {100, 200, 300, 600, 1200}) {
     const Result result = check(options, [stores] {
       atomic<int> x{0};
       parallel(
@@ -153,8 +153,8 @@ TEST(Limits, RunsOfUpTo1024EventsAreFine) {
 // What comes before is kept from one execution to the next, however long it is.
 TEST(Limits, ALongPrefixChangesNothing) {
   Options options;
-  options.max_events = 1024;
-  for (const int before : {0, 50, 110, 230, 450, 900}) {
+  options.max_events = 2048;
+  for (const int before : {0, 50, 110, 230, 450, 900, 1800}) {
     const Result result = check(options, [before] {
       atomic<int> x{0};
       mutex lock;

@@ -230,6 +230,22 @@ std::vector<MemorySegment> Device::memory_segments(MemoryKind kind) const {
   return Allocator::of(core, kind).segments();
 }
 
+MemoryStatistics Device::memory_statistics(MemoryKind kind) const {
+  Core& core = open_core(core_, "Device::memory_statistics");
+  const auto pass = core.enter("Device::memory_statistics");
+  return Allocator::of(core, kind).statistics();
+}
+
+void Device::add_memory_observer(std::shared_ptr<MemoryObserver> observer) {
+  constexpr const char* kCall = "Device::add_memory_observer";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  if (observer == nullptr)
+    throw Error(ErrorCode::InvalidArgument, "the observer is null", core.error_context(kCall));
+  for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned})
+    Allocator::of(core, kind).add_observer(observer);
+}
+
 StreamStats Device::streams() const {
   Core& core = open_core(core_, "Device::streams");
   const auto pass = core.enter("Device::streams");

@@ -10,6 +10,7 @@
 #include <millrace/memory_kind.h>
 
 #include "device/backend.h"
+#include "memory/peak.h"
 #include "sync/atomic.h"
 
 namespace millrace {
@@ -115,6 +116,7 @@ struct alignas(sync::kCacheLine) Block {
     word.store(BlockWord::make(state, BlockWord::generation(word.load(std::memory_order_relaxed))),
                std::memory_order_relaxed);
   }
+  Amount amount() const noexcept { return {static_cast<std::int64_t>(size), 1}; }
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
 

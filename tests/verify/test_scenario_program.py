@@ -11,6 +11,7 @@ import unittest
 ROOT = pathlib.Path(os.environ.get("MILLRACE_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
 PROGRAM = pathlib.Path(os.environ.get("MILLRACE_BIN_DIR", ROOT / "build/release/bin")) / "verify_scenarios"
 REFUTED = "two_word_gate.enter_against_close"
+BOUNDED = "out_of_memory.two_at_once"
 PROVED = "gate.enter_against_close"
 
 
@@ -58,10 +59,17 @@ class Scenarios(unittest.TestCase):
         half = len(counted) // 2
         self.assertEqual(counted[:half], counted[half:])
 
+    def test_what_runs_to_no_end_shows_nothing(self):
+        (scenario,) = objects(BOUNDED, "--max-events", "200", status=1)
+        self.assertEqual((scenario["verdict"], scenario["coverage"], scenario["executions"]), ("pass", "bounded", 0))
+        self.assertFalse(scenario["met"])
+        self.assertIn("nothing was checked", run(BOUNDED, "--max-events", "200", status=1))
+
     def test_what_does_not_exist_is_refused(self):
         run("no_such", status=2)
         run("--invariant", "Z99", status=2)
         run("--workers", "0", status=2)
+        run("--max-events", "0", status=2)
         run("--nonsense", status=2)
         run("--replay", REFUTED, status=2)
         run("--replay", REFUTED, "nonsense", status=2)

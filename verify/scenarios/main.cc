@@ -1,7 +1,7 @@
 // verify_scenarios: runs scenarios, a line each.
 //
 //   verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... [--results FILE]
-//                    [--sites FILE] [PREFIX...]
+//                    [--sites FILE] [--max-events N] [PREFIX...]
 //   verify_scenarios [--json] --replay NAME STRING
 //
 // Chosen are the scenarios whose name begins with one of the prefixes and that name one of the invariants;
@@ -11,6 +11,8 @@
 // for each line of the sources on which an operation of the checker's was called: the most threads that came
 // by in one scenario, and the name of such a one. --replay: the one execution that STRING names, of the
 // report of a failure.
+//
+// --max-events: runs are cut off after so many operations, whatever the scenario says.
 //
 // Exit status: 0 if each scenario showed what it is expected to (an execution replayed: passed), 1 if one did
 // not, 2 if there is none of a name.
@@ -39,6 +41,7 @@ namespace {
 struct Request {
   bool list = false, json = false, quick = false;
   unsigned workers = 1;
+  unsigned max_events = 0;  ///< 0: the scenario's own
   std::vector<std::string> invariants, prefixes;
   std::string results, sites;  ///< files; empty: none
   std::string replay;          ///< empty: explores
@@ -154,6 +157,7 @@ bool run(const Scenario& scenario, const Request& request, std::ostream* results
   interleave::Options options = scenario.options;
   options.workers = request.workers;
   options.replay = request.replay;
+  if (request.max_events != 0) options.max_events = request.max_events;
   options.sites = !request.sites.empty();
   const interleave::Result result = interleave::check(options, scenario.body);
   const bool met = request.replay.empty() ? scenario.expectation.met_by(result) : result.passed();
@@ -224,6 +228,10 @@ bool parse(const std::vector<std::string>& arguments, Request& request) {
       const long count = std::strtol(arguments[++i].c_str(), nullptr, 10);
       if (count < 1 || count > 256) return false;
       request.workers = static_cast<unsigned>(count);
+    } else if (argument == "--max-events" && left >= 1) {
+      const long count = std::strtol(arguments[++i].c_str(), nullptr, 10);
+      if (count < 1 || count > 2048) return false;
+      request.max_events = static_cast<unsigned>(count);
     } else if (argument == "--invariant" && left >= 1) {
       request.invariants.push_back(arguments[++i]);
     } else if (argument == "--results" && left >= 1) {
@@ -251,7 +259,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr,
                  "usage: verify_scenarios [--list] [--json] [--workers N] [--quick] [--invariant I]... "
                  "[--results FILE]\n"
-                 "                        [--sites FILE] [PREFIX...]\n"
+                 "                        [--sites FILE] [--max-events N] [PREFIX...]\n"
                  "       verify_scenarios [--json] --replay NAME STRING\n");
     return 2;
   }

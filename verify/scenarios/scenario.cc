@@ -9,7 +9,7 @@ bool Expectation::met_by(const interleave::Result& result) const {
     case Kind::bounded:
     case Kind::sampled: break;
   }
-  return result.passed();
+  return result.passed() && result.executions != 0;
 }
 
 std::string Expectation::text() const {

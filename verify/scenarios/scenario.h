@@ -9,7 +9,8 @@
 
 namespace millrace::verify {
 
-/// What exploring a scenario must show.
+/// What exploring a scenario must show. Whose runs are all left before their end shows nothing, and meets
+/// none of these but a failure.
 class Expectation {
  public:
   /// It passes, and everything that the memory model allows was explored.

@@ -19,7 +19,7 @@ namespace millrace::verify {
 /// Opening and closing a device are some 300 operations. max_preemptions: as in interleave::Options.
 inline interleave::Options with_device(int max_preemptions = -1) {
   interleave::Options options;
-  options.max_events = 1024;
+  options.max_events = 2048;
   options.max_preemptions = max_preemptions;
   return options;
 }

@@ -51,7 +51,7 @@ struct Options {
   Model model = Model::rc11;
 
   unsigned max_threads = 17;  // at once alive or not, the body's own included; at most 32
-  unsigned max_events = 256;  // synchronising operations of one run, at most 1024; a longer run is cut off
+  unsigned max_events = 256;  // synchronising operations of one run, at most 2048; a longer run is cut off
                               // and said to be bounded
 
   std::uint64_t max_executions = 0;  // 0: no limit

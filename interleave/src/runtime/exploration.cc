@@ -18,7 +18,7 @@ void refuse_contradictions(const Options& options) {
   };
   if (options.max_threads < 1 || options.max_threads > 32) refuse("max_threads is 1 to 32");
   if (options.max_events < 1 || options.max_events > unsigned{kMostEvents}) {
-    refuse("max_events is 1 to 1024");
+    refuse("max_events is 1 to 2048");
   }
   if (options.workers < 1 || options.workers > 64) refuse("workers is 1 to 64");
   if (!(options.max_seconds >= 0) || !(options.max_run_seconds >= 0)) {
@@ -68,8 +68,9 @@ Result explore(const Options& options, const std::function<void()>& body, Observ
   if (!explore_with<1>(options, body, observer, replay, result, race) &&
       !explore_with<2>(options, body, observer, replay, result, race) &&
       !explore_with<4>(options, body, observer, replay, result, race) &&
-      !explore_with<8>(options, body, observer, replay, result, race)) {
-    explore_with<16>(options, body, observer, replay, result, race);
+      !explore_with<8>(options, body, observer, replay, result, race) &&
+      !explore_with<16>(options, body, observer, replay, result, race)) {
+    explore_with<32>(options, body, observer, replay, result, race);
   }
   if (plain_race != nullptr) *plain_race = race;
   return result;

@@ -26,7 +26,7 @@ extern ExceptionGlobals* exception_globals;  // of the one system thread that ru
 /// Thread safety: one thread.
 class Fiber {
  public:
-  static constexpr std::size_t kStackBytes = std::size_t{256} << 10;
+  static constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
   Fiber() = default;
   Fiber(const Fiber&) = delete;

@@ -9,7 +9,7 @@
 namespace interleave {
 
 constexpr int kMaxThreads = 32;
-constexpr int kMostEvents = 1024;  // of a run, in the largest engine
+constexpr int kMostEvents = 2048;  // of a run, in the largest engine
 
 enum class State : std::uint8_t {
   unused,

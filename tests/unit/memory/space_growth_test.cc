@@ -83,9 +83,10 @@ class SpaceGrowthTest : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
-  Arena arena_{0, false, geometry_, source_, map_, host_};  // for the descriptors only
+  Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
-  Space space_{true, geometry_, source_, map_, pool_};
+  const SegmentOwner owner_{0};
+  Space space_{true, geometry_, source_, map_, pool_, owner_};
 };
 
 /// Of requests that are worth what moving costs.
@@ -202,7 +203,7 @@ TEST_F(SpaceGrowthTest, ChunksThatFitNoHoleAreGivenBack) {
 }
 
 TEST_F(SpaceGrowthTest, ASpaceForSmallBlocksKeepsWhatItHas) {
-  Space small(false, geometry_, source_, map_, pool_);
+  Space small(false, geometry_, source_, map_, pool_, owner_);
   std::vector<Block*> blocks;
   for (int i = 0; i < 65; ++i) {
     ASSERT_TRUE(small.grow(kGranule, 512, Space::kAnyValue).ok());
