@@ -223,6 +223,9 @@ class MILLRACE_API Device {
   /// for: who uses the memory next without being ordered after that work fails with rule
   /// "missing-dependency".
   void deallocate(void* address);
+  /// What the live allocation at the address has: what was asked for, rounded up, in bytes. Of any kind of
+  /// memory. Throws as deallocate for an address that is none.
+  std::size_t size_of(const void* address) const;
   /// allocate, owned.
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);

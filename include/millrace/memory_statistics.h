@@ -27,6 +27,7 @@ struct MemoryFigures {
 struct MemoryStatistics {
   MemoryFigures allocations;      ///< blocks that callers hold
   MemoryFigures allocated_bytes;  ///< in them, rounded up as MemoryBlock::bytes is
+  MemoryFigures requested_bytes;  ///< as they were asked for; peak and allocated are those of allocated_bytes
   MemoryFigures active;           ///< blocks that callers hold, and those freed that work may still use
   MemoryFigures active_bytes;
   MemoryFigures segments;  ///< ranges of memory that lie in one piece, as Device::memory_segments lists them

@@ -120,6 +120,13 @@ void Device::deallocate(void* address) {
   }
 }
 
+std::size_t Device::size_of(const void* address) const {
+  constexpr const char* kCall = "Device::size_of";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  return Allocator::of(core).size_of(address, kCall);
+}
+
 Buffer Device::buffer(std::size_t bytes, std::size_t alignment) {
   void* data = allocate(bytes, alignment);
   return Buffer(core_->id(), data, bytes);

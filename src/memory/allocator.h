@@ -160,7 +160,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   }
   Arena& make_arena(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment, const char* call) const;
-  void* give_out(Block& block) noexcept;
+  /// requested: of its bytes, those that were asked for.
+  void* give_out(Block& block, std::size_t requested) noexcept;
   /// Can the block not be free at once, as a thread's own? covering, here and below, is what the arena's
   /// timeline had, read before the free.
   bool needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept;

@@ -94,6 +94,7 @@ struct alignas(sync::kCacheLine) Block {
   std::uint16_t size_class = 0;           ///< small blocks
   bool large = false;                     ///< which of the arena's spaces it is from
   MemoryKind kind = MemoryKind::device;   ///< the arena's; never changes
+  sync::atomic<std::uint32_t> slack{0};   ///< live: bytes of size that were not asked for
   // Bookkeeping.
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       range;  ///< FreeRanges

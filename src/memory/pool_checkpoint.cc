@@ -105,7 +105,7 @@ PoolRestored Allocator::restore_pool(const Pool& pool, Context& context, const P
     }
     for (Block* const block : each.allocated) {
       cache.hand_out(*block);
-      changed.allocated.push_back({give_out(*block), block->size, each.arena->slot()});
+      changed.allocated.push_back({give_out(*block, block->size), block->size, each.arena->slot()});
     }
   }
   return changed;

@@ -122,7 +122,10 @@ void Allocator::list(Arena& arena, std::vector<MemorySegment>& all) {
     // relaxed: for reports; of a block that changes hands beside this it may be the other owner's.
     const std::uint64_t thread =
         shown == MemoryState::live ? block.thread.load(std::memory_order_relaxed) : 0;
-    segment.blocks.push_back({block.data(), block.size, shown, thread});
+    const std::size_t slack =
+        shown == MemoryState::live ? block.slack.load(std::memory_order_relaxed) : block.size;
+    segment.blocks.push_back(
+        {block.data(), block.size, shown, thread, block.size - std::min(slack, block.size)});
   });
 }
 

@@ -98,7 +98,7 @@ void* Allocator::allocate_slow(Context& context, const Target& target, std::size
     ThreadCache& cache = cache_of(context);
     if (Block* block = obtain(cache, arena_of(target), request).block) {
       cache.hand_out(*block);
-      return give_out(*block);
+      return give_out(*block, bytes);
     }
   }
   retries_.fetch_add(1, std::memory_order_relaxed);  // a statistic
@@ -112,7 +112,7 @@ void* Allocator::allocate_slow(Context& context, const Target& target, std::size
     {
       const sync::Gate::Pass pass = core_.enter(call);
       reclaimed = reclaim(context, arena_of(target), request);
-      if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
+      if (reclaimed.block != nullptr) return give_out(*reclaimed.block, bytes);
     }
     if (reclaimed.skipped_a_cache && waits++ < geometry_.cache_waits) {
       sync::sleep_for(Context::kOperation);

@@ -42,6 +42,7 @@ void count(MemoryFigures& figures, bool large, std::uint64_t value) noexcept {
 /// Thread safety: one thread.
 struct Inactive {
   MemoryFigures blocks, bytes;
+  std::uint64_t small_requested = 0, large_requested = 0;
   Amount small_pending, large_pending;
 
   void add(const MemorySegment& segment) noexcept {
@@ -50,6 +51,7 @@ struct Inactive {
     };
     const bool split = std::ranges::any_of(segment.blocks, is_active);
     for (const MemoryBlock& block : segment.blocks) {
+      (segment.large ? large_requested : small_requested) += block.requested;
       if (block.state == MemoryState::pending)
         (segment.large ? large_pending : small_pending) += {static_cast<std::int64_t>(block.bytes), 1};
       if (!split || is_active(block)) continue;
@@ -58,6 +60,12 @@ struct Inactive {
     }
   }
 };
+
+/// What of a figure was asked for.
+void reduce_to(MemoryFigure& figure, std::uint64_t requested) noexcept {
+  figure.current = requested;
+  figure.freed = figure.allocated - std::min(requested, figure.allocated);
+}
 
 }  // namespace
 
@@ -75,6 +83,10 @@ MemoryStatistics Allocator::statistics() {
   all.allocated_bytes =
       figures({sum.allocated_bytes, sum.freed_bytes}, {sum.large_allocated_bytes, sum.large_freed_bytes},
               peak.live.bytes, peak.small_live.bytes, peak.large_live.bytes);
+  all.requested_bytes = all.allocated_bytes;
+  reduce_to(all.requested_bytes.all, inactive.small_requested + inactive.large_requested);
+  reduce_to(all.requested_bytes.small, inactive.small_requested);
+  reduce_to(all.requested_bytes.large, inactive.large_requested);
   all.active = all.allocations;
   all.active_bytes = all.allocated_bytes;
   const Amount pending = inactive.small_pending + inactive.large_pending;

@@ -67,6 +67,22 @@ std::size_t exact_size(Random& random) {
   return random.below(4) == 0 ? kMiB + 64 * kKiB * (1 + random.below(40)) : 512 * (1 + random.below(16));
 }
 
+TEST(MemoryStatistics, WhatWasAskedForIsKnownToTheByte) {
+  Device device = create_test_device();
+  const MemoryPool pool = MemoryPool::create(device);
+  void* const small = device.allocate(777);
+  void* const pooled = pool.allocate(device.stream(), 1001);
+  void* const large = device.allocate(3 * kMiB + 5);
+  MemoryStatistics now = device.memory_statistics();
+  EXPECT_EQ(now.requested_bytes.small.current, 777U + 1001U);
+  EXPECT_EQ(now.requested_bytes.large.current, 3 * kMiB + 5);
+  EXPECT_GT(now.allocated_bytes.all.current, now.requested_bytes.all.current);
+  for (void* const address : {small, pooled, large}) device.deallocate(address);
+  now = device.memory_statistics();
+  EXPECT_EQ(now.requested_bytes.all.current, 0U);
+  EXPECT_EQ(now.requested_bytes.all.allocated, now.requested_bytes.all.freed);
+}
+
 TEST(MemoryStatistics, OfOneThreadAreExactPeaksToo) {
   Random random(seed_of_run(), 0);
   Device device = create_test_device();
@@ -89,6 +105,7 @@ TEST(MemoryStatistics, OfOneThreadAreExactPeaksToo) {
       const MemoryStatistics found = device.memory_statistics();
       expect_equal(found.allocations, model.count, "allocations");
       expect_equal(found.allocated_bytes, model.bytes, "bytes");
+      expect_equal(found.requested_bytes, model.bytes, "requested bytes");
       expect_equal(found.active, model.count, "active");
       expect_equal(found.active_bytes, model.bytes, "active bytes");
     }
