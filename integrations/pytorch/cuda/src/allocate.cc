@@ -84,9 +84,8 @@ void* CudaAllocator::obtain(c10::DeviceIndex index, std::size_t bytes, c10::cuda
 void* CudaAllocator::obtain_on(DeviceMemory& memory, std::size_t bytes, cudaStream_t handle, bool is_torchs) {
   void* address = nullptr;
   try {
-    if (memory.pools().any_begun()) [[unlikely]] {
+    if (memory.pools().any_begun()) [[unlikely]]
       address = memory.pools().allocate(bytes, handle, is_torchs);
-    }
     if (address == nullptr) {
       address = is_torchs ? memory.device().allocate(memory.streams().of(handle), bytes)
                           : memory.streams().external_memory().allocate(handle, bytes);
@@ -104,26 +103,40 @@ void* CudaAllocator::obtain_on(DeviceMemory& memory, std::size_t bytes, cudaStre
   return address;
 }
 
-DeviceMemory& CudaAllocator::memory_at(const void* address) {
+DeviceMemory* CudaAllocator::find_memory_at(const void* address) noexcept {
   // acquire: pairs with the release in open.
   if (DeviceMemory* const only = only_.load(std::memory_order_acquire)) [[likely]]
-    return *only;
+    return only;
   cudaPointerAttributes attributes{};
-  C10_CUDA_CHECK(cudaPointerGetAttributes(&attributes, address));
-  DeviceMemory* const memory = find_memory(static_cast<c10::DeviceIndex>(attributes.device));
-  TORCH_CHECK(attributes.type == cudaMemoryTypeDevice && memory != nullptr,
-              "invalid device pointer: ", address);
+  if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+  return attributes.type == cudaMemoryTypeDevice
+             ? find_memory(static_cast<c10::DeviceIndex>(attributes.device))
+             : nullptr;
+}
+
+DeviceMemory& CudaAllocator::memory_at(const void* address) {
+  DeviceMemory* const memory = find_memory_at(address);
+  TORCH_CHECK(memory != nullptr, "invalid device pointer: ", address);
   return *memory;
 }
 
 void CudaAllocator::free(void* address) {
   if (address == nullptr) return;
   trace_deallocation(address);
-  DeviceMemory& memory = memory_at(address);
+  DeviceMemory* const found = find_memory_at(address);
+  // At the end of the process the driver goes before tensors of static variables do, and the memory with it.
+  if (found == nullptr && cudaFree(nullptr) != cudaSuccess) return;
+  TORCH_CHECK(found != nullptr, "invalid device pointer: ", address);
+  DeviceMemory& memory = *found;
   if (c10::memoryProfilingEnabled()) [[unlikely]]
     report_to_profiler(memory, address, -1);
   if (observers_.any()) [[unlikely]]
     observers_.on_free(memory, address);
+  if (memory.pools().foreign().any() && memory.pools().foreign().free(address)) [[unlikely]]
+    return;
   try {
     memory.device().deallocate(address);
   } catch (const millrace::Error& error) {
@@ -139,12 +152,11 @@ void CudaAllocator::recordStream(const c10::DataPtr& pointer, c10::cuda::CUDAStr
   // Of others (memory of another process, of no size) nothing is known here.
   if (pointer.get() == nullptr || pointer.get_deleter() != &CudaAllocator::delete_cached) return;
   DeviceMemory& memory = memory_at(pointer.get());
-  translated([&] {
-    TorchStreams& streams = memory.streams();
-    memory.device().record_stream(pointer.get(), TorchStreams::is_torchs(stream.id())
-                                                     ? streams.of(stream.stream())
-                                                     : streams.of_external(stream.stream()));
-  });
+  if (memory.pools().foreign().any() &&
+      memory.pools().foreign().record_stream(pointer.get(), stream.stream())) {
+    return;
+  }
+  translated([&] { memory.device().record_stream(pointer.get(), memory.streams().of_any(stream)); });
 }
 
 }  // namespace millrace_torch

@@ -131,7 +131,9 @@ class CudaAllocator final : public caching::CUDAAllocator {
  private:
   CudaAllocator() = default;
   DeviceMemory& open(c10::DeviceIndex index);
-  /// The memory that the address is of. Throws c10::Error where it is none of ours.
+  /// The memory that the address is of; null where it is none of ours, or the driver has ended.
+  DeviceMemory* find_memory_at(const void* address) noexcept;
+  /// The same. Throws c10::Error where it is none of ours.
   DeviceMemory& memory_at(const void* address);
   void* obtain(c10::DeviceIndex index, std::size_t bytes, c10::cuda::CUDAStream stream);
   void* obtain_on(DeviceMemory& memory, std::size_t bytes, cudaStream_t handle, bool is_torchs);

@@ -6,18 +6,22 @@
 #include <memory>
 #include <string>
 
+#include "segment_tracker.h"
+
 namespace millrace_torch {
 namespace {
 
 /// Others registered with torch what they can free (tensors that other processes have let go of).
-bool free_by_callbacks(std::size_t /*requested*/) {
+bool free_by_callbacks() {
   bool freed = false;
   for (const std::string& name : c10::FreeCudaMemoryCallbacksRegistry()->Keys())
     freed |= c10::FreeCudaMemoryCallbacksRegistry()->Create(name)->Execute();
   return freed;
 }
 
-millrace::DeviceOptions device_options(const CudaOptions& options) {
+}  // namespace
+
+millrace::DeviceOptions DeviceMemory::device_options(const CudaOptions& options) {
   millrace::DeviceOptions device;
   device.memory_limit = options.memory_limit;
   device.memory_fraction = options.memory_fraction;
@@ -25,7 +29,7 @@ millrace::DeviceOptions device_options(const CudaOptions& options) {
   device.all_caches_bytes = options.all_caches_bytes;
   device.exact_peaks = options.exact_peaks;
   device.out_of_memory_wait = std::chrono::milliseconds(options.out_of_memory_wait_ms);
-  device.on_out_of_memory = &free_by_callbacks;
+  device.on_out_of_memory = [this](std::size_t) { return pools_.release_unused() || free_by_callbacks(); };
   device.wrapped_streams = options.streams;
   // torch makes the streams, and runs what it has to run.
   device.streams = 1;
@@ -35,31 +39,30 @@ millrace::DeviceOptions device_options(const CudaOptions& options) {
   return device;
 }
 
-}  // namespace
-
-DeviceMemory::DeviceMemory(c10::DeviceIndex index, const CudaOptions& options)
+DeviceMemory::DeviceMemory(c10::DeviceIndex index, const CudaOptions& options, Observers& observers)
     : index_(index),
       device_(millrace::Device::open("cuda:" + std::to_string(index), device_options(options))),
       streams_(device_),
-      pools_(device_, streams_),
-      fraction_(options.memory_fraction) {}
-
-std::size_t DeviceMemory::size_of(const void* address) {
-  for (const millrace::MemorySegment& segment : device_.memory_segments()) {
-    for (const millrace::MemoryBlock& block : segment.blocks) {
-      if (block.address == address && block.state == millrace::MemoryState::live) return block.bytes;
-    }
-  }
-  return 0;
+      pools_(index_, device_, streams_),
+      fraction_(options.memory_fraction) {
+  device_.add_memory_observer(std::make_shared<SegmentTracker>(*this, observers));
 }
 
-millrace::MemoryStats DeviceMemory::stats_base() {
+std::size_t DeviceMemory::size_of(const void* address) noexcept {
+  try {
+    return device_.size_of(address);
+  } catch (const millrace::Error&) {
+    return 0;  // a MemPool's that has an allocator of its own
+  }
+}
+
+millrace::MemoryStatistics DeviceMemory::stats_base() {
   const std::lock_guard lock(mutex_);
   return stats_base_;
 }
 
 void DeviceMemory::begin_counting_anew() {
-  const millrace::MemoryStats now = device_.memory();
+  const millrace::MemoryStatistics now = device_.memory_statistics();
   const std::lock_guard lock(mutex_);
   stats_base_ = now;
 }

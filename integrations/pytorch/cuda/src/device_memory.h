@@ -15,13 +15,15 @@
 
 namespace millrace_torch {
 
+class Observers;
+
 /// A Millrace device that torch's CUDA device of the same number is opened as, for the life of the process.
 ///
 /// Thread safety: all members from any thread at any time.
 class DeviceMemory {
  public:
   /// Throws millrace::Error where the device can't be opened.
-  DeviceMemory(c10::DeviceIndex index, const CudaOptions& options);
+  DeviceMemory(c10::DeviceIndex index, const CudaOptions& options, Observers& observers);
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
@@ -30,24 +32,26 @@ class DeviceMemory {
   TorchStreams& streams() noexcept { return streams_; }
   Pools& pools() noexcept { return pools_; }
 
-  /// What the live block at the address has, in bytes; 0 where there is none.
-  std::size_t size_of(const void* address);
+  /// What the live block at the address has, in bytes; 0 where it is none of the device's own.
+  std::size_t size_of(const void* address) noexcept;
   /// The part of the device's memory that torch said it may take.
   double fraction() const noexcept { return fraction_.load(std::memory_order_relaxed); }  // relaxed: a figure
   void set_fraction(double fraction) noexcept { fraction_.store(fraction, std::memory_order_relaxed); }
 
   /// What had been counted when torch last began to count anew; the core's totals only grow.
-  millrace::MemoryStats stats_base();
+  millrace::MemoryStatistics stats_base();
   void begin_counting_anew();
 
  private:
+  millrace::DeviceOptions device_options(const CudaOptions& options);
+
   const c10::DeviceIndex index_;
   millrace::Device device_;
   TorchStreams streams_;
   Pools pools_;
   std::atomic<double> fraction_;
   std::mutex mutex_;  // protects what follows
-  millrace::MemoryStats stats_base_;
+  millrace::MemoryStatistics stats_base_;
 };
 
 }  // namespace millrace_torch

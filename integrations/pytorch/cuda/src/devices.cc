@@ -30,8 +30,8 @@ DeviceMemory& CudaAllocator::open(c10::DeviceIndex index) {
   check_device(index, device_count());
   const std::lock_guard lock(opening_);
   if (DeviceMemory* const memory = find_memory(index)) return *memory;
-  auto* const memory =
-      translated([&] { return new DeviceMemory(index, options_); });  // for the life of the process
+  auto* const memory = translated(
+      [&] { return new DeviceMemory(index, options_, observers_); });  // for the life of the process
   // release: pairs with the acquires in memory_of, find_memory and memory_at. First what frees ask, so that
   // an address of the second device is never taken for one of the first. relaxed: written under the mutex.
   const int opened = opened_count_.fetch_add(1, std::memory_order_relaxed);

@@ -49,11 +49,9 @@ void CudaAllocator::setMemoryFraction(double fraction, c10::DeviceIndex index) {
 void CudaAllocator::emptyCache(MempoolId_t pool) {
   for_each_memory([&](DeviceMemory& memory) {
     translated([&] {
-      if (pool == MempoolId_t{0, 0}) {
-        memory.device().trim();
-      } else {
-        memory.pools().trim(pool);
-      }
+      memory.pools().release_unused();
+      // A pool that has users keeps what is free in it: recorded work may name it.
+      if (pool == MempoolId_t{0, 0}) memory.device().trim();
     });
   });
 }

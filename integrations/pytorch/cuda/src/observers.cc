@@ -21,6 +21,10 @@ void Observers::on_free(DeviceMemory& memory, void* address) {
   history_.remove_live(memory.index(), address, memory.size_of(address), std::move(context));
 }
 
+void Observers::on_restored_free(DeviceMemory& memory, void* address) {
+  history_.remove_live(memory.index(), address, 0, history_.gather(RecordContext::ALL));
+}
+
 void Observers::on_out_of_memory(DeviceMemory& memory, std::size_t requested, cudaStream_t stream,
                                  std::size_t limit, std::size_t device_free) {
   if (any()) {

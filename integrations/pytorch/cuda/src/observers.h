@@ -29,6 +29,8 @@ class Observers {
   void on_allocate(DeviceMemory& memory, void* address, std::size_t requested, cudaStream_t stream);
   /// Before it is free: later it may be somebody else's.
   void on_free(DeviceMemory& memory, void* address);
+  /// A block that became free with the state of its pool.
+  void on_restored_free(DeviceMemory& memory, void* address);
   /// Calls the observers, with no lock held. device_free: what the device says of itself, bytes.
   void on_out_of_memory(DeviceMemory& memory, std::size_t requested, cudaStream_t stream, std::size_t limit,
                         std::size_t device_free);

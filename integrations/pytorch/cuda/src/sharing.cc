@@ -27,7 +27,7 @@ void* CudaAllocator::getBaseAllocation(void* address, std::size_t* bytes) {
 
 caching::ShareableHandle CudaAllocator::shareIpcHandle(void* address) {
   DeviceMemory& memory = memory_at(address);
-  const std::size_t bytes = translated([&] { return memory.size_of(address); });
+  const std::size_t bytes = translated([&] { return memory.device().size_of(address); });
   const c10::cuda::CUDAGuard guard(memory.index());
   ExportedBlock exported = export_block(address, bytes);
   return {exported.offset, std::move(exported.handle)};

@@ -31,11 +31,8 @@ void add_block(SegmentInfo& segment, const millrace::MemoryBlock& block, const H
   info.allocated = block.state == millrace::MemoryState::live;
   info.active = !is_free(block);
   if (info.allocated) {
-    info.requested_size = block.bytes;
-    if (auto live = history.find_live(block.address)) {
-      info.requested_size = live->requested;
-      info.context_when_allocated = std::move(live->context);
-    }
+    info.requested_size = block.requested;
+    if (auto live = history.find_live(block.address)) info.context_when_allocated = std::move(live->context);
     segment.allocated_size += info.size;
     segment.requested_size += info.requested_size;
   }
@@ -46,7 +43,10 @@ void add_block(SegmentInfo& segment, const millrace::MemoryBlock& block, const H
 void add_segments(DeviceMemory& memory, MempoolId_t pool, const History& history,
                   std::vector<SegmentInfo>& all) {
   for (const millrace::MemorySegment& found : memory.device().memory_segments()) {
+    const MempoolId_t owner = memory.pools().id_of(found.pool);
+    if (pool != MempoolId_t{0, 0} && owner != pool) continue;
     SegmentInfo segment;
+    segment.owner_private_pool_id = owner;
     segment.device = memory.index();
     segment.address = reinterpret_cast<std::size_t>(found.address);
     segment.total_size = found.bytes;
@@ -54,7 +54,7 @@ void add_segments(DeviceMemory& memory, MempoolId_t pool, const History& history
     segment.is_large = found.large;
     segment.is_expandable = true;  // it grows in place
     for (const millrace::MemoryBlock& block : found.blocks) add_block(segment, block, history);
-    if (pool == MempoolId_t{0, 0} || segment.owner_private_pool_id == pool) all.push_back(std::move(segment));
+    all.push_back(std::move(segment));
   }
 }
 
@@ -84,6 +84,7 @@ caching::SnapshotInfo CudaAllocator::snapshot(MempoolId_t pool, bool include_tra
       std::size_t total = 0;
       const std::size_t first = snapshot.segments.size();
       translated([&] { add_segments(*memory, pool, history, snapshot.segments); });
+      memory->pools().foreign().add_segments(index, pool, snapshot.segments);
       for (std::size_t s = first; s < snapshot.segments.size(); ++s) total += snapshot.segments[s].total_size;
       if (history.is_on()) observers_.history().add(index, TraceEntry::SNAPSHOT, 0, total, nullptr, nullptr);
     }

@@ -11,13 +11,17 @@ using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
 
-void set(StatArray& array, std::uint64_t up, std::uint64_t up_before, std::uint64_t down,
-         std::uint64_t down_before, std::uint64_t peak) {
-  Stat& stat = array[static_cast<std::size_t>(StatType::AGGREGATE)];
-  stat.current = static_cast<std::int64_t>(up - down);
-  stat.peak = std::max(stat.current, static_cast<std::int64_t>(peak));
-  stat.allocated = static_cast<std::int64_t>(up - up_before);
-  stat.freed = static_cast<std::int64_t>(down - down_before);
+void set(Stat& stat, const millrace::MemoryFigure& now, const millrace::MemoryFigure& base) {
+  stat.current = static_cast<std::int64_t>(now.current);
+  stat.peak = static_cast<std::int64_t>(now.peak);
+  stat.allocated = static_cast<std::int64_t>(now.allocated - base.allocated);
+  stat.freed = static_cast<std::int64_t>(now.freed - base.freed);
+}
+
+void set(StatArray& array, const millrace::MemoryFigures& now, const millrace::MemoryFigures& base) {
+  set(array[static_cast<std::size_t>(StatType::AGGREGATE)], now.all, base.all);
+  set(array[static_cast<std::size_t>(StatType::SMALL_POOL)], now.small, base.small);
+  set(array[static_cast<std::size_t>(StatType::LARGE_POOL)], now.large, base.large);
 }
 
 }  // namespace
@@ -25,24 +29,24 @@ void set(StatArray& array, std::uint64_t up, std::uint64_t up_before, std::uint6
 c10::CachingDeviceAllocator::DeviceStats CudaAllocator::getDeviceStats(c10::DeviceIndex index) {
   check_device(index, device_count());
   c10::CachingDeviceAllocator::DeviceStats stats;
-  stats.max_split_size = -1;
+  stats.max_split_size = -1;  // torch's word for none
   DeviceMemory* const memory = find_memory(index);
   if (memory == nullptr) return stats;
-  const millrace::MemoryStats now = translated([&] { return memory->device().memory(); });
-  const millrace::MemoryStats base = memory->stats_base();
-  set(stats.allocation, now.allocations, base.allocations, now.frees, base.frees, 0);
-  set(stats.active, now.allocations, base.allocations, now.frees, base.frees, 0);
-  set(stats.allocated_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
-      now.peak_live);
-  set(stats.requested_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
-      now.peak_live);
-  set(stats.active_bytes, now.allocated_bytes, base.allocated_bytes, now.freed_bytes, base.freed_bytes,
-      now.peak_live);
-  set(stats.segment, now.heaps_created, base.heaps_created, now.heaps_released, base.heaps_released, 0);
-  set(stats.reserved_bytes, now.committed, 0, 0, 0, now.peak_committed);
+  const millrace::MemoryStatistics now = translated([&] { return memory->device().memory_statistics(); });
+  const millrace::MemoryStatistics base = memory->stats_base();
+  set(stats.allocation, now.allocations, base.allocations);
+  set(stats.segment, now.segments, base.segments);
+  set(stats.active, now.active, base.active);
+  set(stats.inactive_split, now.inactive_split, base.inactive_split);
+  set(stats.allocated_bytes, now.allocated_bytes, base.allocated_bytes);
+  set(stats.reserved_bytes, now.segment_bytes, base.segment_bytes);
+  set(stats.active_bytes, now.active_bytes, base.active_bytes);
+  set(stats.inactive_split_bytes, now.inactive_split_bytes, base.inactive_split_bytes);
+  set(stats.requested_bytes, now.requested_bytes, base.requested_bytes);
+  stats.num_alloc_retries = static_cast<std::int64_t>(now.retries - base.retries);
   stats.num_ooms = static_cast<std::int64_t>(now.out_of_memory - base.out_of_memory);
-  stats.num_device_alloc = static_cast<std::int64_t>(now.heaps_created - base.heaps_created);
-  stats.num_device_free = static_cast<std::int64_t>(now.heaps_released - base.heaps_released);
+  stats.num_device_alloc = static_cast<std::int64_t>(now.device_allocations - base.device_allocations);
+  stats.num_device_free = static_cast<std::int64_t>(now.device_frees - base.device_frees);
   return stats;
 }
 

@@ -42,6 +42,10 @@ class TorchStreams {
   /// Anybody's. Throws as millrace::Device::wrap; while it is being captured it is what it was named as
   /// before.
   millrace::Stream of_external(cudaStream_t stream);
+  /// Whichever it is.
+  millrace::Stream of_any(c10::cuda::CUDAStream stream) {
+    return is_torchs(stream.id()) ? of(stream.stream()) : of_external(stream.stream());
+  }
   /// Has one of torch's this handle? Only those that were named before are known.
   bool is_known(cudaStream_t stream);
   /// Memory for a stream that torch did not make.
