@@ -170,6 +170,8 @@ inline std::vector<Row> device_rows() {
       {"Device::memory", Then::refuse,
        [](Subject& s) {
     check(s.device.memory().live >= kBytes, "live bytes"); }},
+      {"Device::size_of", Then::refuse, [](Subject& s) {
+    check(s.device.size_of(s.block) > 0, "the block's"); }},
       {"Device::memory_segments", Then::refuse,
        [](Subject& s) {
     check(!s.device.memory_segments().empty(), "the live blocks'"); }},
