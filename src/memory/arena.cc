@@ -12,7 +12,7 @@ Arena::Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& sourc
              ArenaHost& host)
     : slot_(slot),
       use_(use),
-      owner_{slot},
+      owner_{.slot = slot, .fixed = is_pooled()},
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
@@ -72,9 +72,8 @@ Block* Arena::take_locked(const BlockRequest& request, std::uint64_t done) {
 Growth Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
-  // A3: what is captured counts as completed, and comes back to these addresses at each launch; so may what
-  // uses a pool (N2).
-  const std::uint64_t done = is_direct() ? 0 : timeline_.completed();
+  // A3: what is captured counts as completed, and comes back to these addresses at each launch.
+  const std::uint64_t done = is_captured() ? 0 : timeline_.completed();
   return space(request.large).grow(request.size, request.alignment, done);
 }
 

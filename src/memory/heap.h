@@ -30,6 +30,7 @@ struct Growth {
 /// Whose the segments of a space are.
 struct SegmentOwner {
   int slot = -1;
+  bool fixed = false;                   ///< its memory stays where it is, for somebody may know its addresses
   sync::atomic<std::uint64_t> pool{0};  ///< MemoryPool::number; 0: none's
 };
 

@@ -103,6 +103,8 @@ PoolRestored Allocator::restore_pool(const Pool& pool, Context& context, const P
       cache.count_free(freed.bytes, freed.large, false);
       changed.freed.push_back(freed.address);
     }
+  }
+  for (const ArenaRestore& each : restores) {
     for (Block* const block : each.allocated) {
       cache.hand_out(*block);
       changed.allocated.push_back({give_out(*block, block->size), block->size, each.arena->slot()});

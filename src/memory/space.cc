@@ -191,7 +191,7 @@ Space::Site Space::find_site(std::size_t size, std::size_t alignment) noexcept {
 }
 
 Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
-  if (!large_) return {};
+  if (!large_ || owner_.fixed) return {};  // upholds N2
   const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
   if (committed_ + site.need <= most_taken_ + spare) return {};
   if (size < kLargeRequest && moved_ > kTimesMoved * most_taken_ + all_taken_ / kPartMoved) return {};

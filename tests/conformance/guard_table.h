@@ -105,124 +105,91 @@ inline std::vector<Row> guard_rows() {
 
 inline std::vector<Row> device_rows() {
   return {
-      {"Device::is_open", Then::not_throw, [](Subject& s) {
-    static_cast<void>(s.device.is_open()); }},
-      {"Device::info", Then::either, [](Subject& s) {
-    check(s.device.info().name == s.name, "its name"); }},
+      {"Device::is_open", Then::not_throw, [](Subject& s) { static_cast<void>(s.device.is_open()); }},
+      {"Device::info", Then::either, [](Subject& s) { check(s.device.info().name == s.name, "its name"); }},
       {"Device::wrap, capture", Then::refuse,
        [](Subject& s) {
-    bool has_them = true;
-    for (const bool wrap : {false, true}) {
-      try {
-        wrap ? static_cast<void>(s.device.wrap(nullptr)) : static_cast<void>(s.device.capture());
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::Unsupported) throw;
-        has_them = false;
-      }
-    }
-    check(has_them == s.device.info().driver_streams, "does it, or says that it can't");
+         bool has_them = true;
+         for (const bool wrap : {false, true}) {
+           try {
+             wrap ? static_cast<void>(s.device.wrap(nullptr)) : static_cast<void>(s.device.capture());
+           } catch (const Error& error) {
+             if (error.code() != ErrorCode::Unsupported) throw;
+             has_them = false;
+           }
+         }
+         check(has_them == s.device.info().driver_streams, "does it, or says that it can't");
        }},
       {"Device::lease(high)", Then::refuse,
-       [](Subject& s) {
-    expect_committed_to(s.device.lease(StreamPriority::high).stream()); }},
+       [](Subject& s) { expect_committed_to(s.device.lease(StreamPriority::high).stream()); }},
       {"Device(Device)", Then::not_throw,
        [](Subject& s) {
-    Device copy = s.device;
-    Device moved = std::move(copy);
+         Device copy = s.device;
+         Device moved = std::move(copy);
        }},
       {"Device::available", Then::either,
-       [](Subject&) {
-    check(!Device::available().empty(), "at least host"); }},
-      {"Device::allocate", Then::refuse, [](Subject& s) {
-    s.device.deallocate(s.device.allocate(100)); }},
+       [](Subject&) { check(!Device::available().empty(), "at least host"); }},
+      {"Device::allocate", Then::refuse, [](Subject& s) { s.device.deallocate(s.device.allocate(100)); }},
       {"Device::allocate(stream)", Then::refuse,
-       [](Subject& s) {
-    s.device.deallocate(s.device.allocate(s.stream, 100)); }},
+       [](Subject& s) { s.device.deallocate(s.device.allocate(s.stream, 100)); }},
       {"current_device().allocate", Then::refuse,
-       [](Subject&) {
-    current_device().deallocate(current_device().allocate(100)); }},
+       [](Subject&) { current_device().deallocate(current_device().allocate(100)); }},
       {"Device::buffer", Then::refuse,
-       [](Subject& s) {
-    check(s.device.buffer(100).size() == 100, "its size"); }},
+       [](Subject& s) { check(s.device.buffer(100).size() == 100, "its size"); }},
       {"Device::buffer(stream)", Then::refuse,
-       [](Subject& s) {
-    check(s.device.buffer(s.stream, 100).size() == 100, "its size"); }},
-      {"Device::record_use", Then::refuse, [](Subject& s) {
-    s.device.record_use(s.block, s.stream); }},
-      {"Device::record_stream", Then::refuse, [](Subject& s) {
-    s.device.record_stream(s.block, s.stream); }},
-      {"Device::make_discardable", Then::refuse, [](Subject& s) {
-    s.device.make_discardable(s.block); }},
+       [](Subject& s) { check(s.device.buffer(s.stream, 100).size() == 100, "its size"); }},
+      {"Device::record_use", Then::refuse, [](Subject& s) { s.device.record_use(s.block, s.stream); }},
+      {"Device::record_stream", Then::refuse, [](Subject& s) { s.device.record_stream(s.block, s.stream); }},
+      {"Device::make_discardable", Then::refuse, [](Subject& s) { s.device.make_discardable(s.block); }},
       {"Device::make_resident", Then::refuse,
-       [](Subject& s) {
-    static_cast<void>(s.device.make_resident(s.block)); }},
+       [](Subject& s) { static_cast<void>(s.device.make_resident(s.block)); }},
       {"Device::stream", Then::refuse,
-       [](Subject& s) {
-    check(s.device.stream() == s.stream, "the guard's"); }},
+       [](Subject& s) { check(s.device.stream() == s.stream, "the guard's"); }},
       {"Device::default_stream", Then::refuse,
-       [](Subject& s) {
-    check(s.device.default_stream().id() == 0, "0"); }},
+       [](Subject& s) { check(s.device.default_stream().id() == 0, "0"); }},
       {"Device::lease", Then::refuse,
-       [](Subject& s) {
-    check(s.device.lease().stream().valid(), "a stream"); }},
-      {"Device::event", Then::refuse, [](Subject& s) {
-    check(s.device.event().query(), "a new event"); }},
+       [](Subject& s) { check(s.device.lease().stream().valid(), "a stream"); }},
+      {"Device::event", Then::refuse, [](Subject& s) { check(s.device.event().query(), "a new event"); }},
       {"Device::memory", Then::refuse,
-       [](Subject& s) {
-    check(s.device.memory().live >= kBytes, "live bytes"); }},
-      {"Device::size_of", Then::refuse, [](Subject& s) {
-    check(s.device.size_of(s.block) > 0, "the block's"); }},
+       [](Subject& s) { check(s.device.memory().live >= kBytes, "live bytes"); }},
+      {"Device::size_of", Then::refuse, [](Subject& s) { check(s.device.size_of(s.block) > 0, "its bytes"); }},
       {"Device::memory_segments", Then::refuse,
-       [](Subject& s) {
-    check(!s.device.memory_segments().empty(), "the live blocks'"); }},
+       [](Subject& s) { check(!s.device.memory_segments().empty(), "the live blocks'"); }},
       {"Device::memory_statistics", Then::refuse,
-       [](Subject& s) {
-    check(s.device.memory_statistics().allocations.all.current >= 3, "live blocks"); }},
+       [](Subject& s) { check(s.device.memory_statistics().allocations.all.current >= 3, "live blocks"); }},
       {"Device::add_memory_observer", Then::refuse,
        [](Subject& s) {
-    struct Ignores final : MemoryObserver {
-      void on_segment(const SegmentChange&) noexcept override {}
-      void on_out_of_memory(const OutOfMemoryReport&) noexcept override {}
-    };
-    s.device.add_memory_observer(std::make_shared<Ignores>());
+         struct Ignores final : MemoryObserver {
+           void on_segment(const SegmentChange&) noexcept override {}
+           void on_out_of_memory(const OutOfMemoryReport&) noexcept override {}
+         };
+         s.device.add_memory_observer(std::make_shared<Ignores>());
        }},
       {"MemoryPool::create", Then::refuse,
-       [](Subject& s) {
-    check(MemoryPool::create(s.device).drop_user() == 0, "its user"); }},
+       [](Subject& s) { check(MemoryPool::create(s.device).drop_user() == 0, "its user"); }},
       {"MemoryPool::allocate", Then::refuse,
-       [](Subject& s) {
-    s.device.deallocate(s.pool.allocate(s.stream, 100)); }},
+       [](Subject& s) { s.device.deallocate(s.pool.allocate(s.stream, 100)); }},
       {"MemoryPool::add_user, drop_user", Then::refuse,
        [](Subject& s) {
-    s.pool.add_user();
-    check(s.pool.drop_user() == 1, "the first user");
+         s.pool.add_user();
+         check(s.pool.drop_user() == 1, "the first user");
        }},
-      {"MemoryPool::users", Then::refuse, [](Subject& s) {
-    check(s.pool.users() == 1, "the first user"); }},
-      {"MemoryPool::set_use_on_oom", Then::refuse, [](Subject& s) {
-    s.pool.set_use_on_oom(false); }},
-      {"MemoryPool::trim", Then::refuse, [](Subject& s) {
-    check(s.pool.trim() == 0, "nothing of a used one"); }},
+      {"MemoryPool::users", Then::refuse, [](Subject& s) { check(s.pool.users() == 1, "the first user"); }},
+      {"MemoryPool::set_use_on_oom", Then::refuse, [](Subject& s) { s.pool.set_use_on_oom(false); }},
+      {"MemoryPool::trim", Then::refuse,
+       [](Subject& s) { check(s.pool.trim() == 0, "nothing of a used one"); }},
       {"MemoryPool::segments", Then::refuse,
-       [](Subject& s) {
-    check(!s.pool.segments().empty(), "the live block's"); }},
+       [](Subject& s) { check(!s.pool.segments().empty(), "the live block's"); }},
       {"MemoryPool::checkpoint, restore", Then::refuse,
-       [](Subject& s) {
-    check(s.pool.restore(s.pool.checkpoint()).freed.empty(), "no change"); }},
-      {"Device::streams", Then::refuse, [Subject& s) {
-    check(s.device.streams().leased >= 1, "leases"); }},
+       [](Subject& s) { check(s.pool.restore(s.pool.checkpoint()).freed.empty(), "no change"); }},
+      {"Device::streams", Then::refuse, [](Subject& s) { check(s.device.streams().leased >= 1, "leases"); }},
       {"Device::missing_dependencies", Then::either,
-       [](Subject& s) {
-    check(s.device.missing_dependencies().empty(), "none"); }},
-      {"Device::trim", Then::refuse, [](Subject& s) {
-    static_cast<void>(s.device.trim()); }},
+       [](Subject& s) { check(s.device.missing_dependencies().empty(), "none"); }},
+      {"Device::trim", Then::refuse, [](Subject& s) { static_cast<void>(s.device.trim()); }},
       {"Device::set_memory_limit", Then::refuse,
-       [](Subject& s) {
-    s.device.set_memory_limit(std::size_t{100} << 20); }},
-      {"Device::reset_peaks", Then::refuse, [](Subject& s) {
-    s.device.reset_peaks(); }},
-      {"Device::check_accounting", Then::refuse, [](Subject& s) {
-    s.device.check_accounting(); }},
+       [](Subject& s) { s.device.set_memory_limit(std::size_t{100} << 20); }},
+      {"Device::reset_peaks", Then::refuse, [](Subject& s) { s.device.reset_peaks(); }},
+      {"Device::check_accounting", Then::refuse, [](Subject& s) { s.device.check_accounting(); }},
   };
 }
 

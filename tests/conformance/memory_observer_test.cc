@@ -63,8 +63,8 @@ class Ranges final : public MemoryObserver {
  private:
   void gain(std::uintptr_t at, std::size_t bytes) {
     const auto next = ranges_.lower_bound(at);
-    if (next != ranges_.end()) EXPECT_GE(next->first, at + bytes) << "gained, and was there";
-    if (next != ranges_.begin()) EXPECT_LE(std::prev(next)->first + std::prev(next)->second, at);
+    EXPECT_TRUE(next == ranges_.end() || next->first >= at + bytes) << "gained, and was there";
+    EXPECT_TRUE(next == ranges_.begin() || std::prev(next)->first + std::prev(next)->second <= at);
     ranges_[at] = bytes;
   }
   /// A range that was gained in parts may be lost as one, and the other way round.

@@ -19,7 +19,8 @@ constexpr std::size_t kGranule = 64 * kKiB;
 
 class SpaceGrowthTest : public testing::Test {
  protected:
-  explicit SpaceGrowthTest(std::size_t granule = kGranule) : granule_(granule) {}
+  explicit SpaceGrowthTest(std::size_t granule = kGranule, bool fixed = false)
+      : granule_(granule), owner_{.slot = 0, .fixed = fixed} {}
   static Geometry geometry_of(std::size_t granule) {
     Geometry geometry;
     geometry.granule = granule;
@@ -85,7 +86,7 @@ class SpaceGrowthTest : public testing::Test {
   NoStreams host_;
   Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
-  const SegmentOwner owner_{0};
+  const SegmentOwner owner_;
   Space space_{true, geometry_, source_, map_, pool_, owner_};
 };
 
@@ -94,6 +95,19 @@ class LargeRequests : public SpaceGrowthTest {
  protected:
   LargeRequests() : SpaceGrowthTest(128 * kMiB) {}
 };
+
+/// Of a pool, whose addresses may be known to graphs.
+class FixedMemory : public SpaceGrowthTest {
+ protected:
+  FixedMemory() : SpaceGrowthTest(kGranule, true) {}
+};
+
+TEST_F(FixedMemory, MovesNothing) {
+  comb(65);
+  take(16);
+  EXPECT_EQ(committed(), 81U);
+  EXPECT_EQ(moved(), 0U);
+}
 
 TEST_F(SpaceGrowthTest, MovesAsMuchAsItGrowsBy) {
   comb(65);
