@@ -40,9 +40,9 @@ void CudaAllocator::setMemoryFraction(double fraction, c10::DeviceIndex index) {
   TORCH_CHECK_VALUE(fraction >= 0 && fraction <= 1, "invalid fraction: ", fraction,
                     ". Please set within [0, 1].");
   DeviceMemory& memory = memory_of(index);
-  translated([&] {
-    set_limit(memory.device(), static_cast<std::size_t>(fraction * static_cast<double>(device_total(index))));
-  });
+  auto bytes = static_cast<std::size_t>(fraction * static_cast<double>(device_total(index)));
+  if (options_.memory_limit != 0) bytes = std::min(bytes, options_.memory_limit);
+  translated([&] { set_limit(memory.device(), bytes); });
   memory.set_fraction(fraction);
 }
 
