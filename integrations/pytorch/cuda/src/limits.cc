@@ -50,6 +50,8 @@ void CudaAllocator::emptyCache(MempoolId_t pool) {
   for_each_memory([&](DeviceMemory& memory) {
     translated([&] {
       memory.pools().release_unused();
+      // What still runs would keep its memory; torch's own waits for it, too.
+      memory.pools().wait_for_device();
       // A pool that has users keeps what is free in it: recorded work may name it.
       if (pool == MempoolId_t{0, 0}) memory.device().trim();
     });

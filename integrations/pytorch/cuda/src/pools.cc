@@ -5,6 +5,9 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <thread>
 
 #include "allocator.h"
 #include "errors.h"
@@ -14,6 +17,26 @@ namespace {
 
 std::string named(c10::MempoolId_t id) {
   return "(" + std::to_string(id.first) + ", " + std::to_string(id.second) + ")";
+}
+
+/// Has it a segment that nobody uses?
+bool keeps_free_memory(const millrace::MemoryPool& pool) {
+  return std::ranges::any_of(pool.segments(), [](const millrace::MemorySegment& segment) {
+    return std::ranges::all_of(segment.blocks, [](const millrace::MemoryBlock& block) {
+      return block.state != millrace::MemoryState::live;
+    });
+  });
+}
+
+/// The device is done, but the core's threads may not have seen that yet.
+void give_back(const millrace::MemoryPool& pool) {
+  constexpr std::chrono::milliseconds kLongest{1000};
+  constexpr std::chrono::microseconds kPause{50};
+  pool.drop_user();
+  const auto until = std::chrono::steady_clock::now() + kLongest;
+  while (keeps_free_memory(pool) && std::chrono::steady_clock::now() < until) {
+    if (pool.trim() == 0) std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace
@@ -112,20 +135,29 @@ void Pools::set_no_split(c10::MempoolId_t id) {
   pool.options.no_split = true;
 }
 
-bool Pools::release_unused() {
+bool Pools::wait_for_device() {
   // Nothing begins meanwhile: to wait for a device that captures is an error, and ends the capture.
   const std::shared_lock begun(begun_mutex_);
   if (!begun_.empty()) return false;
+  const c10::cuda::CUDAGuard guard(index_);
+  C10_CUDA_CHECK(cudaDeviceSynchronize());
+  return true;
+}
+
+bool Pools::release_unused() {
   std::vector<Unused> unused;
   {
     const std::lock_guard lock(mutex_);
     unused.swap(unused_);
   }
   if (unused.empty()) return false;
-  const c10::cuda::CUDAGuard guard(index_);
-  C10_CUDA_CHECK(cudaDeviceSynchronize());
+  if (!wait_for_device()) {
+    const std::lock_guard lock(mutex_);
+    std::ranges::move(unused, std::back_inserter(unused_));
+    return false;
+  }
   for (const Unused& pool : unused) {
-    if (pool.core) pool.core->drop_user();
+    if (pool.core) give_back(*pool.core);
     if (pool.source != nullptr) foreign_.release(pool.id);
   }
   return true;

@@ -60,9 +60,11 @@ class Pools {
   /// Before the first allocation.
   void set_no_split(c10::MempoolId_t id);
 
-  /// Lets go of the memory of pools that have no users any more, after all that the device does now; not
-  /// while anything goes to a pool, since a capture that is underway forbids waiting for the device. False if
-  /// there was nothing.
+  /// All that the device does now is done; false, at once, while anything goes to a pool, since a capture
+  /// that is underway forbids waiting for the device.
+  bool wait_for_device();
+  /// Lets go of the memory of pools that have no users any more, after wait_for_device. False if there was
+  /// nothing, or it could not be waited for.
   bool release_unused();
   /// The core's; made if it is not yet.
   millrace::MemoryPool core_pool(c10::MempoolId_t id);
