@@ -37,7 +37,7 @@ const Register two_create(
     with_device());
 
 const Register two_users("pool.two_users_come_and_go", "N2", [] {
-  detail::PoolState pool(1, false);
+  millrace::detail::PoolState pool(1, false);
   pool.begin(1, false);
   at_once([&](int) {
     INTERLEAVE_EXPECT(pool.add_user());
@@ -48,7 +48,7 @@ const Register two_users("pool.two_users_come_and_go", "N2", [] {
 });
 
 const Register two_wishes("pool.two_say_whether_it_lends", "N1", [] {
-  detail::PoolState pool(1, false);
+  millrace::detail::PoolState pool(1, false);
   pool.begin(1, false);
   at_once([&](int me) {
     pool.set_lends(me == 0);
