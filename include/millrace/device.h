@@ -63,7 +63,7 @@ struct DeviceOptions {
   /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
-  /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
+  /// Peaks of live bytes exact under concurrency too, for one shared lock an allocation.
   bool exact_peaks = false;
   /// Host: a seed for random delays and a random order between streams. Finds missing waits.
   std::optional<std::uint64_t> chaos = std::nullopt;

@@ -32,9 +32,9 @@ class MILLRACE_API MemoryObserver {
   virtual ~MemoryObserver() = default;
   /// Once a change, in the order in which they happened. The call that caused a change tells of it before it
   /// returns; where another thread is telling already, that one does, right after.
-  /// MUST NOT: throw; wait for another thread that allocates or frees on the device. MAY: ask the device,
-  /// allocate and free; changes that this causes are told after it has returned. Not told: what Device::close
-  /// gives back.
+  /// MUST NOT: throw; close the device; wait for another thread that allocates or frees on it. MAY: ask the
+  /// device, allocate and free; changes that this causes are told after it has returned. Not told: what
+  /// Device::close gives back.
   virtual void on_segment(const SegmentChange& change) noexcept = 0;
   /// Before the call that found no memory throws OutOfMemoryError; the report is that error's. May be called
   /// by several threads at once. MUST NOT throw; MAY do all else.

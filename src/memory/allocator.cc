@@ -93,8 +93,6 @@ void Allocator::finish_close() noexcept {
     sync::LockGuard lock(graphs_mutex_);
     graphs.swap(graphs_);
   }
-  sync::LockGuard lock(pools_mutex_);
-  for (const auto& pool : pools_) pool->forget_arenas();  // handles may still ask whose it was
 }
 
 BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, const char* call) const {

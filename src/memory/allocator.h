@@ -307,7 +307,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   std::vector<std::unique_ptr<GraphMemory>> graphs_ GUARDED_BY(graphs_mutex_);
 
   sync::Mutex pools_mutex_;  // which pools there are, and the ends of those without users; before any arena's
-  std::vector<std::unique_ptr<detail::PoolState>> pools_ GUARDED_BY(pools_mutex_);
+  std::vector<std::unique_ptr<detail::PoolState>> pools_ GUARDED_BY(pools_mutex_);  // their arenas are owned_
 
   const unsigned cached_slots_;  // those before have arenas of their own; the others are captures'
   sync::Mutex making_;           // makes arenas

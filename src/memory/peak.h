@@ -94,6 +94,10 @@ class Peaks {
     sync::LockGuard lock(mutex_);
     return peak_;
   }
+  std::size_t live_bytes() noexcept {
+    // What a thread has freed may be published before another one says that it was allocated.
+    return static_cast<std::size_t>(std::max<std::int64_t>(0, value().live.bytes));
+  }
   void reset() noexcept {
     sync::LockGuard lock(mutex_);
     peak_ = now_;

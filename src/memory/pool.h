@@ -85,9 +85,6 @@ class PoolState {
   void set_arena(int slot, Arena& arena) noexcept {
     arenas_[static_cast<std::size_t>(slot)].store(&arena, std::memory_order_release);
   }
-  void forget_arenas() noexcept {
-    for (auto& each : arenas_) each.store(nullptr, std::memory_order_relaxed);  // nobody is inside any more
-  }
   template <typename Visit>
   void for_each_arena(Visit&& visit) const {
     for (int slot = 0; static_cast<std::size_t>(slot) < arenas_.size(); ++slot) {

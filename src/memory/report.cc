@@ -68,7 +68,7 @@ MemoryStats Allocator::stats() {
   for_each_pool_arena(add_pending);
   stats.committed = limit_.committed();
   stats.limit = limit_.limit();
-  stats.peak_live = std::max(static_cast<std::size_t>(peaks_.value().live.bytes), stats.live);
+  stats.peak_live = std::max(peaks_.live_bytes(), stats.live);
   const std::size_t threads = most_threads_.load(std::memory_order_relaxed);  // relaxed: a statistic
   stats.peak_error = threads <= 1 ? 0 : threads * static_cast<std::size_t>(peaks_.quantum());
   stats.peak_committed = limit_.peak();

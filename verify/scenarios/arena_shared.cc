@@ -87,12 +87,14 @@ const Register two_peaks("counters.two_reset_the_peak", "M1", [] {
   at_once([&](int) {
     PeakShare mine;
     mine.on_allocate(peak, 2);
-    mine.on_free(peak, 2);
+    mine.on_free(peak, 2, false, true);
+    mine.publish(peak);
+    peak.on_unused({2, 1}, {});
     peak.reset();
   });
-  INTERLEAVE_EXPECT(peak.value().live.bytes <= 4);
+  INTERLEAVE_EXPECT(peak.value().live.bytes <= 4 && peak.value().active.bytes <= 4);
   peak.reset();
-  INTERLEAVE_EXPECT(peak.value().live.bytes == 0);
+  INTERLEAVE_EXPECT(peak.live_bytes() == 0 && peak.value().active.blocks == 0);
 });
 
 // Blocks over several granules are found from any of them, by whoever placed one and by the other.
