@@ -77,6 +77,14 @@ class ParallelInference:
             self._calls.put(None)
         for thread in self._threads:
             thread.join()
+        self._refuse_what_came_late()
+
+    def _refuse_what_came_late(self) -> None:
+        """Calls of threads that were submitting while this was closed."""
+        while not self._calls.empty():
+            call = self._calls.get()
+            if call is not None and call[0].set_running_or_notify_cancel():
+                call[0].set_exception(RuntimeError("this ParallelInference was closed meanwhile"))
 
     def __enter__(self):
         return self

@@ -5,7 +5,8 @@ import threading
 
 import torch
 
-_lock = threading.Lock()
+# Collecting garbage may end another thread's lease while this one takes its own.
+_lock = threading.RLock()
 _holders = {}  # by device and handle: how many threads have the stream; under _lock
 _mine = threading.local()
 
@@ -26,7 +27,6 @@ class _Lease:
         stream = getattr(self, "stream", None)
         if stream is None:
             return
-        # Threads end at any time, that of the lock's holder too: its own is not waited for there.
         with _lock:
             _holders[_key(stream)] -= 1
 
