@@ -133,10 +133,10 @@ TEST(Limits, ARunOfMoreEventsThanEverIsBounded) {
   EXPECT_FALSE(result.proved());
 }
 
-TEST(Limits, RunsOfUpTo2048EventsAreFine) {
+TEST(Limits, RunsOfUpTo1024EventsAreFine) {
   Options options;
-  options.max_events = 2048;
-  for (const int stores : {100, 200, 300, 600, 1200}) {
+  options.max_events = 1024;
+  for (const int stores : {100, 200, 300, 600}) {
     const Result result = check(options, [stores] {
       atomic<int> x{0};
       parallel(

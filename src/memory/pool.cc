@@ -32,11 +32,12 @@ Allocator::Pool Allocator::create_pool(const MemoryPoolOptions& options) {
   const TellAtEnd tell(*this);
   static_cast<void>(release_pools(nullptr));
   sync::LockGuard lock(pools_mutex_);
-  const auto idle = std::ranges::find_if(pools_, [&](const auto& pool) {
+  auto idle = std::ranges::find_if(pools_, [&](const auto& pool) {
     return pool->number() == 0 && pool->whole_blocks == options.no_split;
   });
-  if (idle == pools_.end()) pools_.push_back(std::make_unique<PoolState>(cached_slots_, options.no_split));
-  PoolState& pool = idle == pools_.end() ? *pools_.back() : **idle;
+  if (idle == pools_.end())
+    idle = pools_.insert(idle, std::make_unique<PoolState>(cached_slots_, options.no_split));
+  PoolState& pool = **idle;
   // relaxed: only uniqueness matters.
   const std::uint64_t number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
   pool.for_each_arena([&](Arena& arena) { arena.set_pool(number); });

@@ -116,8 +116,7 @@ TEST(MemoryObservers, MayUseTheDevice) {
   device.add_memory_observer(ranges);
   Buffer inner;
   ranges->then = [&] {
-    ranges->then = nullptr;
-    inner = device.buffer(9 * kMiB);
+    if (inner.size() == 0) inner = device.buffer(9 * kMiB);
   };
   const Buffer outer = device.buffer(5 * kMiB);
   EXPECT_EQ(inner.size(), 9 * kMiB);

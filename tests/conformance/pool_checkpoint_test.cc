@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "support/expect_error.h"
@@ -210,26 +212,32 @@ TEST(PoolCheckpoints, AreWhatTheyWereAfterAnything) {
   EXPECT_EQ(device.memory().committed, 0U);
 }
 
-// A hundred times the blocks take a hundred times as long, and not ten thousand times.
+// Twenty times the blocks take some twenty times as long, and not four hundred times: of the processor's
+// time, the least of a few tries.
 TEST(PoolCheckpoints, TakeTimeInProportionToTheBlocks) {
   Device device = create_test_device();
   const auto seconds_for = [&](std::size_t blocks) {
-    const MemoryPool pool = MemoryPool::create(device);
-    std::vector<void*> live;
-    for (std::size_t i = 0; i < blocks; ++i) live.push_back(pool.allocate(device.stream(), 512));
-    const PoolCheckpoint checkpoint = pool.checkpoint();
-    for (std::size_t i = 0; i < blocks; i += 2) device.deallocate(live[i]);
-    const auto begun = std::chrono::steady_clock::now();
-    EXPECT_EQ(pool.restore(checkpoint).allocated.size(), (blocks + 1) / 2);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    for (void* block : live) device.deallocate(block);
-    pool.drop_user();
-    return seconds;
+    double least = 1e9;
+    for (int i = 0; i < 3; ++i) {
+      const MemoryPool pool = MemoryPool::create(device);
+      std::vector<void*> live;
+      for (std::size_t block = 0; block < blocks; ++block)
+        live.push_back(pool.allocate(device.stream(), 512));
+      const PoolCheckpoint checkpoint = pool.checkpoint();
+      for (std::size_t block = 0; block < blocks; block += 2) device.deallocate(live[block]);
+      const std::clock_t begun = std::clock();
+      EXPECT_EQ(pool.restore(checkpoint).allocated.size(), (blocks + 1) / 2);
+      least = std::min(least, static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC);
+      for (void* block : live) device.deallocate(block);
+      pool.drop_user();
+    }
+    return least;
   };
   const std::size_t few = scaled(2000, 2);
-  static_cast<void>(seconds_for(few));
-  const double once = seconds_for(few);
-  EXPECT_LT(seconds_for(20 * few), 200 * once + 0.05);
+  const double once = seconds_for(few), often = seconds_for(20 * few);
+  RecordProperty("milliseconds_of_few_and_of_many",
+                 std::to_string(once * 1e3) + ' ' + std::to_string(often * 1e3));
+  EXPECT_LT(often, 100 * once + 0.01);
 }
 
 }  // namespace

@@ -63,8 +63,10 @@ const Register two_release("arena.two_release_all", "A3 M2", [] {
 // Arenas that end at once give back what each has.
 const Register two_end("arena.two_end", "M1 M2", [] {
   TinyMemory memory(2);
-  auto one = std::make_unique<Arena>(0, false, memory.geometry, memory.heaps, memory.map, memory.streams);
-  auto two = std::make_unique<Arena>(1, false, memory.geometry, memory.heaps, memory.map, memory.streams);
+  auto one =
+      std::make_unique<Arena>(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
+  auto two =
+      std::make_unique<Arena>(1, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
   for (Arena* arena : {one.get(), two.get()}) arena->give(TinyMemory::live(*arena, TinyMemory::large()));
   at_once([&](int me) { (me == 0 ? one : two).reset(); });
   INTERLEAVE_EXPECT(memory.source.committed() == 0 && memory.limit.committed() == 0);
