@@ -10,6 +10,7 @@
 #include <millrace/memory_kind.h>
 
 #include "device/backend.h"
+#include "memory/peak.h"
 #include "sync/atomic.h"
 
 namespace millrace {
@@ -93,6 +94,7 @@ struct alignas(sync::kCacheLine) Block {
   std::uint16_t size_class = 0;           ///< small blocks
   bool large = false;                     ///< which of the arena's spaces it is from
   MemoryKind kind = MemoryKind::device;   ///< the arena's; never changes
+  sync::atomic<std::uint32_t> slack{0};   ///< live: bytes of size that were not asked for
   // Bookkeeping.
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       range;  ///< FreeRanges
@@ -115,6 +117,7 @@ struct alignas(sync::kCacheLine) Block {
     word.store(BlockWord::make(state, BlockWord::generation(word.load(std::memory_order_relaxed))),
                std::memory_order_relaxed);
   }
+  Amount amount() const noexcept { return {static_cast<std::int64_t>(size), 1}; }
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
 

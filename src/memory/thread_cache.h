@@ -58,7 +58,7 @@ class ThreadCache final : public ContextPart {
     const Geometry& geometry;
     CacheBudget& budget;
     std::size_t thread_bytes;  ///< a cache's largest portion
-    Peak& peak;
+    Peaks& peaks;
     sync::Mutex& totals_mutex;
     Totals& retired_totals;  ///< of contexts that are gone; guarded by totals_mutex
   };
@@ -85,7 +85,7 @@ class ThreadCache final : public ContextPart {
     magazine.first = block->next;
     --magazine.count;
     cached_.subtract(block->size);
-    hand_out(*block);
+    hand_out_small(*block);
     return block;
   }
   /// Takes a block in state cached. Gives back half of the magazine when it is full.
@@ -107,17 +107,21 @@ class ThreadCache final : public ContextPart {
 
   /// Makes the block the caller's: live, counted.
   void hand_out(Block& block) noexcept {
-    block.thread.store(thread_, std::memory_order_relaxed);  // relaxed: for reports
-    // release: pairs with the acquire of who looks at the block without having been given it.
-    block.word.store(
-        BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
-        std::memory_order_release);
-    counters_.on_allocate(block.size);
-    peak_share_.change(shared_.peak, static_cast<std::int64_t>(block.size));
+    if (!block.large) return hand_out_small(block);
+    make_live(block);
+    counters_.on_allocate_large(block.size);
+    peak_share_.on_allocate_large(shared_.peaks, block.size);
   }
+  /// A small block.
   void count_free(std::size_t bytes) noexcept {
     counters_.on_free(bytes);
-    peak_share_.change(shared_.peak, -static_cast<std::int64_t>(bytes));
+    peak_share_.on_free(shared_.peaks, bytes);
+  }
+  /// Of any size. used: work still uses it.
+  void count_free(std::size_t bytes, bool large, bool used) noexcept {
+    counters_.on_free(bytes);
+    if (large) counters_.on_free_large(bytes);
+    peak_share_.on_free(shared_.peaks, bytes, large, used);
   }
 
   /// Gives every cached and unsent block back to its arena.
@@ -126,7 +130,7 @@ class ThreadCache final : public ContextPart {
   /// same over and over it is cheaper to grow once: so it may be done ever more rarely, and a few times in a
   /// row where it was not needed for long. False if nothing was given back.
   [[nodiscard]] bool flush_before_growth(const Arena& arena) noexcept;
-  void publish_peak() noexcept { peak_share_.publish(shared_.peak); }
+  void publish_peak() noexcept { peak_share_.publish(shared_.peaks); }
   void retire() noexcept override { flush(); }
   void fold() noexcept override;
 
@@ -141,6 +145,18 @@ class ThreadCache final : public ContextPart {
     BlockList blocks;
   };
 
+  void make_live(Block& block) noexcept {
+    block.thread.store(thread_, std::memory_order_relaxed);  // relaxed: for reports
+    // release: pairs with the acquire of who looks at the block without having been given it.
+    block.word.store(
+        BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
+        std::memory_order_release);
+    counters_.on_allocate(block.size);
+  }
+  void hand_out_small(Block& block) noexcept {
+    make_live(block);
+    peak_share_.on_allocate(shared_.peaks, block.size);
+  }
   bool has_room(std::size_t bytes) noexcept {
     return cached_.value() + bytes <= portion_ || grow_portion(bytes);
   }

@@ -19,10 +19,10 @@ struct OneCache : TinyMemory {
 
   Geometry patient = tiny_geometry();
   CacheBudget budget{kMiB};
-  Peak peak{0};
+  Peaks peak{0};
   sync::Mutex totals_mutex;
   Totals retired;
-  Arena arena{0, false, geometry, heaps, map, streams};
+  Arena arena{0, ArenaUse::stream, geometry, heaps, map, streams};
   ThreadCache cache{{patient, budget, 4 * kMiB, peak, totals_mutex, retired}, 1};
 };
 

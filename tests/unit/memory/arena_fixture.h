@@ -86,8 +86,8 @@ class ArenaFixture : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   Streams streams_;
-  Arena arena_{0, false, geometry_, source_, map_, streams_};
-  Arena other_{1, false, geometry_, source_, map_, streams_};
+  Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, streams_};
+  Arena other_{1, ArenaUse::stream, geometry_, source_, map_, streams_};
 };
 
 }  // namespace millrace

@@ -37,7 +37,7 @@ class ThreadCacheTest : public ArenaFixture {
   }
 
   CacheBudget budget_{4 * kMiB};
-  Peak peak_{kMiB};
+  Peaks peak_{kMiB};
   sync::Mutex totals_mutex_;
   Totals totals_;
   ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_}, 1};
@@ -116,7 +116,7 @@ TEST_F(ThreadCacheTest, SendsBlocksOfOtherArenasInBatches) {
 TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
   std::vector<std::unique_ptr<Arena>> arenas;
   for (int i = 0; i < 8; ++i)
-    arenas.push_back(std::make_unique<Arena>(i % 4, false, geometry_, source_, map_, streams_));
+    arenas.push_back(std::make_unique<Arena>(i % 4, ArenaUse::stream, geometry_, source_, map_, streams_));
   std::size_t cached = 0;
   for (int round = 0; round < 3; ++round) {
     for (const auto& arena : arenas) free(allocate(*arena, 4 * kKiB));
