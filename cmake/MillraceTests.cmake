@@ -24,7 +24,7 @@ set(millrace_tests ${PROJECT_SOURCE_DIR}/tests)
 
 file(GLOB millrace_support_sources CONFIGURE_DEPENDS ${millrace_tests}/support/*.cc)
 if(NOT MILLRACE_HAS_CUDA)
-  list(FILTER millrace_support_sources EXCLUDE REGEX "/fake_cuda\\.cc$")
+  list(FILTER millrace_support_sources EXCLUDE REGEX "/fake_(cuda|kernels|machine)\\.cc$")
 endif()
 if(millrace_support_sources)
   add_library(millrace_test_support STATIC ${millrace_support_sources})

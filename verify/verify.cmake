@@ -14,8 +14,8 @@ foreach(source chaos queue)
 endforeach()
 file(GLOB millrace_scenarios CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/verify/scenarios/*.cc)
 if(MILLRACE_HAS_CUDA)
-  foreach(source capture completion device_clock held lent_events native_stream peers pinned queue ranges stop
-                 task_threads watcher wrapped)
+  foreach(source capture completion device_clock gather held lent_events native_stream owner peers pinned queue
+                 ranges stop task_threads watcher wrapped)
     list(APPEND millrace_checked_sources ${PROJECT_SOURCE_DIR}/src/backends/cuda/${source}.cc)
   endforeach()
 else()

@@ -77,7 +77,7 @@ std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
   sync::raise_to(most_threads_, threads);
   return std::make_unique<ThreadCache>(
       ThreadCache::Shared{geometry_, budget_, core_.options().thread_cache_bytes, peaks_, totals_mutex_,
-                          retired_totals_},
+                          retired_totals_, core_.backend().joins_operations()},
       context.thread());
 }
 

@@ -88,13 +88,14 @@ struct alignas(sync::kCacheLine) Block {
   sync::atomic<std::uint64_t> word{0};
   Arena* arena = nullptr;  ///< never changes
   std::size_t size = 0;
-  Block* next = nullptr;                  ///< in whatever list has it
-  std::uint64_t free_value = 0;           ///< on the arena's timeline: work up to it may use the range
-  sync::atomic<std::uint64_t> thread{0};  ///< who allocated it last
-  std::uint16_t size_class = 0;           ///< small blocks
-  bool large = false;                     ///< which of the arena's spaces it is from
-  MemoryKind kind = MemoryKind::device;   ///< the arena's; never changes
-  sync::atomic<std::uint32_t> slack{0};   ///< live: bytes of size that were not asked for
+  Block* next = nullptr;                   ///< in whatever list has it
+  std::uint64_t free_value = 0;            ///< on the arena's timeline: work up to it may use the range
+  sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
+  sync::atomic<std::uint32_t> thread{0};   ///< who allocated it last, modulo 2^32: for reports
+  std::uint16_t size_class = 0;            ///< small blocks
+  bool large = false;                      ///< which of the arena's spaces it is from
+  MemoryKind kind = MemoryKind::device;    ///< the arena's; never changes
+  sync::atomic<std::uint32_t> slack{0};    ///< live: bytes of size that were not asked for
   // Bookkeeping.
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       range;  ///< FreeRanges
@@ -104,7 +105,6 @@ struct alignas(sync::kCacheLine) Block {
   std::vector<BlockUse> uses;           ///< guarded by the arena's mutex while live
   std::uint64_t own_end = 0;            ///< pending: what the arena's own timeline has to reach; 0: nothing
   sync::atomic<std::size_t> extent{0};  ///< size when it was last handed out, for look-ups without a lock
-  sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
 
   std::byte* data() const noexcept {
     // relaxed: who has the block was handed it by something that ordered this.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "unit/memory/arena_fixture.h"
@@ -40,7 +41,7 @@ class ThreadCacheTest : public ArenaFixture {
   Peaks peak_{kMiB};
   sync::Mutex totals_mutex_;
   Totals totals_;
-  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_}, 1};
+  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_, true}, 1};
 };
 
 TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
@@ -51,6 +52,30 @@ TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
   EXPECT_EQ(&allocate(arena_, 4 * kKiB), &b);
   EXPECT_EQ(&allocate(arena_, 4 * kKiB), &a);
   EXPECT_EQ(a.state(), BlockState::live);
+}
+
+TEST_F(ThreadCacheTest, WhatRecordedWorkNamesComesLater) {
+  const auto record = [](Block& block) { block.own_use.store(1, std::memory_order_relaxed); };
+  Block& a = allocate(arena_, 4 * kKiB);
+  record(a);  // nothing was submitted
+  free(a);
+  Block& b = allocate(arena_, 4 * kKiB);
+  EXPECT_NE(&a, &b);
+  free(b);
+  EXPECT_EQ(&allocate(arena_, 4 * kKiB), &b);  // nothing names it
+  // Where there are many, they are handed out all the same.
+  std::vector<Block*> different{&a};
+  for (int i = 0; i < 63; ++i) {
+    Block& block = allocate(arena_, 4 * kKiB);
+    EXPECT_EQ(std::count(different.begin(), different.end(), &block), 0);
+    record(block);
+    free(block);
+    different.push_back(&block);
+  }
+  EXPECT_EQ(cache_.cached_bytes(), bytes_in(arena_, BlockState::cached));
+  cache_.flush();
+  EXPECT_EQ(cache_.cached_bytes(), 0u);
+  EXPECT_EQ(bytes_in(arena_, BlockState::cached), 0u);
 }
 
 TEST_F(ThreadCacheTest, CountsWhatItHolds) {
