@@ -34,7 +34,7 @@ add_test(NAME package.add_subdirectory
     -DMILLRACE_WERROR=${MILLRACE_WERROR} -DMILLRACE_FOLDER=${PROJECT_SOURCE_DIR}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
 set_tests_properties(package.install package.find_package package.add_subdirectory PROPERTIES
-  LABELS package TIMEOUT 600)
+  LABELS package TIMEOUT 1800)
 
 file(GLOB millrace_public_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/millrace/*.h)
 foreach(header ${millrace_public_headers})

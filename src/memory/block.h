@@ -89,7 +89,6 @@ struct alignas(sync::kCacheLine) Block {
   Arena* arena = nullptr;  ///< never changes
   std::size_t size = 0;
   Block* next = nullptr;                   ///< in whatever list has it
-  std::uint64_t free_value = 0;            ///< on the arena's timeline: work up to it may use the range
   sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
   sync::atomic<std::uint32_t> thread{0};   ///< who allocated it last, modulo 2^32: for reports
   std::uint16_t size_class = 0;            ///< small blocks
@@ -103,6 +102,7 @@ struct alignas(sync::kCacheLine) Block {
   Block* left = nullptr;  ///< neighbours by address in the heap
   Block* right = nullptr;
   std::vector<BlockUse> uses;           ///< guarded by the arena's mutex while live
+  std::uint64_t free_value = 0;         ///< on the arena's timeline: work up to it may use the range
   std::uint64_t own_end = 0;            ///< pending: what the arena's own timeline has to reach; 0: nothing
   sync::atomic<std::size_t> extent{0};  ///< size when it was last handed out, for look-ups without a lock
 

@@ -83,7 +83,7 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
   Splits<typename Fold::Accumulator> splits{static_cast<typename Fold::Accumulator*>(accumulators), tickets};
   // Those of rows and few have one parameter; a second is not looked at.
   void* arguments[] = {const_cast<ReducePlan*>(&plan), &splits};
-  const std::conditional_t<kHasSlimWholes, WholeWork, const ReducePlan&> whole(plan);
+  std::conditional_t<kHasSlimWholes, const WholeWork, const ReducePlan&> whole(plan);
   void* of_whole[] = {&tickets, const_cast<WholeParameter*>(&whole)};
   return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), dim3(static_cast<unsigned>(plan.blocks)),
                           dim3(static_cast<unsigned>(plan.threads)),
