@@ -17,6 +17,7 @@ namespace detail {
 class PoolState;
 }
 
+/// What a pool is to do with its memory.
 struct MemoryPoolOptions {
   /// Where the device is out of memory, an allocation outside of pools may take what is free in this one; it
   /// goes back to the pool when it is freed. Such a pool has no checkpoints. MemoryPool::set_use_on_oom

@@ -103,6 +103,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, co
                 core_.error_context(call));
   }
   BlockRequest request;
+  request.requested = bytes;
   request.large = bytes > geometry_.small_limit;
   const std::size_t unit = request.large ? geometry_.large_unit : geometry_.small_unit;
   request.alignment = std::max(alignment, unit);
@@ -138,7 +139,7 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
   }
   const BlockRequest request = request_for(bytes, alignment, allocate_call());
   if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
-  return allocate_slow(context, {slot}, bytes, request);
+  return allocate_slow(context, {slot}, request);
 }
 
 void* Allocator::give_out(Block& block, std::size_t requested) noexcept {
@@ -209,8 +210,6 @@ void Allocator::count_free(ThreadCache* cache, MemoryKind kind, std::size_t byte
 bool Allocator::try_free_used(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering,
                               OnMisuse on_misuse, CoverList& to_cover) {
   Arena& arena = *block.arena;
-  const std::size_t size = block.size;
-  const bool large = block.large;
   const bool host_waits = block.kind == MemoryKind::pinned;
   OwnEnd own = OwnEnd::none;
   if (host_waits || needs_own_use(block, covering)) {
@@ -220,21 +219,21 @@ bool Allocator::try_free_used(ThreadCache* cache, Block& block, std::uint64_t wo
   const Uncovered uncovered = on_misuse == OnMisuse::forgive ? Uncovered::keep
                               : protect_ && !host_waits      ? Uncovered::check
                                                              : Uncovered::refuse;
-  bool pending = false;
-  if (!arena.free_used(block, BlockWord::generation(word), uncovered, own, &to_cover, &pending)) return false;
-  count_free(cache, block.kind, size, large, pending);
+  FreedBlock freed;
+  if (!arena.free_used(block, BlockWord::generation(word), uncovered, own, &to_cover, &freed)) return false;
+  count_free(cache, block.kind, freed.size, freed.large, freed.pending);
   return true;
 }
 
 bool Allocator::try_free(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering) {
   Arena& arena = *block.arena;
-  // A live block's size does not change; once it is free it is no longer ours to ask.
-  const std::size_t size = block.size;
-  ArenaCache* own = cache == nullptr || block.large ? nullptr : cache->find(&arena);
+  // What a pool's is may be another thread's to say until it is taken: the pool may be restored meanwhile
+  // (N3).
+  ArenaCache* own = cache == nullptr || arena.is_direct() || block.large ? nullptr : cache->find(&arena);
   const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
   if (!try_take(block, word, next)) return false;
   block.free_value = covering;
-  count_free(cache, block.kind, size, block.large, false);
+  count_free(cache, block.kind, block.size, block.large, false);
   if (own != nullptr) {
     cache->push(*own, block);
   } else if (arena.is_direct() || (block.large && cache != nullptr && cache->find(&arena) != nullptr)) {

@@ -160,8 +160,11 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   }
   Arena& make_arena(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment, const char* call) const;
-  /// requested: of its bytes, those that were asked for.
+  /// Where a live block is, for who asked for so many of its bytes.
   void* give_out(Block& block, std::size_t requested) noexcept;
+  /// Makes the block live, for who asked for so many of its bytes. A pool's may be freed by a restore as soon
+  /// as it is live (N3): nothing of it is looked at from there.
+  void* hand_out(ThreadCache& cache, Block& block, std::size_t requested) noexcept;
   /// Can the block not be free at once, as a thread's own? covering, here and below, is what the arena's
   /// timeline had, read before the free.
   bool needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept;
@@ -196,23 +199,25 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     detail::PoolState* pool = nullptr;  ///< null: the stream's own
   };
   Arena& arena_of(const Target& target);
-  void* allocate_slow(Context& context, const Target& target, std::size_t bytes, const BlockRequest& request);
+  void* allocate_slow(Context& context, const Target& target, const BlockRequest& request);
   struct Obtained {
-    Block* block = nullptr;
-    Growth refusal{};  ///< where there is no block: why the arena has not grown
+    Block* block = nullptr;  ///< not live yet
+    Growth refusal{};        ///< where there is no block: why the arena has not grown
   };
   /// Throws where the device could not be asked for memory, or answered that it is more than out of it.
   Obtained obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
-  Obtained obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
   struct Reclaimed {
-    Block* block = nullptr;               ///< live
+    void* memory = nullptr;
     Growth refusal{};                     ///< the last one
     bool skipped_a_cache = false;         ///< its thread was using it
     std::optional<TimelinePoint> next{};  ///< reaching it frees something
   };
   Reclaimed reclaim(Context& context, Arena& arena, const BlockRequest& request);
+  /// Whether memory was obtained, or why not, for result.
+  bool obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first,
+                      Reclaimed& result);
   bool reuse_pending(Arena& arena, const BlockRequest& request);
-  Block* borrow(Context& context, Arena& borrower, const BlockRequest& request);
+  void* borrow(Context& context, Arena& borrower, const BlockRequest& request);
   /// False if one was in use and was skipped.
   bool flush_caches(const Context* except) noexcept;
   std::size_t release_empty() noexcept;

@@ -148,7 +148,7 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
 }
 
 bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
-                      CoverList* to_cover, bool* pending) {
+                      CoverList* to_cover, FreedBlock* freed) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
   std::uint64_t word = block.word.load(std::memory_order_acquire);
@@ -162,6 +162,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovere
                                            std::memory_order_acquire, std::memory_order_acquire)) {
     if (!is_meant()) return false;
   }
+  if (freed != nullptr) *freed = {.size = block.size, .large = block.large};
   block.free_value = timeline_.covering();
   block.own_end = own_end(own);
   if (own == OwnEnd::covering && to_cover != nullptr && timeline_.is_wrapped())
@@ -179,7 +180,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovere
     retire_uses(block);
   } else {
     link_pending(block);
-    if (pending != nullptr) *pending = true;
+    if (freed != nullptr) freed->pending = true;
   }
   return true;
 }

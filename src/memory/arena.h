@@ -45,8 +45,16 @@ class ArenaHost {
 struct BlockRequest {
   std::size_t size = 0;
   std::size_t alignment = 0;
+  std::size_t requested = 0;     ///< bytes that were asked for
   std::uint16_t size_class = 0;  ///< small ones
   bool large = false;
+};
+
+/// What a block was that has been freed.
+struct FreedBlock {
+  std::size_t size = 0;
+  bool large = false;
+  bool pending = false;  ///< it is still used
 };
 
 /// Whose allocations an arena serves.
@@ -101,9 +109,9 @@ class Arena {
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
   /// A free of a block with uses, or that waits for its own stream: false when another free was first. Needs
   /// no memory, but for the error of Uncovered::refuse. to_cover: what the caller has to have covered.
-  /// pending: is set where the block is still used.
+  /// freed: what the block was.
   bool free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
-                 CoverList* to_cover = nullptr, bool* pending = nullptr) EXCLUDES(mutex_);
+                 CoverList* to_cover = nullptr, FreedBlock* freed = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
   /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal

@@ -31,7 +31,7 @@ struct Amount {
     return one;
   }
   /// Each by itself.
-  void raise_to(const Amount& other) noexcept {
+  void widen(const Amount& other) noexcept {
     bytes = std::max(bytes, other.bytes);
     blocks = std::max(blocks, other.blocks);
   }
@@ -55,8 +55,8 @@ struct BlockFigures {
   void operator+=(const BlockFigures& other) noexcept {
     for_each(*this, other, [](Amount& to, const Amount& from) { to += from; });
   }
-  void raise_to(const BlockFigures& other) noexcept {
-    for_each(*this, other, [](Amount& to, const Amount& from) { to.raise_to(from); });
+  void widen(const BlockFigures& other) noexcept {
+    for_each(*this, other, [](Amount& to, const Amount& from) { to.widen(from); });
   }
   friend BlockFigures operator+(BlockFigures one, const BlockFigures& other) noexcept {
     one += other;
@@ -78,9 +78,9 @@ class Peaks {
   /// What a thread has changed by change was higher by high in between, or not.
   void publish(const BlockFigures& change, const BlockFigures& high) noexcept {
     sync::LockGuard lock(mutex_);
-    peak_.raise_to(now_ + high);
+    peak_.widen(now_ + high);
     now_ += change;
-    peak_.raise_to(now_);
+    peak_.widen(now_);
   }
   /// Work no longer uses blocks that were freed. Who is alone has published before: the peak may have been
   /// then.
@@ -118,7 +118,7 @@ class PeakShare {
   /// A small block.
   void on_allocate(Peaks& peaks, std::size_t bytes) noexcept {
     live_ += {static_cast<std::int64_t>(bytes), 1};
-    most_.raise_to(live_);
+    most_.widen(live_);
     if (live_.bytes > peaks.quantum()) [[unlikely]]
       publish(peaks);
   }
@@ -155,7 +155,7 @@ class PeakShare {
     return {live, small, large_, live + small_used_ + large_used_, small + small_used_, large_ + large_used_};
   }
   void fold() noexcept {
-    high_.raise_to(figures(most_));
+    high_.widen(figures(most_));
     most_ = live_;
   }
 

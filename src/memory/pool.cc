@@ -73,7 +73,7 @@ void* Allocator::allocate_in(const Pool& pool, Context& context, int slot, std::
                     std::to_string(geometry_.granule),
                 core_.error_context(kCall, slot));
   }
-  return allocate_slow(context, {slot, &state}, bytes, request_for(bytes, alignment, kCall));
+  return allocate_slow(context, {slot, &state}, request_for(bytes, alignment, kCall));
 }
 
 Arena& Allocator::arena_of(const Target& target) {

@@ -35,9 +35,13 @@ class PoolState {
   }
   std::uint64_t users() const noexcept { return users_.load(std::memory_order_acquire); }  // as drop_user's
   bool lends() const noexcept {
-    return lends_.load(std::memory_order_relaxed);
-  }  // a wish, which orders nothing
-  bool ever_lent() const noexcept { return ever_lent_.load(std::memory_order_relaxed); }  // as lends
+    // acquire: pairs with the release in set_lends, so that who lends of it knows it as one that ever did.
+    return lends_.load(std::memory_order_acquire);
+  }
+  bool ever_lent() const noexcept {
+    // relaxed: who restores a pool is ordered after those who made it lend, or could not know.
+    return ever_lent_.load(std::memory_order_relaxed);
+  }
 
   /// A new pool, with one user.
   void begin(std::uint64_t number, bool lends) noexcept {
@@ -49,8 +53,9 @@ class PoolState {
   }
   void end() noexcept { number_.store(0, std::memory_order_relaxed); }  // whoever still looks has no pool
   void set_lends(bool lends) noexcept {
-    lends_.store(lends, std::memory_order_relaxed);
-    if (lends) ever_lent_.store(true, std::memory_order_relaxed);
+    if (lends) ever_lent_.store(true, std::memory_order_relaxed);  // published with the wish
+    // release: pairs with the acquire in lends.
+    lends_.store(lends, std::memory_order_release);
   }
 
   /// False where there are none.

@@ -106,8 +106,8 @@ PoolRestored Allocator::restore_pool(const Pool& pool, Context& context, const P
   }
   for (const ArenaRestore& each : restores) {
     for (Block* const block : each.allocated) {
-      cache.hand_out(*block);
-      changed.allocated.push_back({give_out(*block, block->size), block->size, each.arena->slot()});
+      const std::size_t bytes = block->size;
+      changed.allocated.push_back({hand_out(cache, *block, bytes), bytes, each.arena->slot()});
     }
   }
   return changed;

@@ -75,19 +75,26 @@ bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
   return true;
 }
 
-Allocator::Obtained Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request,
-                                              bool flush_first) {
+void* Allocator::hand_out(ThreadCache& cache, Block& block, std::size_t requested) noexcept {
+  void* const memory = give_out(block, requested);
+  cache.hand_out(block);
+  return memory;
+}
+
+bool Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first,
+                               Reclaimed& result) {
   const Context::Hold hold = context.hold();
   if (!hold) core_.throw_closed(allocate_call());
   ThreadCache& cache = cache_of(context);
   if (flush_first) cache.flush();
   Obtained obtained = obtain(cache, arena, request);
-  if (obtained.block != nullptr) cache.hand_out(*obtained.block);
-  return obtained;
+  result.refusal = std::move(obtained.refusal);
+  if (obtained.block == nullptr) return false;
+  result.memory = hand_out(cache, *obtained.block, request.requested);
+  return true;
 }
 
-void* Allocator::allocate_slow(Context& context, const Target& target, std::size_t bytes,
-                               const BlockRequest& request) {
+void* Allocator::allocate_slow(Context& context, const Target& target, const BlockRequest& request) {
   const char* const call = target.pool != nullptr ? "MemoryPool::allocate" : allocate_call();
   const TellAtEnd tell(*this);
   {
@@ -96,10 +103,8 @@ void* Allocator::allocate_slow(Context& context, const Target& target, std::size
     const Context::Hold hold = context.hold();
     if (!hold) core_.throw_closed(call);
     ThreadCache& cache = cache_of(context);
-    if (Block* block = obtain(cache, arena_of(target), request).block) {
-      cache.hand_out(*block);
-      return give_out(*block, bytes);
-    }
+    if (Block* block = obtain(cache, arena_of(target), request).block)
+      return hand_out(cache, *block, request.requested);
   }
   retries_.fetch_add(1, std::memory_order_relaxed);  // a statistic
   // From here on no context is held most of the time (O1): a pass keeps the arenas and their blocks there
@@ -112,19 +117,19 @@ void* Allocator::allocate_slow(Context& context, const Target& target, std::size
     {
       const sync::Gate::Pass pass = core_.enter(call);
       reclaimed = reclaim(context, arena_of(target), request);
-      if (reclaimed.block != nullptr) return give_out(*reclaimed.block, bytes);
+      if (reclaimed.memory != nullptr) return reclaimed.memory;
     }
     if (reclaimed.skipped_a_cache && waits++ < geometry_.cache_waits) {
       sync::sleep_for(Context::kOperation);
       continue;
     }
     if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
-    if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
+    if (callback && callbacks++ < kCallbackRounds && callback(request.requested)) continue;
     std::optional<OutOfMemoryError> error;
     {
       // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): held while the report is made
       const sync::Gate::Pass pass = core_.enter(call);
-      error.emplace(out_of_memory_error(bytes, target.slot, reclaimed.refusal, call));
+      error.emplace(out_of_memory_error(request.requested, target.slot, reclaimed.refusal, call));
     }
     source_.log.tell(error->report());
     throw OutOfMemoryError(*error);
@@ -136,10 +141,7 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   sync::LockGuard lock(reclaiming_);
   Reclaimed result;
   const auto try_again = [&](bool flush_first) {
-    Obtained obtained = obtain_holding(context, arena, request, flush_first);
-    result.block = obtained.block;
-    result.refusal = std::move(obtained.refusal);
-    return result.block != nullptr;
+    return obtain_holding(context, arena, request, flush_first, result);
   };
   if (try_again(true)) return result;
   settle_streams();
@@ -158,10 +160,10 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   look_ahead();
   for_each_arena([](Arena& each) { each.collect_pending(); });
   if (try_again(false)) return result;
-  if (request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
+  if (request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;
   release_empty();
   if (try_again(false)) return result;
-  if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
+  if (!request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;
   look_ahead();
   return result;
 }
@@ -171,7 +173,7 @@ bool Allocator::flush_caches(const Context* except) noexcept {
                                   [this](Context& context) { cache_of(context).flush(); });
 }
 
-Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
+void* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
   if (borrower.is_direct())
     return nullptr;  // upholds A3 and N1: the lender would get it back before the graph is done
   const Context::Hold hold = context.hold();
@@ -192,16 +194,14 @@ Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& 
     lender.give(*block);
     throw;
   }
-  if (lender.slot() == borrower.slot()) {  // a pool's, which the stream orders
-    cache_of(context).hand_out(*block);
-    return block;
-  }
-  reached({lender.slot(), block->free_value});
-  cache_of(context).hand_out(*block);
-  // The lender's stream does not order what the borrower does with it: its free waits for that.
+  if (lender.slot() != borrower.slot()) reached({lender.slot(), block->free_value});
+  void* const memory = hand_out(cache_of(context), *block, request.requested);
+  if (lender.slot() == borrower.slot()) return memory;  // a pool's, which the stream orders
+  // The lender's stream does not order what the borrower does with it: its free waits for that. Pools that
+  // lend are not restored.
   lender.add_use(*block, BlockWord::generation(block->word.load(std::memory_order_relaxed)),
                  {.point = {borrower.slot(), 0}, .until_free = true});
-  return block;
+  return memory;
 }
 
 std::size_t Allocator::release_empty() noexcept {

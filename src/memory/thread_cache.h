@@ -128,9 +128,9 @@ class ThreadCache final : public ContextPart {
   /// Makes the block the caller's: live, counted.
   void hand_out(Block& block) noexcept {
     if (!block.large) return hand_out_small(block);
-    make_live(block);
-    counters_.on_allocate_large(block.size);
-    peak_share_.on_allocate_large(shared_.peaks, block.size);
+    const std::size_t bytes = make_live(block);
+    counters_.on_allocate_large(bytes);
+    peak_share_.on_allocate_large(shared_.peaks, bytes);
   }
   /// A small block.
   void count_free(std::size_t bytes) noexcept {
@@ -165,19 +165,19 @@ class ThreadCache final : public ContextPart {
     BlockList blocks;
   };
 
-  void make_live(Block& block) noexcept {
+  /// Of how many bytes. From the store of its word a pool's block may be freed by a restore (N3).
+  std::size_t make_live(Block& block) noexcept {
+    const std::size_t bytes = block.size;
     block.thread.store(static_cast<std::uint32_t>(thread_),
                        std::memory_order_relaxed);  // relaxed: for reports
     // release: pairs with the acquire of who looks at the block without having been given it.
     block.word.store(
         BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
         std::memory_order_release);
-    counters_.on_allocate(block.size);
+    counters_.on_allocate(bytes);
+    return bytes;
   }
-  void hand_out_small(Block& block) noexcept {
-    make_live(block);
-    peak_share_.on_allocate(shared_.peaks, block.size);
-  }
+  void hand_out_small(Block& block) noexcept { peak_share_.on_allocate(shared_.peaks, make_live(block)); }
   bool has_room(std::size_t bytes) noexcept {
     return cached_.value() + bytes <= portion_ || grow_portion(bytes);
   }

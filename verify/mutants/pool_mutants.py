@@ -22,6 +22,8 @@ CLAIM = """    if (block->word.compare_exchange_strong(word, BlockWord::make(Blo
 """
 
 POOLS = [
+    mutant("pool-lends-before-it-is-known", "N1", POOL_H, "    lends_.store(lends, std::memory_order_release);\n", "    lends_.store(lends, std::memory_order_relaxed);\n", "pool.two_say_whether_it_lends", WRONG,
+           "who lends memory of a pool does not know it as one that ever lent"),
     mutant("pool-lends-unasked", "N1", ALLOCATOR_H, "if (pool->number() != 0 && pool->lends()) pool", "if (pool->number() != 0) pool", "pool.lends_to_nobody_unasked", WRONG,
            "what is free in any pool is anybody's where there is nothing else"),
     mutant("pool-borrows", "N1", SLOW_CC, "  if (borrower.is_direct())\n", "  if (borrower.is_captured())\n", "pool.lends_and_has_it_back", WRONG, "a pool takes memory out of another one"),
@@ -29,16 +31,22 @@ POOLS = [
            "two threads make the arena of one pool and stream"),
     mutant("pool-arena-made-twice", "N1", POOL_CC, "  sync::LockGuard lock(making_);\n  if (Arena* const arena = target.pool->arena(target.slot)) return *arena;\n",
            "  sync::LockGuard lock(making_);\n", "pool.two_allocate_from_one", WRONG + ("exception",), "who waited to make an arena does not look for the other thread's"),
-    mutant("pool-used-is-given-back", "N2", POOL_CC, "if (!pool->dropped || (only", "if ((only", "pool.kept_while_it_has_users", WRONG, "a pool that somebody uses is trimmed"),
+    mutant("pool-used-is-given-back", "N2", POOL_CC, "if (!pool->dropped || (only", "if ((only", "pool.kept_while_it_has_users", WRONG + ("exception",), "a pool that somebody uses is trimmed"),
     mutant("pool-ends-with-its-users", "N2", POOL_CC, "    if (!pool->ends.empty()) {\n", "    if (false) {\n", "pool.dropped_while_work_runs", WRONG,
            "memory goes back while work runs that was recorded when there were users"),
     mutant("pool-dropped-in-two-steps", "N2", POOL_H, DROP, "      users_.store(users - 1, std::memory_order_relaxed);\n      return users;\n", "pool.two_drop_the_last_users", WRONG + ("exception",),
            "two users go at once, and one of them stays"),
-    mutant("pools-released-without-lock", "N2", POOL_CC, "  Released released;\n  sync::LockGuard lock(pools_mutex_);\n", "  Released released;\n", "pool.kept_while_it_has_users pool.dropped_beside_a_free", RACE,
+    mutant("pools-released-without-lock", "N2", POOL_CC, "  Released released;\n  sync::LockGuard lock(pools_mutex_);\n", "  Released released;\n", "pool.dropped_beside_a_trim", RACE,
            "pools are released without the mutex of their list"),
 ]
 
 RESTORES = [
+    mutant("live-block-is-looked-at", "N3", "src/memory/thread_cache.h", "    counters_.on_allocate(bytes);\n    return bytes;\n", "    counters_.on_allocate(block.size);\n    return bytes;\n", "pool.restored_beside_an_allocation", RACE,
+           "who allocates looks at a block that a restore may have freed"),
+    mutant("handed-out-too-early", "N3", SLOW_CC, "  void* const memory = give_out(block, requested);\n  cache.hand_out(block);\n  return memory;\n", "  cache.hand_out(block);\n  return give_out(block, requested);\n",
+           "pool.restored_beside_an_allocation", RACE, "a block is live before it is known what is asked of it"),
+    mutant("freed-before-it-is-taken", "N3 M6", "src/memory/allocator.cc", "  if (!try_take(block, word, next)) return false;\n  block.free_value = covering;\n  count_free(cache, block.kind, block.size,", "  const std::size_t size = block.size;\n  if (!try_take(block, word, next)) return false;\n  block.free_value = covering;\n  count_free(cache, block.kind, size,",
+           "pool.restored_beside_a_free", RACE, "who frees looks at a block that a restore may have freed"),
     mutant("restored-without-lock", "N3", ARENA_H, "    sync::LockGuard lock(mutex_);\n    claim_for(restore, protect);\n", "    claim_for(restore, protect);\n",
            "pool.restored_beside_an_allocation pool.restored_beside_a_free", RACE, "an arena is restored without its mutex"),
     mutant("restore-claims-in-two-steps", "N3 M6", RESTORE_CC, CLAIM, "    block->word.store(BlockWord::make(BlockState::moving, generation + 1), std::memory_order_relaxed);\n    continue;\n",
@@ -46,7 +54,7 @@ RESTORES = [
     mutant("restore-ignores-uses", "N3 A1", RESTORE_CC, "    if (!over) refuse(use.point.queue);\n", "    static_cast<void>(over);\n", "pool.restored_while_it_is_used", WRONG,
            "a block is freed by a restore while another stream's work uses it"),
     mutant("restore-takes-what-moves", "N3", RESTORE_CC, "      default:\n        if (!overlapped) return;\n", "      default:\n        return;\n        if (!overlapped) return;\n",
-           "pool.restored_beside_an_allocation", WRONG + ("exception", "crash"), "memory that another thread is about to have is allocated to the restore"),
+           "pool.restored_beside_an_allocation", RACE + WRONG + ("exception", "crash"), "memory that another thread is about to have is allocated to the restore"),
     mutant("restore-keeps-what-it-claimed", "N3", RESTORE_H, "each.block->word.store(each.word, std::memory_order_release);", "static_cast<void>(each);", "pool.restored_in_no_part", WRONG + ("exception",),
            "blocks of a restore that was refused are nobody's"),
 ]

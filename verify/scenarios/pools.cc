@@ -155,6 +155,19 @@ const Register dropped_beside_a_free(
     },
     with_device());
 
+const Register dropped_beside_a_trim(
+    "pool.dropped_beside_a_trim", "N2 M1 M2",
+    [] {
+      Pools tiny({.streams = 2});
+      TinyContext mine(tiny.device, 1);
+      tiny.free(mine, tiny.allocate(tiny.pools[0], mine, 1, kGranule));
+      thread trimmer([&] { tiny.memory().trim(); });
+      tiny.drop(tiny.pools[0]);
+      trimmer.join();
+      INTERLEAVE_EXPECT(tiny.committed() == 0 && tiny.pools[0].state->number() == 0);
+    },
+    with_device());
+
 // What was recorded before the last user went may use any of it.
 const Register work_runs(
     "pool.dropped_while_work_runs", "N2",
@@ -244,7 +257,7 @@ const Register restored_while_used(
     [] {
       Checkpoints tiny;
       StreamPool& streams = tiny.device.streams();
-      const StreamId used_on = streams.lease(tiny.mine.get(), "lease");
+      const StreamId used_on = streams.default_stream();
       streams.record(used_on, task(), "run");
       tiny.memory().record_use(tiny.block, used_on.slot, false, "record_use");
       streams.commit(used_on, "commit");
@@ -253,8 +266,7 @@ const Register restored_while_used(
       if (restored) INTERLEAVE_EXPECT(streams.timeline(used_on.slot).completed() != 0);
       INTERLEAVE_EXPECT(tiny.has(tiny.pools[0], tiny.block) != restored);
       runs.join();
-      INTERLEAVE_EXPECT(tiny.restore(tiny.empty));
-      streams.end_lease(&tiny.mine.get(), used_on.slot);
+      INTERLEAVE_EXPECT(restored || tiny.restore(tiny.empty));
     },
     with_device());
 
@@ -275,6 +287,8 @@ const Register restored_in_part(
       INTERLEAVE_EXPECT(tiny.has(tiny.pools[0], tiny.block) && tiny.has(tiny.pools[0], of_two));
       tiny.free(other, tiny.block);
       tiny.memory().check_accounting();
+      streams.commit(streams.default_stream(), "commit");
+      tiny.device.backend().run_next();
     },
     with_device());
 
