@@ -7,6 +7,13 @@ set(millrace_consumer_options
   -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
   -DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
   -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE})
+if(MILLRACE_HAS_CUDA)
+  # A list has to go through two command lines: its semicolons are escaped.
+  string(REPLACE ";" "\\;" millrace_architectures "${CMAKE_CUDA_ARCHITECTURES}")
+  list(APPEND millrace_consumer_options
+    -DCMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER}
+    -DCMAKE_CUDA_ARCHITECTURES=${millrace_architectures})
+endif()
 if(MILLRACE_SANITIZE)
   list(APPEND millrace_consumer_options -DCMAKE_CXX_FLAGS=-fsanitize=${MILLRACE_SANITIZE})
 endif()
