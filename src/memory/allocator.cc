@@ -111,7 +111,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, co
     request.size = round_up(std::min(bytes, kLargestRequest), unit);
   } else {
     request.size_class =
-        static_cast<std::uint16_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
+        static_cast<std::uint8_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
     request.size = SizeClass::units(static_cast<int>(request.size_class)) * unit;
   }
   return request;
@@ -132,7 +132,7 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
         is_power_of_two(alignment)) [[likely]] {
       const std::size_t units = (bytes + geometry_.small_unit - 1) >> small_shift_;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
-      Block* const block = cache.pop(*own, static_cast<std::uint16_t>(size_class));
+      Block* const block = cache.pop(*own, static_cast<std::uint8_t>(size_class));
       if (block != nullptr) [[likely]]
         return give_out(*block, bytes);
     }
@@ -143,8 +143,7 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
 }
 
 void* Allocator::give_out(Block& block, std::size_t requested) noexcept {
-  // relaxed: for reports. Classes and units waste less than 2 GiB.
-  block.slack.store(static_cast<std::uint32_t>(block.size - requested), std::memory_order_relaxed);
+  block.set_unasked(block.size - requested);
   if (protect_) unhide(block);
   return block.data();
 }

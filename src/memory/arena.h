@@ -45,8 +45,8 @@ class ArenaHost {
 struct BlockRequest {
   std::size_t size = 0;
   std::size_t alignment = 0;
-  std::size_t requested = 0;     ///< bytes that were asked for
-  std::uint16_t size_class = 0;  ///< small ones
+  std::size_t requested = 0;    ///< bytes that were asked for
+  std::uint8_t size_class = 0;  ///< small ones
   bool large = false;
 };
 

@@ -122,10 +122,9 @@ void Allocator::list(Arena& arena, std::vector<MemorySegment>& all) {
     // relaxed: for reports; of a block that changes hands beside this it may be the other owner's.
     const std::uint64_t thread =
         shown == MemoryState::live ? block.thread.load(std::memory_order_relaxed) : 0;
-    const std::size_t slack =
-        shown == MemoryState::live ? block.slack.load(std::memory_order_relaxed) : block.size;
+    const std::size_t unasked = shown == MemoryState::live ? block.unasked() : block.size;
     segment.blocks.push_back(
-        {block.data(), block.size, shown, thread, block.size - std::min(slack, block.size)});
+        {block.data(), block.size, shown, thread, block.size - std::min(unasked, block.size)});
   });
 }
 

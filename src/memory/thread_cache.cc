@@ -81,13 +81,13 @@ bool ThreadCache::park(ArenaCache& cache, Block& block) noexcept {
   return true;
 }
 
-bool ThreadCache::may_unpark(const ArenaCache& cache, std::uint16_t size_class) noexcept {
+bool ThreadCache::may_unpark(const ArenaCache& cache, std::uint8_t size_class) noexcept {
   const ArenaCache::Parked& parked = cache.parked[size_class];
   if (parked.first == nullptr) return false;
   return parked.count >= kMostParked || cache.timeline->submitted() >= parked.value;
 }
 
-void ThreadCache::unpark(ArenaCache& cache, std::uint16_t size_class) noexcept {
+void ThreadCache::unpark(ArenaCache& cache, std::uint8_t size_class) noexcept {
   ArenaCache::Parked& parked = cache.parked[size_class];
   if (parked.first == nullptr) return;
   ArenaCache::Magazine& magazine = cache.magazines[size_class];
@@ -171,7 +171,7 @@ bool ThreadCache::flush_before_growth(const Arena& arena) noexcept {
 
 bool ThreadCache::flush(ArenaCache& cache) noexcept {
   BlockList back;
-  for (std::uint16_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);
+  for (std::uint8_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);
   for (ArenaCache::Magazine& magazine : cache.magazines) {
     while (Block* block = magazine.first) {
       magazine.first = block->next;

@@ -90,7 +90,7 @@ class ThreadCache final : public ContextPart {
   ArenaCache* find(const Arena* arena) noexcept;
 
   /// A block of the class, in state live; null when the magazine has none but parked ones.
-  Block* pop(ArenaCache& cache, std::uint16_t size_class) noexcept {
+  Block* pop(ArenaCache& cache, std::uint8_t size_class) noexcept {
     ArenaCache::Magazine& magazine = cache.magazines[size_class];
     Block* block = magazine.first;
     if (block == nullptr) [[unlikely]] {
@@ -186,8 +186,8 @@ class ThreadCache final : public ContextPart {
   void make_room(ArenaCache& cache, Block& block);
   /// False if what names it was submitted by now, or there are many.
   [[nodiscard]] static bool park(ArenaCache& cache, Block& block) noexcept;
-  static bool may_unpark(const ArenaCache& cache, std::uint16_t size_class) noexcept;
-  static void unpark(ArenaCache& cache, std::uint16_t size_class) noexcept;
+  static bool may_unpark(const ArenaCache& cache, std::uint8_t size_class) noexcept;
+  static void unpark(ArenaCache& cache, std::uint8_t size_class) noexcept;
   /// False if there was nothing in it.
   bool flush(ArenaCache& cache) noexcept;
   void send_all(Unsent& unsent) noexcept;

@@ -399,7 +399,7 @@ CACHES = [
   return true;""", "cache.two_free_one_block", RACE + WRONG + ("exception",), "two frees of one block both take it"),
     mutant("flush-keeps-the-unsent", "T1 M1", CACHE_CC, "  for (Unsent& unsent : unsent_) send_all(unsent);\n", "", "cache.flush_of_unsent", WRONG,
            "a flush leaves what was freed for other arenas"),
-    mutant("flush-keeps-the-parked", "T1 M1", CACHE_CC, "  for (std::uint16_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);\n", "", "cache.two_park", WRONG,
+    mutant("flush-keeps-the-parked", "T1 M1", CACHE_CC, "  for (std::uint8_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);\n", "", "cache.two_park", WRONG,
            "a flush leaves the blocks that wait for work to be submitted"),
     mutant("flush-is-not-counted", "M1", CACHE_CC, "  cached_.subtract(back.bytes);\n  cache.arena->give(back);\n  return true;",
            "  cache.arena->give(back);\n  return true;", "cache.overflow_against_trim", WRONG + ("exception",), "what was flushed still counts as cached"),

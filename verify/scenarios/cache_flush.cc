@@ -43,7 +43,7 @@ const Register unsent("cache.flush_of_unsent", "T1 A2 M1", [] {
 const Register flushed("cache.flush_of_magazines", "T1 T2", [] {
   OneCache tiny;
   Block& block = TinyMemory::live(tiny.arena, TinyMemory::small());
-  const std::uint16_t size_class = block.size_class;
+  const std::uint8_t size_class = block.size_class;
   ArenaCache& own = tiny.cache.of(tiny.arena);
   tiny.cache.push(own, OneCache::freed(block));
   INTERLEAVE_EXPECT(tiny.cache.cached_bytes() == kUnit && !tiny.budget.try_take(1));
@@ -67,7 +67,7 @@ const Register parked("cache.two_park", "T1 T2 M1", [] {
     block = &TinyMemory::live(tiny.arena, TinyMemory::small());
     block->own_use.store(1, std::memory_order_relaxed);
   }
-  const std::uint16_t size_class = blocks[0]->size_class;
+  const std::uint8_t size_class = blocks[0]->size_class;
   at_once([&](int me) {
     ArenaCache& own = caches[me]->of(tiny.arena);
     caches[me]->push(own, OneCache::freed(*blocks[me]));

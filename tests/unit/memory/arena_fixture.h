@@ -56,7 +56,7 @@ class ArenaFixture : public testing::Test {
     if (made.large) {
       made.size = round_up(bytes, unit);
     } else {
-      made.size_class = static_cast<std::uint16_t>(SizeClass::of((bytes + unit - 1) / unit));
+      made.size_class = static_cast<std::uint8_t>(SizeClass::of((bytes + unit - 1) / unit));
       made.size = SizeClass::units(static_cast<int>(made.size_class)) * unit;
     }
     return made;
