@@ -98,9 +98,8 @@ build() {
     shift
   done
   local folder=build/$preset log=build/$preset/build.log
-  # One cache serves every checkout of the same sources; what the compiler says that it read stands for preprocessing
-  # each file once more.
-  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+  # One cache serves every checkout of the same sources.
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
   mkdir -p "$folder"
   (
     flock 9 # two builds in one folder would spoil each other

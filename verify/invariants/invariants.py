@@ -75,7 +75,7 @@ CORE = [
               upheld_by=("memory/arena.h",)),
     Invariant("N1", "a block of a pool is in the hands of who named that pool, but for what it was asked to lend",
               "conformance memory pool, with threads",
-              upheld_by=("memory/slow.cc", "memory/pool.cc")),
+              upheld_by=("memory/pool.cc",)),
     Invariant("N2", "a pool's memory is given back or moved only when it has no users, and what was recorded before the "
               "last one went is done",
               "conformance memory pool"),
