@@ -8,11 +8,13 @@ set(millrace_consumer_options
   -DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
   -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE})
 if(MILLRACE_HAS_CUDA)
-  # A list has to go through two command lines: its semicolons are escaped.
-  string(REPLACE ";" "\\;" millrace_architectures "${CMAKE_CUDA_ARCHITECTURES}")
+  # A file, since a list would not pass two command lines. With the same architectures the compiler's cache knows the
+  # kernels, which take minutes.
+  file(CONFIGURE OUTPUT generated/consumer_cache.cmake CONTENT
+    "set(CMAKE_CUDA_ARCHITECTURES \"${CMAKE_CUDA_ARCHITECTURES}\" CACHE STRING \"\")\n")
   list(APPEND millrace_consumer_options
-    -DCMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER}
-    -DCMAKE_CUDA_ARCHITECTURES=${millrace_architectures})
+    -C${PROJECT_BINARY_DIR}/generated/consumer_cache.cmake
+    -DCMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER})
 endif()
 if(MILLRACE_SANITIZE)
   list(APPEND millrace_consumer_options -DCMAKE_CXX_FLAGS=-fsanitize=${MILLRACE_SANITIZE})
