@@ -8,6 +8,8 @@ option(MILLRACE_PEERS "Build the CUDA peers of `millrace bench alloc` that this 
 option(MILLRACE_INTERLEAVE "Build the model checker of interleave/ too, which is a project of its own" ${PROJECT_IS_TOP_LEVEL})
 option(MILLRACE_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 option(MILLRACE_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+set(MILLRACE_REDUCE_VARIANTS "" CACHE STRING
+  "CUDA reductions: the bits of src/backends/cuda/reduce/variants.h, as 0xe00; empty: those that it takes itself")
 set(MILLRACE_SANITIZE "" CACHE STRING "Sanitizers for everything, as -fsanitize takes them: address,undefined or thread")
 
 if(PROJECT_IS_TOP_LEVEL)

@@ -7,6 +7,15 @@ set(millrace_consumer_options
   -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
   -DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
   -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE})
+if(MILLRACE_HAS_CUDA)
+  # A file, since a list would not pass two command lines. With the same architectures the compiler's cache knows the
+  # kernels, which take minutes.
+  file(CONFIGURE OUTPUT generated/consumer_cache.cmake CONTENT
+    "set(CMAKE_CUDA_ARCHITECTURES \"${CMAKE_CUDA_ARCHITECTURES}\" CACHE STRING \"\")\n")
+  list(APPEND millrace_consumer_options
+    -C${PROJECT_BINARY_DIR}/generated/consumer_cache.cmake
+    -DCMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER})
+endif()
 if(MILLRACE_SANITIZE)
   list(APPEND millrace_consumer_options -DCMAKE_CXX_FLAGS=-fsanitize=${MILLRACE_SANITIZE})
 endif()
@@ -34,7 +43,7 @@ add_test(NAME package.add_subdirectory
     -DMILLRACE_WERROR=${MILLRACE_WERROR} -DMILLRACE_FOLDER=${PROJECT_SOURCE_DIR}
     --test-command ${CMAKE_CTEST_COMMAND} --output-on-failure)
 set_tests_properties(package.install package.find_package package.add_subdirectory PROPERTIES
-  LABELS package TIMEOUT 600)
+  LABELS package TIMEOUT 1800)
 
 file(GLOB millrace_public_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/millrace/*.h)
 foreach(header ${millrace_public_headers})

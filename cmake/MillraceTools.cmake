@@ -19,8 +19,10 @@ file(GLOB_RECURSE millrace_tool_sources CONFIGURE_DEPENDS
 list(FILTER millrace_tool_sources EXCLUDE REGEX "^main\\.cc$|^formats/")
 if(MILLRACE_HAS_CUDA)
   # The benches' kernels, and not what stands for them.
-  list(REMOVE_ITEM millrace_tool_sources bench/gpu_peers_absent.cc bench/spin_kernel_absent.cc)
-  list(APPEND millrace_tool_sources bench/gpu_peers.cu bench/spin_kernel.cu)
+  foreach(name gpu_latency gpu_peers spin_kernel)
+    list(REMOVE_ITEM millrace_tool_sources bench/${name}_absent.cc)
+    list(APPEND millrace_tool_sources bench/${name}.cu)
+  endforeach()
 endif()
 list(TRANSFORM millrace_tool_sources PREPEND ${millrace_tool_folder}/)
 if(MILLRACE_TOOLS AND millrace_tool_sources)

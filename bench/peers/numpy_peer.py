@@ -120,14 +120,14 @@ def reduce(dtype, elements, op, shape, axes):
     return {"seconds": seconds, "checks": [check if np.isfinite(check) else None for check in checks]}
 
 
-def small(threads, seconds):
-    """Reductions of 4,096 floats, four kinds in turn; operations of all threads a second."""
+def small(threads, seconds, side):
+    """Reductions of side * side floats, four kinds in turn; operations of all threads a second."""
     done = [0] * threads
     end = [0.0]
 
     def work(thread):
-        flat = np.full(4096, thread + 1, dtype=np.float32)
-        square = flat.reshape(64, 64)
+        flat = np.full(side * side, thread + 1, dtype=np.float32)
+        square = flat.reshape(side, side)
         begin.wait()
         operations = 0
         while time.perf_counter() < end[0]:

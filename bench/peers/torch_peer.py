@@ -79,11 +79,11 @@ def input_values(dtype, elements, inputs, device):
     return values[key]
 
 
-def reduce(dtype, elements, op, shape, axes, inputs, launches, device):
+def reduce(dtype, elements, op, shape, strides, axes, inputs, launches, device):
     size = 1
     for length in shape:
         size *= length
-    tensors = [tensor[:size].view(shape) for tensor in input_values(dtype, elements, inputs, device)]
+    tensors = [tensor.as_strided(shape, strides) for tensor in input_values(dtype, elements, inputs, device)]
     run = REDUCTIONS[op]
     run(tensors[-1], axes)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -100,6 +100,23 @@ def reduce(dtype, elements, op, shape, axes, inputs, launches, device):
     # JSON has no infinity.
     return {"seconds": begin.elapsed_time(end) / 1e3 / launches,
             "checks": [check if math.isfinite(check) else None for check in checks]}
+
+
+def latency(elements, launches, clean, device):
+    """The median time of a full sum, each after 256 MiB were written, or with clean read."""
+    with torch.cuda.device(device):
+        tensor = torch.full((elements,), 0.25, device=device)
+        memory = torch.zeros(1 << 28, dtype=torch.int8, device=device)
+        events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(launches)]
+        tensor.sum()
+        memory.view(torch.int32).max()
+        for begin, end in events:
+            memory.view(torch.int32).max() if clean else memory.zero_()
+            begin.record()
+            tensor.sum()
+            end.record()
+        torch.cuda.synchronize()
+    return {"seconds": sorted(begin.elapsed_time(end) for begin, end in events)[launches // 2] / 1e3}
 
 
 def stats(path, device):
@@ -120,18 +137,18 @@ def stats(path, device):
     return {"seconds": time.perf_counter() - start, "tensors": tensors}
 
 
-def small(threads, seconds):
-    """Reductions of 4,096 floats, four kinds in turn; operations of all threads a second, whose results all
+def small(threads, seconds, side):
+    """Reductions of side * side floats, four kinds in turn; operations of all threads a second, whose results all
     enter a checksum of the thread's that is looked at every 64 operations."""
     done = [0] * threads
     end = [0.0]
 
     def work(thread):
         with torch.cuda.stream(torch.cuda.Stream()):
-            flat = (torch.arange(4096, device="cuda") % 7).float()
-            square = flat.view(64, 64)
+            flat = (torch.arange(side * side, device="cuda") % 7).float()
+            square = flat.view(side, side)
             total = float(flat.sum())
-            expected = 16 * (total + total + total / 64 + 6)
+            expected = 16 * (total + total + total / side + 6)
             begin.wait()
             operations = 0
             while time.perf_counter() < end[0]:
@@ -163,6 +180,6 @@ answer(torch=f"{torch.__version__} on {torch.cuda.get_device_name()}", python=pl
 for line in sys.stdin:
     request = json.loads(line)
     try:
-        answer(**{"reduce": reduce, "small": small, "stats": stats}[request.pop("do")](**request))
+        answer(**{"reduce": reduce, "latency": latency, "small": small, "stats": stats}[request.pop("do")](**request))
     except Exception as error:  # the bench shows it in the column's place
         answer(error=f"{type(error).__name__}: {error}")

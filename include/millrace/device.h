@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@
 #include <millrace/export.h>
 #include <millrace/graph.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_observer.h>
 #include <millrace/memory_segment.h>
+#include <millrace/memory_statistics.h>
 #include <millrace/stream.h>
 
 namespace millrace {
@@ -60,7 +63,7 @@ struct DeviceOptions {
   /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
-  /// Peaks of live bytes exact under concurrency too, for one shared counter an allocation.
+  /// Peaks of live bytes exact under concurrency too, for one shared lock an allocation.
   bool exact_peaks = false;
   /// Host: a seed for random delays and a random order between streams. Finds missing waits.
   std::optional<std::uint64_t> chaos = std::nullopt;
@@ -220,6 +223,9 @@ class MILLRACE_API Device {
   /// for: who uses the memory next without being ordered after that work fails with rule
   /// "missing-dependency".
   void deallocate(void* address);
+  /// What the live allocation at the address has: what was asked for, rounded up, in bytes. Of any kind of
+  /// memory. Throws as deallocate for an address that is none.
+  std::size_t size_of(const void* address) const;
   /// allocate, owned.
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
@@ -296,6 +302,10 @@ class MILLRACE_API Device {
   /// nobody but, for as long as one stream's blocks are read, those who take or give back memory of that
   /// stream past their thread's cache.
   std::vector<MemorySegment> memory_segments(MemoryKind kind = MemoryKind::device) const;
+  /// The same memory in more figures, of which some are counted block by block: as memory_segments.
+  MemoryStatistics memory_statistics(MemoryKind kind = MemoryKind::device) const;
+  /// It is told of what happens from here on to memory of all kinds, and kept until the device has closed.
+  void add_memory_observer(std::shared_ptr<MemoryObserver> observer);
   StreamStats streams() const;
   /// Protect mode: what was found so far, at most the first thousand. Also of a device that was closed.
   std::vector<MissingDependency> missing_dependencies() const;

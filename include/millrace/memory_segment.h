@@ -22,7 +22,8 @@ struct MemoryBlock {
   const void* address = nullptr;
   std::size_t bytes = 0;  ///< of an allocation what was asked for, rounded up
   MemoryState state = MemoryState::free;
-  std::uint64_t thread = 0;  ///< live: the library's number of the thread that allocated it; else 0
+  std::uint64_t thread = 0;   ///< live: the library's number of the thread that allocated it; else 0
+  std::size_t requested = 0;  ///< live: what was asked for (restored by MemoryPool::restore: bytes); else 0
 };
 
 /// Memory that was taken from the device and lies in one piece: a heap, or a part of one that grows in place.
@@ -30,9 +31,10 @@ struct MemorySegment {
   const void* address = nullptr;
   std::size_t bytes = 0;
   MemoryKind kind = MemoryKind::device;
-  int stream = -1;     ///< for which it was taken (Stream::id)
-  bool graph = false;  ///< it belongs to a capture of that stream, or to its graph
-  bool large = false;  ///< it has the large blocks, or else the small ones
+  int stream = -1;         ///< for which it was taken (Stream::id)
+  bool graph = false;      ///< it belongs to a capture of that stream, or to its graph
+  bool large = false;      ///< it has the large blocks, or else the small ones
+  std::uint64_t pool = 0;  ///< MemoryPool::number of the pool that it belongs to; 0: none
   std::vector<MemoryBlock>
       blocks;  ///< by address; each ends where the next begins, the last with the segment
 };

@@ -120,6 +120,13 @@ void Device::deallocate(void* address) {
   }
 }
 
+std::size_t Device::size_of(const void* address) const {
+  constexpr const char* kCall = "Device::size_of";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  return Allocator::of(core).size_of(address, kCall);
+}
+
 Buffer Device::buffer(std::size_t bytes, std::size_t alignment) {
   void* data = allocate(bytes, alignment);
   return Buffer(core_->id(), data, bytes);
@@ -228,6 +235,22 @@ std::vector<MemorySegment> Device::memory_segments(MemoryKind kind) const {
   Core& core = open_core(core_, "Device::memory_segments");
   const auto pass = core.enter("Device::memory_segments");
   return Allocator::of(core, kind).segments();
+}
+
+MemoryStatistics Device::memory_statistics(MemoryKind kind) const {
+  Core& core = open_core(core_, "Device::memory_statistics");
+  const auto pass = core.enter("Device::memory_statistics");
+  return Allocator::of(core, kind).statistics();
+}
+
+void Device::add_memory_observer(std::shared_ptr<MemoryObserver> observer) {
+  constexpr const char* kCall = "Device::add_memory_observer";
+  Core& core = open_core(core_, kCall);
+  const auto pass = core.enter(kCall);
+  if (observer == nullptr)
+    throw Error(ErrorCode::InvalidArgument, "the observer is null", core.error_context(kCall));
+  for (const MemoryKind kind : {MemoryKind::device, MemoryKind::pinned})
+    Allocator::of(core, kind).add_observer(observer);
 }
 
 StreamStats Device::streams() const {

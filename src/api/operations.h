@@ -41,7 +41,7 @@ inline Operation task_operation(const Core& core, std::string name, HostTask tas
                 core.error_context(call));
   }
   if (!task) throw Error(ErrorCode::InvalidArgument, "the task is empty", core.error_context(call));
-  return {TaskWork{std::move(task)}, std::move(name), {uses.begin(), uses.end()}, place};
+  return {TaskWork{std::move(task)}, std::move(name), Uses(uses), place};
 }
 
 inline Handler checked(Handler handler, const char* call) {

@@ -159,6 +159,10 @@ class Backend : public MemorySource {
   /// What a reduction needs of the device's memory besides its tensors.
   virtual std::size_t scratch_bytes(const ReduceWork& /*work*/) const noexcept { return 0; }
 
+  /// May independent operations of a submission run at the same time? Then different memory is worth giving
+  /// them.
+  virtual bool joins_operations() const noexcept { return false; }
+
   /// What submit needs of the host's memory for one submission, made when there is somebody to tell that
   /// there is none: throws std::bad_alloc. Null where it needs none.
   virtual std::unique_ptr<SubmissionHolder> make_holder() { return nullptr; }

@@ -109,6 +109,9 @@ class alignas(sync::kInterference) Context {
   };
   CurrentStream current_stream;
 
+  /// What the reduce layer remembers of what the thread has asked for; null at first. Owner only.
+  std::unique_ptr<ContextPart> requests;
+
  private:
   sync::BiasedLock lock_;
   const std::uint64_t thread_;

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include <millrace/reduction.h>
 #include <millrace/stream.h>
 #include <millrace/tensor.h>
 
 #include "device/graph.h"
+#include "device/uses.h"
 #include "sync/ref.h"
 
 namespace millrace {
@@ -67,8 +67,8 @@ using Work = std::variant<CopyWork, FillWork, TaskWork, ReduceWork, GraphWork>;
 
 struct Operation {
   Work work;
-  std::string name;       ///< for reports: "copy", a task's name, "sum"
-  std::vector<Use> uses;  ///< the device memory it touches
+  std::string name;  ///< for reports: "copy", a task's name, "sum"
+  Uses uses;         ///< the device memory it touches
   SourcePlace place;
 };
 

@@ -47,7 +47,7 @@ Allocator::Allocator(Core& core, const Kind& kind, std::shared_ptr<PageMap> map)
       protect_(core.options().protect),
       free_at_once_(!protect_ && kind_ == MemoryKind::device),
       limit_(kind.limit),
-      peak_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
+      peaks_(core.options().exact_peaks ? 0 : geometry_.peak_quantum),
       budget_(core.options().all_caches_bytes),
       source_{kind.memory, limit_, kind_},
       map_(std::move(map)),
@@ -65,7 +65,7 @@ Arena& Allocator::make_arena(int slot) {
   sync::LockGuard lock(making_);
   if (Arena* arena = entry.load(std::memory_order_relaxed))
     return *arena;  // relaxed: written under the mutex
-  owned_.push_back(std::make_unique<Arena>(slot, false, geometry_, source_, *map_, *this));
+  owned_.push_back(std::make_unique<Arena>(slot, ArenaUse::stream, geometry_, source_, *map_, *this));
   // release: pairs with the acquires in arena_of and for_each_arena.
   entry.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
@@ -76,8 +76,8 @@ std::unique_ptr<ContextPart> Allocator::make_part(Context& context) {
   core_.with_contexts([&](std::span<Context* const> contexts) { threads += contexts.size(); });
   sync::raise_to(most_threads_, threads);
   return std::make_unique<ThreadCache>(
-      ThreadCache::Shared{geometry_, budget_, core_.options().thread_cache_bytes, peak_, totals_mutex_,
-                          retired_totals_},
+      ThreadCache::Shared{geometry_, budget_, core_.options().thread_cache_bytes, peaks_, totals_mutex_,
+                          retired_totals_, core_.backend().joins_operations()},
       context.thread());
 }
 
@@ -95,14 +95,15 @@ void Allocator::finish_close() noexcept {
   }
 }
 
-BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) const {
+BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, const char* call) const {
   if (!is_power_of_two(alignment) || alignment > kLargestAlignment) {
     throw Error(ErrorCode::InvalidArgument,
                 "an alignment of " + std::to_string(alignment) +
                     " was asked for; it must be a power of two up to 1 GiB",
-                core_.error_context(allocate_call()));
+                core_.error_context(call));
   }
   BlockRequest request;
+  request.requested = bytes;
   request.large = bytes > geometry_.small_limit;
   const std::size_t unit = request.large ? geometry_.large_unit : geometry_.small_unit;
   request.alignment = std::max(alignment, unit);
@@ -110,7 +111,7 @@ BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment) co
     request.size = round_up(std::min(bytes, kLargestRequest), unit);
   } else {
     request.size_class =
-        static_cast<std::uint16_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
+        static_cast<std::uint8_t>(SizeClass::of(std::max<std::size_t>(1, (bytes + unit - 1) / unit)));
     request.size = SizeClass::units(static_cast<int>(request.size_class)) * unit;
   }
   return request;
@@ -131,17 +132,18 @@ void* Allocator::allocate(Context& context, int slot, std::size_t bytes, std::si
         is_power_of_two(alignment)) [[likely]] {
       const std::size_t units = (bytes + geometry_.small_unit - 1) >> small_shift_;
       const int size_class = SizeClass::of(units == 0 ? 1 : units);
-      Block* const block = cache.pop(*own, static_cast<std::uint16_t>(size_class));
+      Block* const block = cache.pop(*own, static_cast<std::uint8_t>(size_class));
       if (block != nullptr) [[likely]]
-        return give_out(*block);
+        return give_out(*block, bytes);
     }
   }
-  const BlockRequest request = request_for(bytes, alignment);
+  const BlockRequest request = request_for(bytes, alignment, allocate_call());
   if (slot == kCurrentSlot) slot = StreamPool::current(context, allocate_call()).slot;
-  return allocate_slow(context, slot, bytes, request);
+  return allocate_slow(context, {slot}, request);
 }
 
-void* Allocator::give_out(Block& block) noexcept {
+void* Allocator::give_out(Block& block, std::size_t requested) noexcept {
+  block.set_unasked(block.size - requested);
   if (protect_) unhide(block);
   return block.data();
 }
@@ -182,7 +184,7 @@ inline bool Allocator::needs_own_use(const Block& block, std::uint64_t covering)
   if (protect_ || timeline.trails()) return true;
   // A4: the host that gets it next is ordered by nothing but the end of the stream's work, and what is
   // captured ends with the graph only.
-  return block.kind == MemoryKind::pinned && (block.arena->is_direct() || timeline.completed() < covering);
+  return block.kind == MemoryKind::pinned && (block.arena->is_captured() || timeline.completed() < covering);
 }
 
 inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
@@ -190,41 +192,47 @@ inline bool Allocator::needs_arena(const Block& block, std::uint64_t word,
   return (word & BlockWord::kMarks) != 0 || needs_own_use(block, covering);
 }
 
-void Allocator::count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes) noexcept {
-  if (cache != nullptr) return cache->count_free(bytes);
+void Allocator::count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes, bool large,
+                           bool used) noexcept {
+  if (cache != nullptr) return cache->count_free(bytes, large, used);
   Allocator& counted = of(core_, kind);
   sync::LockGuard lock(counted.totals_mutex_);
-  counted.retired_totals_ += {.freed_bytes = bytes, .frees = 1};
-  counted.peak_.publish(-static_cast<std::int64_t>(bytes), 0);
+  counted.retired_totals_ += {.freed_bytes = bytes,
+                              .frees = 1,
+                              .large_freed_bytes = large ? bytes : 0,
+                              .large_frees = large ? std::uint64_t{1} : 0};
+  PeakShare share;
+  share.on_free(counted.peaks_, bytes, large, used);
+  share.publish(counted.peaks_);
 }
 
 bool Allocator::try_free_used(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering,
                               OnMisuse on_misuse, CoverList& to_cover) {
   Arena& arena = *block.arena;
-  const std::size_t size = block.size;
   const bool host_waits = block.kind == MemoryKind::pinned;
   OwnEnd own = OwnEnd::none;
   if (host_waits || needs_own_use(block, covering)) {
-    own = arena.is_direct() ? OwnEnd::graph : host_waits ? OwnEnd::covering : OwnEnd::recorded;
+    own = arena.is_captured() ? OwnEnd::graph : host_waits ? OwnEnd::covering : OwnEnd::recorded;
   }
   // A5: what is pinned is the host's next, which nothing checks.
   const Uncovered uncovered = on_misuse == OnMisuse::forgive ? Uncovered::keep
                               : protect_ && !host_waits      ? Uncovered::check
                                                              : Uncovered::refuse;
-  if (!arena.free_used(block, BlockWord::generation(word), uncovered, own, &to_cover)) return false;
-  count_free(cache, block.kind, size);
+  FreedBlock freed;
+  if (!arena.free_used(block, BlockWord::generation(word), uncovered, own, &to_cover, &freed)) return false;
+  count_free(cache, block.kind, freed.size, freed.large, freed.pending);
   return true;
 }
 
 bool Allocator::try_free(ThreadCache* cache, Block& block, std::uint64_t word, std::uint64_t covering) {
   Arena& arena = *block.arena;
-  // A live block's size does not change; once it is free it is no longer ours to ask.
-  const std::size_t size = block.size;
-  ArenaCache* own = cache == nullptr || block.large ? nullptr : cache->find(&arena);
+  // What a pool's is may be another thread's to say until it is taken: the pool may be restored meanwhile
+  // (N3).
+  ArenaCache* own = cache == nullptr || arena.is_direct() || block.large ? nullptr : cache->find(&arena);
   const BlockState next = own != nullptr ? BlockState::cached : BlockState::moving;
   if (!try_take(block, word, next)) return false;
   block.free_value = covering;
-  count_free(cache, block.kind, size);
+  count_free(cache, block.kind, block.size, block.large, false);
   if (own != nullptr) {
     cache->push(*own, block);
   } else if (arena.is_direct() || (block.large && cache != nullptr && cache->find(&arena) != nullptr)) {

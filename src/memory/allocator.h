@@ -9,7 +9,9 @@
 #include <vector>
 
 #include <millrace/device.h>
+#include <millrace/error.h>
 #include <millrace/memory_kind.h>
+#include <millrace/memory_pool.h>
 
 #include "device/core.h"
 #include "device/use_checker.h"
@@ -20,6 +22,7 @@
 #include "memory/limit.h"
 #include "memory/page_map.h"
 #include "memory/peak.h"
+#include "memory/pool.h"
 #include "memory/thread_cache.h"
 #include "stream/pool.h"
 
@@ -97,7 +100,29 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// so long.
   void drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept;
 
+  // Private pools (pool.cc). What a MemoryPool names is looked up in the pool itself: no lock that pools
+  // share.
+  struct Pool {
+    detail::PoolState* state = nullptr;
+    std::uint64_t number = 0;
+  };
+  Pool create_pool(const MemoryPoolOptions& options);
+  /// Throws InvalidArgument for one that is gone.
+  void check_pool(const Pool& pool, const char* call) const;
+  void* allocate_in(const Pool& pool, Context& context, int slot, std::size_t bytes, std::size_t alignment);
+  void add_pool_user(const Pool& pool, const char* call);
+  std::uint64_t drop_pool_user(const Pool& pool, const char* call);
+  std::size_t trim_pool(const Pool& pool);
+  std::vector<MemorySegment> pool_segments(const Pool& pool);
+  PoolCheckpoint checkpoint_pool(const Pool& pool, const char* call);
+  PoolRestored restore_pool(const Pool& pool, Context& context, const PoolCheckpoint& checkpoint,
+                            const char* call);
+
   MemoryStats stats();
+  MemoryStatistics statistics();
+  void add_observer(std::shared_ptr<MemoryObserver> observer) {
+    source_.log.add_observer(std::move(observer));
+  }
   /// By address (M8).
   std::vector<MemorySegment> segments();
   std::size_t trim();
@@ -114,6 +139,9 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     return timeline(point.queue).completed() >= point.value;
   }
   void hide(const Block& block) noexcept override;
+  void on_unused(const Amount& small, const Amount& large) noexcept override {
+    peaks_.on_unused(small, large);
+  }
   void check(const Use& use, TimelinePoint at) override;
 
  private:
@@ -131,8 +159,12 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     return arena != nullptr ? *arena : make_arena(slot);
   }
   Arena& make_arena(int slot);
-  BlockRequest request_for(std::size_t bytes, std::size_t alignment) const;
-  void* give_out(Block& block) noexcept;
+  BlockRequest request_for(std::size_t bytes, std::size_t alignment, const char* call) const;
+  /// Where a live block is, for who asked for so many of its bytes.
+  void* give_out(Block& block, std::size_t requested) noexcept;
+  /// Makes the block live, for who asked for so many of its bytes. A pool's may be freed by a restore as soon
+  /// as it is live (N3): nothing of it is looked at from there.
+  void* hand_out(ThreadCache& cache, Block& block, std::size_t requested) noexcept;
   /// Can the block not be free at once, as a thread's own? covering, here and below, is what the arena's
   /// timeline had, read before the free.
   bool needs_arena(const Block& block, std::uint64_t word, std::uint64_t covering) const noexcept;
@@ -147,7 +179,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   void deallocate_slow(ThreadCache* cache, Block& block, std::uint64_t word, OnMisuse on_misuse,
                        CoverList& to_cover);
   void cover(const CoverList& list) noexcept;
-  void count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes) noexcept;
+  void count_free(ThreadCache* cache, MemoryKind kind, std::size_t bytes, bool large, bool used) noexcept;
   void unhide(const Block& block) noexcept;
   /// By another stream of the capture that the block's stream is of. Throws rule "use-after-free".
   void add_captured_use(Block& block, std::uint64_t word, int slot, const char* call);
@@ -161,39 +193,63 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   std::uint64_t change_mark(Block& block, std::uint64_t word, std::uint64_t discarded, const char* call);
 
   // slow.cc: what the fast path could not serve, and the out-of-memory procedure.
-  void* allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request);
+  /// Which arena an allocation is served by.
+  struct Target {
+    int slot = 0;
+    detail::PoolState* pool = nullptr;  ///< null: the stream's own
+  };
+  Arena& arena_of(const Target& target);
+  void* allocate_slow(Context& context, const Target& target, const BlockRequest& request);
   struct Obtained {
-    Block* block = nullptr;
-    Growth refusal{};  ///< where there is no block: why the arena has not grown
+    Block* block = nullptr;  ///< not live yet
+    Growth refusal{};        ///< where there is no block: why the arena has not grown
   };
   /// Throws where the device could not be asked for memory, or answered that it is more than out of it.
   Obtained obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request);
-  Obtained obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first);
   struct Reclaimed {
-    Block* block = nullptr;               ///< live
+    void* memory = nullptr;
     Growth refusal{};                     ///< the last one
     bool skipped_a_cache = false;         ///< its thread was using it
     std::optional<TimelinePoint> next{};  ///< reaching it frees something
   };
   Reclaimed reclaim(Context& context, Arena& arena, const BlockRequest& request);
+  /// Whether memory was obtained, or why not, for result.
+  bool obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first,
+                      Reclaimed& result);
   bool reuse_pending(Arena& arena, const BlockRequest& request);
-  Block* borrow(Context& context, Arena& borrower, const BlockRequest& request);
+  void* borrow(Context& context, Arena& borrower, const BlockRequest& request);
   /// False if one was in use and was skipped.
   bool flush_caches(const Context* except) noexcept;
   std::size_t release_empty() noexcept;
+  /// What keeps memory from being given back that nobody would see the end of otherwise. No context is held.
+  void settle_streams();
   /// Gives back the memory of graphs that nothing uses any more; a point whose reaching would do so with
   /// more.
   std::optional<TimelinePoint> release_graphs() noexcept;
   GraphMemory* find_graph_memory(int slot, GraphMemory::Stage stage) noexcept REQUIRES(graphs_mutex_);
   GraphMemory& end_captured_stream(int slot) noexcept REQUIRES(graphs_mutex_);
-  [[noreturn]] void throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal);
+  // pool.cc
+  detail::PoolState& used_pool(const Pool& pool, const char* call) const;
+  void refuse_lender(const detail::PoolState& pool, const char* call) const;
+  std::vector<ArenaRestore> restores_of(const Pool& pool, const PoolCheckpoint& checkpoint, const char* call);
+  struct Released {
+    std::size_t bytes = 0;
+    std::optional<TimelinePoint> next{};  ///< reaching it would give back more
+  };
+  /// Gives back what is free in pools without users, of all of them or of one.
+  Released release_pools(const detail::PoolState* only) noexcept;
+  OutOfMemoryError out_of_memory_error(std::size_t bytes, int slot, const Growth& refusal, const char* call);
 
   // report.cc
+  /// So that peaks are exact for who is alone; what other threads have not published is peak_error.
+  void publish_own_peak() noexcept;
   Totals totals();
   std::size_t cached_bytes();
   OutOfMemoryReport report(std::size_t bytes, const Growth& refusal);
+  /// Adds the arena's segments.
+  void list(Arena& arena, std::vector<MemorySegment>& all);
 
-  /// All but those of graphs, whose memory is nobody else's.
+  /// All but those of graphs and pools, whose memory is nobody else's.
   template <typename Visit>
   void for_each_arena(Visit&& visit) {
     for (unsigned slot = 0; slot < cached_slots_; ++slot) {
@@ -206,6 +262,19 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     sync::LockGuard lock(graphs_mutex_);
     for (const auto& graph : graphs_) visit(graph->arena);
   }
+  template <typename Visit>
+  void for_each_pool_arena(Visit&& visit) EXCLUDES(pools_mutex_) {
+    sync::LockGuard lock(pools_mutex_);
+    for (const auto& pool : pools_) pool->for_each_arena(visit);
+  }
+  /// Of pools that others may take from when there is no other memory.
+  template <typename Visit>
+  void for_each_lending_arena(Visit&& visit) EXCLUDES(pools_mutex_) {
+    sync::LockGuard lock(pools_mutex_);
+    for (const auto& pool : pools_) {
+      if (pool->number() != 0 && pool->lends()) pool->for_each_arena(visit);
+    }
+  }
 
   Core& core_;
   StreamPool& streams_;
@@ -214,8 +283,20 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   const int small_shift_;  // of the geometry's small_unit
   const bool protect_;
   const bool free_at_once_;  // but for blocks with marks, and on wrapped streams
+  /// Tells at the end of a call what memory it has gained or lost; made before any lock or context is taken.
+  class TellAtEnd {
+   public:
+    explicit TellAtEnd(Allocator& allocator) : log_(allocator.source_.log) {}
+    ~TellAtEnd() { log_.tell(); }
+    TellAtEnd(const TellAtEnd&) = delete;
+    TellAtEnd& operator=(const TellAtEnd&) = delete;
+
+   private:
+    SegmentLog& log_;
+  };
+
   Limit limit_;
-  Peak peak_;
+  Peaks peaks_;
   CacheBudget budget_;
   HeapSource source_;
   const std::shared_ptr<PageMap> map_;
@@ -223,10 +304,15 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   sync::Mutex totals_mutex_;
   Totals retired_totals_ GUARDED_BY(totals_mutex_);
   sync::atomic<std::uint64_t> out_of_memory_{0};
+  sync::atomic<std::uint64_t> retries_{
+      0};  // allocations that had to look beyond what was free and the device had
   sync::atomic<std::size_t> most_threads_{0};  // since the peaks were reset
 
   sync::Mutex graphs_mutex_;  // what becomes of the memory of graphs; taken before any arena's
   std::vector<std::unique_ptr<GraphMemory>> graphs_ GUARDED_BY(graphs_mutex_);
+
+  sync::Mutex pools_mutex_;  // which pools there are, and the ends of those without users; before any arena's
+  std::vector<std::unique_ptr<detail::PoolState>> pools_ GUARDED_BY(pools_mutex_);  // their arenas are owned_
 
   const unsigned cached_slots_;  // those before have arenas of their own; the others are captures'
   sync::Mutex making_;           // makes arenas

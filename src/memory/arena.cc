@@ -8,16 +8,17 @@
 
 namespace millrace {
 
-Arena::Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map,
+Arena::Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& source, PageMap& map,
              ArenaHost& host)
     : slot_(slot),
-      direct_(direct),
+      use_(use),
+      owner_{.slot = slot, .fixed = is_pooled()},
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
       blocks_(*this, source.kind, geometry.descriptors),
-      small_(false, geometry, source, map, blocks_),
-      large_(true, geometry, source, map, blocks_) {}
+      small_(false, geometry, source, map, blocks_, owner_, use == ArenaUse::whole_blocks),
+      large_(true, geometry, source, map, blocks_, owner_, use == ArenaUse::whole_blocks) {}
 
 void Arena::refill(const BlockRequest& request, int count, BlockList& out) {
   sync::LockGuard lock(mutex_);
@@ -72,7 +73,7 @@ Growth Arena::grow(const BlockRequest& request) {
   sync::LockGuard lock(mutex_);
   take_in_remote();
   // A3: what is captured counts as completed, and comes back to these addresses at each launch.
-  const std::uint64_t done = direct_ ? 0 : timeline_.completed();
+  const std::uint64_t done = is_captured() ? 0 : timeline_.completed();
   return space(request.large).grow(request.size, request.alignment, done);
 }
 
@@ -105,7 +106,7 @@ void Arena::take_in_remote() {
 
 void Arena::take_in(Block& block) {
   // Nothing is in front of a direct arena that would be refilled from bins.
-  if (block.large || direct_ || bins_bytes_ + block.size > geometry_.bins_bytes) {
+  if (block.large || is_direct() || bins_bytes_ + block.size > geometry_.bins_bytes) {
     space(block.large).give(block);
     return;
   }
@@ -147,7 +148,7 @@ bool Arena::add_use(Block& block, std::uint64_t generation, const BlockUse& use)
 }
 
 bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
-                      CoverList* to_cover) {
+                      CoverList* to_cover, FreedBlock* freed) {
   sync::LockGuard lock(mutex_);
   // acquire: pairs with the release that made the block live.
   std::uint64_t word = block.word.load(std::memory_order_acquire);
@@ -161,6 +162,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovere
                                            std::memory_order_acquire, std::memory_order_acquire)) {
     if (!is_meant()) return false;
   }
+  if (freed != nullptr) *freed = {.size = block.size, .large = block.large};
   block.free_value = timeline_.covering();
   block.own_end = own_end(own);
   if (own == OwnEnd::covering && to_cover != nullptr && timeline_.is_wrapped())
@@ -178,6 +180,7 @@ bool Arena::free_used(Block& block, std::uint64_t generation, Uncovered uncovere
     retire_uses(block);
   } else {
     link_pending(block);
+    if (freed != nullptr) freed->pending = true;
   }
   return true;
 }
@@ -250,17 +253,20 @@ bool Arena::collect_pending() {
 }
 
 bool Arena::collect_pending_locked(bool oldest_only) {
-  bool any = false;
+  Amount small, large;
   for (Block** link = &pending_; *link != nullptr;) {
     if (all_reached(**link)) {
-      retire_uses(unlink_pending(link));
-      any = true;
+      Block& block = unlink_pending(link);
+      (block.large ? large : small) += block.amount();
+      retire_uses(block);
     } else {
       if (oldest_only) break;
       link = &(*link)->next;
     }
   }
-  return any;
+  if (small.blocks == 0 && large.blocks == 0) return false;
+  host_.on_unused(small, large);
+  return true;
 }
 
 Block* Arena::claim_pending(const BlockRequest& request) {
@@ -295,6 +301,7 @@ Block* Arena::take_checked(const BlockRequest& request) {
     if (reinterpret_cast<std::uintptr_t>(block.data()) % request.alignment != 0) continue;
     if (!is_checked(block)) continue;
     Block& taken = unlink_pending(link);
+    host_.on_unused(taken.large ? Amount() : taken.amount(), taken.large ? taken.amount() : Amount());
     taken.own_end = 0;  // its own stream's order does the rest
     return &taken;
   }
@@ -308,6 +315,11 @@ std::size_t Arena::release_empty() {
   merge_bins();
   const std::uint64_t done = timeline_.completed();
   return small_.release_empty(done) + large_.release_empty(done);
+}
+
+bool Arena::is_empty() {
+  sync::LockGuard lock(mutex_);
+  return small_.is_empty() && large_.is_empty();
 }
 
 bool Arena::release_all() {

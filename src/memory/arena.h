@@ -14,6 +14,8 @@
 #include "memory/geometry.h"
 #include "memory/heap.h"
 #include "memory/page_map.h"
+#include "memory/peak.h"
+#include "memory/restore.h"
 #include "memory/size_class.h"
 #include "memory/space.h"
 #include "stream/timeline.h"
@@ -32,6 +34,8 @@ class ArenaHost {
   virtual bool ended(const TimelinePoint& point) const noexcept = 0;
   /// Protect mode: nobody may touch a freed range until it is handed out again.
   virtual void hide(const Block& block) noexcept = 0;
+  /// Blocks that were pending are no longer.
+  virtual void on_unused(const Amount& /*small*/, const Amount& /*large*/) noexcept {}
 
  protected:
   ~ArenaHost() = default;
@@ -41,8 +45,24 @@ class ArenaHost {
 struct BlockRequest {
   std::size_t size = 0;
   std::size_t alignment = 0;
-  std::uint16_t size_class = 0;  ///< small ones
+  std::size_t requested = 0;    ///< bytes that were asked for
+  std::uint8_t size_class = 0;  ///< small ones
   bool large = false;
+};
+
+/// What a block was that has been freed.
+struct FreedBlock {
+  std::size_t size = 0;
+  bool large = false;
+  bool pending = false;  ///< it is still used
+};
+
+/// Whose allocations an arena serves.
+enum class ArenaUse : std::uint8_t {
+  stream,       ///< those of a stream that name nothing else; threads cache its small blocks
+  graph,        ///< those inside of a capture of the stream (A3)
+  pool,         ///< those of a stream that name a pool (N1)
+  whole_blocks  ///< a pool's, each block a heap of its own
 };
 
 /// Heaps for small and for large blocks; bins of small blocks ready for the next refill;
@@ -61,11 +81,14 @@ struct BlockRequest {
 /// give back memory; takes no other arena's mutex.
 class Arena {
  public:
-  /// direct: no thread caches its blocks, so that it can be emptied as a whole.
-  Arena(int slot, bool direct, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
+  Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
 
   int slot() const noexcept { return slot_; }
-  bool is_direct() const noexcept { return direct_; }
+  /// No thread caches its blocks, so that it can be emptied as a whole.
+  bool is_direct() const noexcept { return use_ != ArenaUse::stream; }
+  /// What it has counts as used for as long as there is the graph.
+  bool is_captured() const noexcept { return use_ == ArenaUse::graph; }
+  bool is_pooled() const noexcept { return use_ == ArenaUse::pool || use_ == ArenaUse::whole_blocks; }
   const Timeline& timeline() const noexcept { return timeline_; }
 
   /// Blocks of the class for a thread's cache, in state cached: at least one, unless there is none
@@ -86,8 +109,9 @@ class Arena {
   bool add_use(Block& block, std::uint64_t generation, const BlockUse& use) EXCLUDES(mutex_);
   /// A free of a block with uses, or that waits for its own stream: false when another free was first. Needs
   /// no memory, but for the error of Uncovered::refuse. to_cover: what the caller has to have covered.
+  /// freed: what the block was.
   bool free_used(Block& block, std::uint64_t generation, Uncovered uncovered, OwnEnd own,
-                 CoverList* to_cover = nullptr) EXCLUDES(mutex_);
+                 CoverList* to_cover = nullptr, FreedBlock* freed = nullptr) EXCLUDES(mutex_);
   /// Takes in pending blocks whose uses have been reached; true if there was one.
   bool collect_pending() EXCLUDES(mutex_);
   /// The best of the pending blocks that would serve the request and whose uses were all submitted, of equal
@@ -103,6 +127,27 @@ class Arena {
   /// The same of an arena whose own stream uses nothing any more, whatever it has recorded. False if some of
   /// it is still somebody's.
   [[nodiscard]] bool release_all() EXCLUDES(mutex_);
+  /// Makes the live blocks those of restore.wanted, and fills in what that has changed; proceed is called
+  /// once it is known to work, and before anything has changed: what it throws keeps everything as it is.
+  /// protect: a free waits for the stream's own work. Throws InvalidArgument, rule "pool-in-use",
+  /// std::bad_alloc.
+  template <typename Proceed>
+  void restore(ArenaRestore& restore, bool protect, Proceed&& proceed) EXCLUDES(mutex_) {
+    sync::LockGuard lock(mutex_);
+    claim_for(restore, protect);
+    try {
+      proceed();
+    } catch (...) {
+      restore.give_up();
+      throw;
+    }
+    carry_out(restore);
+  }
+  /// MemoryPool::number; 0: none's.
+  std::uint64_t pool() const noexcept { return owner_.pool.load(std::memory_order_relaxed); }  // for reports
+  void set_pool(std::uint64_t number) noexcept { owner_.pool.store(number, std::memory_order_relaxed); }
+  /// Has it no memory?
+  bool is_empty() EXCLUDES(mutex_);
   /// A point whose reaching frees something here, for the out-of-memory procedure to wait for.
   std::optional<TimelinePoint> next_to_finish() EXCLUDES(mutex_);
 
@@ -136,9 +181,15 @@ class Arena {
   bool is_submitted(const TimelinePoint& point) const noexcept;
   void link_pending(Block& block) REQUIRES(mutex_);
   static bool is_checked(const Block& block) noexcept;
+  // restore.cc
+  void claim_for(ArenaRestore& restore, bool protect) REQUIRES(mutex_);
+  void plan(ArenaRestore& restore, bool large, bool protect) REQUIRES(mutex_);
+  void refuse_unfinished(const Block& block, bool protect);  // under the mutex
+  void carry_out(ArenaRestore& restore) noexcept REQUIRES(mutex_);
 
   const int slot_;
-  const bool direct_;
+  const ArenaUse use_;
+  SegmentOwner owner_;
   const Geometry& geometry_;
   const Timeline& timeline_;
   ArenaHost& host_;

@@ -3,6 +3,7 @@
 
 #include <boost/intrusive/set_hook.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <millrace/memory_kind.h>
 
 #include "device/backend.h"
+#include "memory/peak.h"
 #include "sync/atomic.h"
 
 namespace millrace {
@@ -82,27 +84,31 @@ enum class OwnEnd : std::uint8_t {
 /// caller of a live one has none of it): its arena's mutex, or the thread that moved word away from
 /// live.
 struct alignas(sync::kCacheLine) Block {
+  static constexpr std::size_t kMuchSlack = 0xffff;
+
   // The fast path's line, and the only one that moves between a thread that allocates and one that frees.
   sync::atomic<std::uintptr_t> address{0};
   sync::atomic<std::uint64_t> word{0};
   Arena* arena = nullptr;  ///< never changes
   std::size_t size = 0;
-  Block* next = nullptr;                  ///< in whatever list has it
-  std::uint64_t free_value = 0;           ///< on the arena's timeline: work up to it may use the range
-  sync::atomic<std::uint64_t> thread{0};  ///< who allocated it last
-  std::uint16_t size_class = 0;           ///< small blocks
-  bool large = false;                     ///< which of the arena's spaces it is from
-  MemoryKind kind = MemoryKind::device;   ///< the arena's; never changes
+  Block* next = nullptr;                   ///< in whatever list has it
+  std::uint64_t free_value = 0;            ///< on the arena's timeline: work up to it may use the range
+  sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
+  sync::atomic<std::uint32_t> thread{0};   ///< who allocated it last, modulo 2^32: for reports
+  sync::atomic<std::uint16_t> slack{0};    ///< live: bytes of size that were not asked for, or kMuchSlack
+  std::uint8_t size_class = 0;             ///< small blocks
+  bool large = false;                      ///< which of the arena's spaces it is from
   // Bookkeeping.
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       range;  ///< FreeRanges
   Heap* heap = nullptr;
   Block* left = nullptr;  ///< neighbours by address in the heap
   Block* right = nullptr;
-  std::vector<BlockUse> uses;           ///< guarded by the arena's mutex while live
+  std::vector<BlockUse> uses;                 ///< guarded by the arena's mutex while live
+  MemoryKind kind = MemoryKind::device;       ///< the arena's; never changes
+  sync::atomic<std::uint32_t> much_slack{0};  ///< where that is kMuchSlack
   std::uint64_t own_end = 0;            ///< pending: what the arena's own timeline has to reach; 0: nothing
   sync::atomic<std::size_t> extent{0};  ///< size when it was last handed out, for look-ups without a lock
-  sync::atomic<std::uint64_t> own_use{0};  ///< newest recorded use on the arena's own timeline
 
   std::byte* data() const noexcept {
     // relaxed: who has the block was handed it by something that ordered this.
@@ -115,6 +121,19 @@ struct alignas(sync::kCacheLine) Block {
     word.store(BlockWord::make(state, BlockWord::generation(word.load(std::memory_order_relaxed))),
                std::memory_order_relaxed);
   }
+  /// How many bytes of a block that is about to be live were not asked for: less than 4 GiB, for reports.
+  void set_unasked(std::size_t bytes) noexcept {
+    // relaxed both: as thread.
+    if (bytes >= kMuchSlack) [[unlikely]]
+      much_slack.store(static_cast<std::uint32_t>(bytes), std::memory_order_relaxed);
+    slack.store(static_cast<std::uint16_t>(std::min<std::size_t>(bytes, kMuchSlack)),
+                std::memory_order_relaxed);
+  }
+  std::size_t unasked() const noexcept {
+    const std::size_t bytes = slack.load(std::memory_order_relaxed);
+    return bytes < kMuchSlack ? bytes : much_slack.load(std::memory_order_relaxed);
+  }
+  Amount amount() const noexcept { return {static_cast<std::int64_t>(size), 1}; }
   BlockState state() const noexcept { return BlockWord::state(word.load(std::memory_order_relaxed)); }
 };
 

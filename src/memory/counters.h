@@ -31,12 +31,19 @@ struct Totals {
   std::uint64_t freed_bytes = 0;
   std::uint64_t allocations = 0;
   std::uint64_t frees = 0;
+  // Of these, what was of large blocks.
+  std::uint64_t large_allocated_bytes = 0, large_freed_bytes = 0;
+  std::uint64_t large_allocations = 0, large_frees = 0;
 
   void operator+=(const Totals& other) noexcept {
     allocated_bytes += other.allocated_bytes;
     freed_bytes += other.freed_bytes;
     allocations += other.allocations;
     frees += other.frees;
+    large_allocated_bytes += other.large_allocated_bytes;
+    large_freed_bytes += other.large_freed_bytes;
+    large_allocations += other.large_allocations;
+    large_frees += other.large_frees;
   }
 };
 
@@ -59,15 +66,29 @@ class alignas(sync::kCacheLine) Counters {
     sync::add_single_writer(freed_bytes_, static_cast<std::uint64_t>(bytes));
     sync::add_single_writer(frees_, std::uint64_t{1});
   }
+  /// Besides, and after them, of a large block.
+  void on_allocate_large(std::size_t bytes) noexcept {
+    sync::add_single_writer(large_allocated_bytes_, static_cast<std::uint64_t>(bytes));
+    sync::add_single_writer(large_allocations_, std::uint64_t{1});
+  }
+  void on_free_large(std::size_t bytes) noexcept {
+    sync::add_single_writer(large_freed_bytes_, static_cast<std::uint64_t>(bytes));
+    sync::add_single_writer(large_frees_, std::uint64_t{1});
+  }
 
   /// For the context's holder.
   std::uint64_t allocations() const noexcept { return allocations_.load(std::memory_order_relaxed); }
-  // acquire: pairs with the release in add_single_writer (M4).
+  // acquire: pairs with the release in add_single_writer (M4). The large ones first, which are never more
+  // then.
   void add_freed_to(Totals& totals) const noexcept {
+    totals.large_freed_bytes += large_freed_bytes_.load(std::memory_order_acquire);
+    totals.large_frees += large_frees_.load(std::memory_order_acquire);
     totals.freed_bytes += freed_bytes_.load(std::memory_order_acquire);
     totals.frees += frees_.load(std::memory_order_acquire);
   }
   void add_allocated_to(Totals& totals) const noexcept {
+    totals.large_allocated_bytes += large_allocated_bytes_.load(std::memory_order_acquire);
+    totals.large_allocations += large_allocations_.load(std::memory_order_acquire);
     totals.allocated_bytes += allocated_bytes_.load(std::memory_order_acquire);
     totals.allocations += allocations_.load(std::memory_order_acquire);
   }
@@ -77,6 +98,8 @@ class alignas(sync::kCacheLine) Counters {
   sync::atomic<std::uint64_t> freed_bytes_{0};
   sync::atomic<std::uint64_t> allocations_{0};
   sync::atomic<std::uint64_t> frees_{0};
+  sync::atomic<std::uint64_t> large_allocated_bytes_{0}, large_freed_bytes_{0};
+  sync::atomic<std::uint64_t> large_allocations_{0}, large_frees_{0};
 };
 
 static_assert(!sync::kIsLaidOut ||

@@ -15,6 +15,7 @@ GraphMemory* Allocator::find_graph_memory(int slot, GraphMemory::Stage stage) no
 }
 
 void Allocator::reserve_capture(int slot) {
+  const TellAtEnd tell(*this);
   static_cast<void>(release_graphs());
   sync::LockGuard lock(graphs_mutex_);
   if (find_graph_memory(slot, GraphMemory::Stage::idle) == nullptr)
@@ -63,6 +64,7 @@ void Allocator::add_launch(GraphMemory& memory, int slot) {
 }
 
 void Allocator::drop_graph(GraphMemory& memory, sync::Ref<DeviceGraph> graph) noexcept {
+  const TellAtEnd tell(*this);
   {
     sync::LockGuard lock(graphs_mutex_);
     for (GraphMemory* each = &memory; each != nullptr; each = std::exchange(each->branch, nullptr)) {

@@ -31,7 +31,7 @@ struct GraphMemory {
   };
 
   GraphMemory(int slot, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host)
-      : arena(slot, true, geometry, source, map, host) {}
+      : arena(slot, ArenaUse::graph, geometry, source, map, host) {}
 
   Arena arena;
   Stage stage = Stage::idle;

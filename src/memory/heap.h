@@ -9,6 +9,8 @@
 #include "device/status.h"
 #include "memory/block.h"
 #include "memory/limit.h"
+#include "memory/segment_figures.h"
+#include "memory/segment_log.h"
 
 namespace millrace {
 
@@ -25,6 +27,13 @@ struct Growth {
   bool ok() const noexcept { return status.ok(); }
 };
 
+/// Whose the segments of a space are.
+struct SegmentOwner {
+  int slot = -1;
+  bool fixed = false;                   ///< its memory stays where it is, for somebody may know its addresses
+  sync::atomic<std::uint64_t> pool{0};  ///< MemoryPool::number; 0: none's
+};
+
 /// What spaces need of the device, and what they tell the accounting.
 struct HeapSource {
   MemorySource& memory;
@@ -32,6 +41,8 @@ struct HeapSource {
   MemoryKind kind = MemoryKind::device;
   sync::atomic<std::uint64_t> created{0};  ///< heaps
   sync::atomic<std::uint64_t> released{0};
+  SegmentFigures figures{};
+  SegmentLog log{};
 };
 
 }  // namespace millrace

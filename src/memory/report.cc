@@ -50,11 +50,14 @@ std::size_t Allocator::cached_bytes() {
   return bytes;
 }
 
+void Allocator::publish_own_peak() noexcept {
+  Context* const own = ThreadContexts::find(core_.id());
+  if (own == nullptr) return;
+  if (const Context::Hold hold = own->try_steal()) cache_of(*own).publish_peak();
+}
+
 MemoryStats Allocator::stats() {
-  // So that the peak is exact for who is alone; what other threads have not published is peak_error.
-  if (Context* own = ThreadContexts::find(core_.id())) {
-    if (const Context::Hold hold = own->try_steal()) cache_of(*own).publish_peak();
-  }
+  publish_own_peak();
   const Totals sum = totals();
   MemoryStats stats;
   stats.live = sum.allocated_bytes - sum.freed_bytes;
@@ -62,11 +65,12 @@ MemoryStats Allocator::stats() {
   const auto add_pending = [&](const Arena& arena) { stats.pending += arena.pending_bytes(); };
   for_each_arena(add_pending);
   for_each_graph_arena(add_pending);
+  for_each_pool_arena(add_pending);
   stats.committed = limit_.committed();
   stats.limit = limit_.limit();
-  stats.peak_live = std::max(peak_.value(), stats.live);
+  stats.peak_live = std::max(peaks_.live_bytes(), stats.live);
   const std::size_t threads = most_threads_.load(std::memory_order_relaxed);  // relaxed: a statistic
-  stats.peak_error = threads <= 1 ? 0 : threads * static_cast<std::size_t>(peak_.quantum());
+  stats.peak_error = threads <= 1 ? 0 : threads * static_cast<std::size_t>(peaks_.quantum());
   stats.peak_committed = limit_.peak();
   stats.allocations = sum.allocations;
   stats.frees = sum.frees;
@@ -81,41 +85,47 @@ MemoryStats Allocator::stats() {
 
 std::vector<MemorySegment> Allocator::segments() {
   std::vector<MemorySegment> all;
-  const auto list = [&](Arena& arena, bool graph) {
-    bool begun = false;  // the block lies behind what the last segment has
-    arena.for_each_block([&](const Block& block) {
-      // upholds M8: the range is the mutex's, and becomes or stops being a hole under it. Between the other
-      // states a block changes beside this: the one that is read is the newest of those that the caller is
-      // ordered after, or a later one, for which a relaxed load of one word is enough.
-      const BlockState state = block.state();
-      begun = begun && block.left != nullptr;
-      if (state == BlockState::hole) {
-        begun = false;
-        return;
-      }
-      if (!begun) {
-        all.push_back({.address = block.data(),
-                       .bytes = 0,
-                       .kind = kind_,
-                       .stream = arena.slot(),
-                       .graph = graph,
-                       .large = block.large,
-                       .blocks = {}});
-      }
-      begun = true;
-      MemorySegment& segment = all.back();
-      segment.bytes += block.size;
-      const MemoryState shown = state_of(state);
-      // relaxed: for reports; of a block that changes hands beside this it may be the other owner's.
-      const std::uint64_t thread =
-          shown == MemoryState::live ? block.thread.load(std::memory_order_relaxed) : 0;
-      segment.blocks.push_back({block.data(), block.size, shown, thread});
-    });
-  };
-  for_each_arena([&](Arena& arena) { list(arena, false); });
-  for_each_graph_arena([&](Arena& arena) { list(arena, true); });
+  const auto add = [&](Arena& arena) { list(arena, all); };
+  for_each_arena(add);
+  for_each_graph_arena(add);
+  for_each_pool_arena(add);
   std::ranges::sort(all, std::less<>(), &MemorySegment::address);
   return all;
+}
+
+void Allocator::list(Arena& arena, std::vector<MemorySegment>& all) {
+  bool begun = false;  // the block lies behind what the last segment has
+  arena.for_each_block([&](const Block& block) {
+    // upholds M8: the range is the mutex's, and becomes or stops being a hole under it. Between the other
+    // states a block changes beside this: the one that is read is the newest of those that the caller is
+    // ordered after, or a later one, for which a relaxed load of one word is enough.
+    const BlockState state = block.state();
+    begun = begun && block.left != nullptr;
+    if (state == BlockState::hole) {
+      begun = false;
+      return;
+    }
+    if (!begun) {
+      all.push_back({.address = block.data(),
+                     .bytes = 0,
+                     .kind = kind_,
+                     .stream = arena.slot(),
+                     .graph = arena.is_captured(),
+                     .large = block.large,
+                     .pool = arena.pool(),
+                     .blocks = {}});
+    }
+    begun = true;
+    MemorySegment& segment = all.back();
+    segment.bytes += block.size;
+    const MemoryState shown = state_of(state);
+    // relaxed: for reports; of a block that changes hands beside this it may be the other owner's.
+    const std::uint64_t thread =
+        shown == MemoryState::live ? block.thread.load(std::memory_order_relaxed) : 0;
+    const std::size_t unasked = shown == MemoryState::live ? block.unasked() : block.size;
+    segment.blocks.push_back(
+        {block.data(), block.size, shown, thread, block.size - std::min(unasked, block.size)});
+  });
 }
 
 void Allocator::reset_peaks() {
@@ -126,7 +136,8 @@ void Allocator::reset_peaks() {
     most_threads_.store(contexts.size(), std::memory_order_relaxed);  // a statistic
   });
   limit_.reset_peak();
-  peak_.reset();
+  peaks_.reset();
+  source_.figures.reset_peaks();
 }
 
 OutOfMemoryReport Allocator::report(std::size_t bytes, const Growth& refusal) {
@@ -158,6 +169,7 @@ OutOfMemoryReport Allocator::report(std::size_t bytes, const Growth& refusal) {
     add_held(arena);
   });
   for_each_graph_arena(add_held);
+  for_each_pool_arena(add_held);
   for (const auto& [who, live] : held) report.holders.push_back({who.first, who.second, live});
   std::sort(report.holders.begin(), report.holders.end(),
             [](const auto& a, const auto& b) { return a.live_bytes > b.live_bytes; });
@@ -165,9 +177,10 @@ OutOfMemoryReport Allocator::report(std::size_t bytes, const Growth& refusal) {
   return report;
 }
 
-void Allocator::throw_out_of_memory(std::size_t bytes, int slot, const Growth& refusal) {
+OutOfMemoryError Allocator::out_of_memory_error(std::size_t bytes, int slot, const Growth& refusal,
+                                                const char* call) {
   out_of_memory_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
-  throw OutOfMemoryError(report(bytes, refusal), core_.error_context(allocate_call(), slot));
+  return {report(bytes, refusal), core_.error_context(call, slot)};
 }
 
 void Allocator::check_accounting() {
@@ -185,6 +198,7 @@ void Allocator::check_accounting() {
   };
   for_each_arena(add_all);
   for_each_graph_arena(add_all);
+  for_each_pool_arena(add_all);
   const MemoryStats now = stats();
   const std::size_t sum = live + cached + pending + other;
   if (sum == now.committed && live == now.live && cached == now.cached && pending == now.pending) return;

@@ -16,6 +16,7 @@ constexpr int kCallbackRounds = 64;
 }  // namespace
 
 Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const BlockRequest& request) {
+  if (arena.pending_bytes() != 0) cache.publish_peak();  // before some of it is active no more
   for (;;) {
     if (protect_) {
       if (Block* block = arena.take_checked(request)) return {.block = block};
@@ -34,8 +35,10 @@ Allocator::Obtained Allocator::obtain(ThreadCache& cache, Arena& arena, const Bl
     } else if (Block* block = arena.take(request, false)) {
       return {.block = block};
     }
-    // Blocks of a capture that another stream of it uses wait for nothing that is ever reached.
-    if (!arena.is_direct() && (reuse_pending(arena, request) || arena.collect_pending())) continue;
+    // Blocks of a capture that another stream of it uses wait for nothing that is ever reached. Who takes
+    // from a pool may be capturing, and can't be made to wait for what is no part of that.
+    if (!arena.is_direct() && reuse_pending(arena, request)) continue;
+    if (!arena.is_captured() && arena.collect_pending()) continue;
     // What this thread caches in other classes may be merged into what is asked for.
     if (!request.large && !arena.is_direct() && cache.flush_before_growth(arena)) continue;
     // Another thread on the same stream may take what we grew by: then we grow again.
@@ -65,36 +68,45 @@ bool Allocator::reuse_pending(Arena& arena, const BlockRequest& request) {
     return false;
   }
   block->uses.clear();
+  on_unused(block->large ? Amount() : block->amount(), block->large ? block->amount() : Amount());
   // A1: from here the arena's stream orders it, the inserted waits included.
   block->free_value = arena.timeline().covering();
   arena.give(*block);
   return true;
 }
 
-Allocator::Obtained Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request,
-                                              bool flush_first) {
+void* Allocator::hand_out(ThreadCache& cache, Block& block, std::size_t requested) noexcept {
+  void* const memory = give_out(block, requested);
+  cache.hand_out(block);
+  return memory;
+}
+
+bool Allocator::obtain_holding(Context& context, Arena& arena, const BlockRequest& request, bool flush_first,
+                               Reclaimed& result) {
   const Context::Hold hold = context.hold();
   if (!hold) core_.throw_closed(allocate_call());
   ThreadCache& cache = cache_of(context);
   if (flush_first) cache.flush();
   Obtained obtained = obtain(cache, arena, request);
-  if (obtained.block != nullptr) cache.hand_out(*obtained.block);
-  return obtained;
+  result.refusal = std::move(obtained.refusal);
+  if (obtained.block == nullptr) return false;
+  result.memory = hand_out(cache, *obtained.block, request.requested);
+  return true;
 }
 
-void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, const BlockRequest& request) {
-  const char* const call = allocate_call();
+void* Allocator::allocate_slow(Context& context, const Target& target, const BlockRequest& request) {
+  const char* const call = target.pool != nullptr ? "MemoryPool::allocate" : allocate_call();
+  const TellAtEnd tell(*this);
   {
     // The hold keeps the arenas and their blocks there, as it does on the fast path: the device's gate is one
     // word, and all threads would write it.
     const Context::Hold hold = context.hold();
     if (!hold) core_.throw_closed(call);
     ThreadCache& cache = cache_of(context);
-    if (Block* block = obtain(cache, arena_of(slot), request).block) {
-      cache.hand_out(*block);
-      return give_out(*block);
-    }
+    if (Block* block = obtain(cache, arena_of(target), request).block)
+      return hand_out(cache, *block, request.requested);
   }
+  retries_.fetch_add(1, std::memory_order_relaxed);  // a statistic
   // From here on no context is held most of the time (O1): a pass keeps the arenas and their blocks there
   // (D1). It is not held while anything is waited for, nor over the user's callback.
   const auto& callback = core_.options().on_out_of_memory;
@@ -104,18 +116,23 @@ void* Allocator::allocate_slow(Context& context, int slot, std::size_t bytes, co
     Reclaimed reclaimed;
     {
       const sync::Gate::Pass pass = core_.enter(call);
-      reclaimed = reclaim(context, arena_of(slot), request);
-      if (reclaimed.block != nullptr) return give_out(*reclaimed.block);
+      reclaimed = reclaim(context, arena_of(target), request);
+      if (reclaimed.memory != nullptr) return reclaimed.memory;
     }
     if (reclaimed.skipped_a_cache && waits++ < geometry_.cache_waits) {
       sync::sleep_for(Context::kOperation);
       continue;
     }
     if (reclaimed.next && may_wait && streams_.wait_until_completed(*reclaimed.next, deadline)) continue;
-    if (callback && callbacks++ < kCallbackRounds && callback(bytes)) continue;
-    // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): held while the report is made
-    const sync::Gate::Pass pass = core_.enter(call);
-    throw_out_of_memory(bytes, slot, reclaimed.refusal);
+    if (callback && callbacks++ < kCallbackRounds && callback(request.requested)) continue;
+    std::optional<OutOfMemoryError> error;
+    {
+      // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): held while the report is made
+      const sync::Gate::Pass pass = core_.enter(call);
+      error.emplace(out_of_memory_error(request.requested, target.slot, reclaimed.refusal, call));
+    }
+    source_.log.tell(error->report());
+    throw OutOfMemoryError(*error);
   }
 }
 
@@ -124,30 +141,29 @@ Allocator::Reclaimed Allocator::reclaim(Context& context, Arena& arena, const Bl
   sync::LockGuard lock(reclaiming_);
   Reclaimed result;
   const auto try_again = [&](bool flush_first) {
-    Obtained obtained = obtain_holding(context, arena, request, flush_first);
-    result.block = obtained.block;
-    result.refusal = std::move(obtained.refusal);
-    return result.block != nullptr;
+    return obtain_holding(context, arena, request, flush_first, result);
   };
   if (try_again(true)) return result;
-  // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
-  streams_.flush_insertions();
-  streams_.cover_wrapped();
+  settle_streams();
   result.next = release_graphs();
+  if (const Released released = release_pools(nullptr); !result.next) result.next = released.next;
   result.skipped_a_cache = !flush_caches(&context);
   const auto look_ahead = [&] {
-    for_each_arena([&](Arena& each) {
+    const auto look = [&](Arena& each) {
       if (!result.next) result.next = each.next_to_finish();
-    });
+    };
+    if (arena.is_pooled()) look(arena);
+    for_each_arena(look);
+    if (!arena.is_direct()) for_each_lending_arena(look);
   };
   // Before the tries too: what is reached between them and a look after them would be seen by neither.
   look_ahead();
   for_each_arena([](Arena& each) { each.collect_pending(); });
   if (try_again(false)) return result;
-  if (request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
+  if (request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;
   release_empty();
   if (try_again(false)) return result;
-  if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;
+  if (!request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;
   look_ahead();
   return result;
 }
@@ -157,15 +173,18 @@ bool Allocator::flush_caches(const Context* except) noexcept {
                                   [this](Context& context) { cache_of(context).flush(); });
 }
 
-Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
+void* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& request) {
   if (borrower.is_direct())
-    return nullptr;  // upholds A3: the lender would get it back before the graph is done
+    return nullptr;  // upholds A3 and N1: the lender would get it back before the graph is done
   const Context::Hold hold = context.hold();
   if (!hold) core_.throw_closed(allocate_call());
   Block* block = nullptr;
   for_each_arena([&](Arena& lender) {
     if (block != nullptr || &lender == &borrower) return;
     block = lender.take(request, true);
+  });
+  for_each_lending_arena([&](Arena& lender) {
+    if (block == nullptr) block = lender.take(request, lender.slot() != borrower.slot());
   });
   if (block == nullptr) return nullptr;
   Arena& lender = *block->arena;
@@ -175,12 +194,14 @@ Block* Allocator::borrow(Context& context, Arena& borrower, const BlockRequest& 
     lender.give(*block);
     throw;
   }
-  reached({lender.slot(), block->free_value});
-  cache_of(context).hand_out(*block);
-  // The lender's stream does not order what the borrower does with it: its free waits for that.
+  if (lender.slot() != borrower.slot()) reached({lender.slot(), block->free_value});
+  void* const memory = hand_out(cache_of(context), *block, request.requested);
+  if (lender.slot() == borrower.slot()) return memory;  // a pool's, which the stream orders
+  // The lender's stream does not order what the borrower does with it: its free waits for that. Pools that
+  // lend are not restored.
   lender.add_use(*block, BlockWord::generation(block->word.load(std::memory_order_relaxed)),
                  {.point = {borrower.slot(), 0}, .until_free = true});
-  return block;
+  return memory;
 }
 
 std::size_t Allocator::release_empty() noexcept {
@@ -189,12 +210,19 @@ std::size_t Allocator::release_empty() noexcept {
   return released;
 }
 
-std::size_t Allocator::trim() {
+void Allocator::settle_streams() {
+  // Waits that came with reused memory and that nobody may ever commit would keep it from being given back.
   streams_.flush_insertions();
   streams_.cover_wrapped();
+}
+
+std::size_t Allocator::trim() {
+  const TellAtEnd tell(*this);
+  publish_own_peak();
+  settle_streams();
   static_cast<void>(release_graphs());
   static_cast<void>(flush_caches(nullptr));  // those in use keep what they have
-  return release_empty();
+  return release_pools(nullptr).bytes + release_empty();
 }
 
 void Allocator::set_limit(std::size_t bytes) {

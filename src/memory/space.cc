@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -31,13 +32,16 @@ std::size_t padding(const Block& block, std::size_t alignment) noexcept {
 
 }  // namespace
 
-Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool)
+Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool,
+             const SegmentOwner& owner, bool whole_blocks)
     : large_(large),
+      whole_blocks_(whole_blocks),
       unit_(large ? geometry.large_unit : geometry.small_unit),
       geometry_(geometry),
       source_(source),
       map_(map),
-      pool_(pool) {}
+      pool_(pool),
+      owner_(owner) {}
 
 Space::~Space() {
   free_.clear();
@@ -68,19 +72,24 @@ Block* Space::take(std::size_t size, std::size_t alignment, std::uint64_t done) 
     return range.free_value <= done && range.size >= padding(range, alignment) + size;
   });
   if (block == nullptr) return nullptr;
-  const std::size_t before = padding(*block, alignment);
-  remove(*block);
+  if (whole_blocks_) return &take_range(*block, block->data(), block->size);
+  return &take_range(*block, block->data() + padding(*block, alignment), size);
+}
+
+Block& Space::take_range(Block& free, std::byte* address, std::size_t size) noexcept {
+  Block* block = &free;
+  const auto before = static_cast<std::size_t>(address - free.data());
+  remove(free);
   if (before != 0) {
-    Block& aligned = split(*block, before);
-    insert(*block, BlockState::free);
-    block = &aligned;
+    block = &split(free, before);
+    insert(free, BlockState::free);
   }
   if (block->size > size) insert(split(*block, size), BlockState::free);
   map_.set_block(*block);
   taken_ += size;
   most_taken_ = std::max(most_taken_, taken_);
   all_taken_ += size;
-  return block;
+  return *block;
 }
 
 void Space::give(Block& block) noexcept {
@@ -139,6 +148,7 @@ Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) 
   const auto fits = [&](const Block& range) { return range.size >= padding(range, alignment) + size; };
   if (free_.find(size, fits) != nullptr) return {};  // what came back meanwhile
   pool_.reserve(4);
+  if (whole_blocks_) return add_whole_heap(round_up(size, geometry_.granule));
   if (source_.memory.commits_whole()) return grow_by_heap(size, alignment);
   Site site = find_site(size, alignment);
   if (site.hole == nullptr) {
@@ -181,7 +191,7 @@ Space::Site Space::find_site(std::size_t size, std::size_t alignment) noexcept {
 }
 
 Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
-  if (!large_) return {};
+  if (!large_ || owner_.fixed) return {};  // upholds N2
   const std::size_t spare = std::max(most_taken_ / kPartSpare, geometry_.spare_bytes);
   if (committed_ + site.need <= most_taken_ + spare) return {};
   if (size < kLargeRequest && moved_ > kTimesMoved * most_taken_ + all_taken_ / kPartMoved) return {};
@@ -202,6 +212,7 @@ Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
   const std::span<std::byte> range = source_.memory.decommittable(block->data(), block->size);
   Block& hole = *site.hole;
   pool_.reserve(4);
+  SegmentLog::Room room_for_loss = source_.log.make_room(), room_for_gain = source_.log.make_room();
   map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), std::min(range.size(), hole.size), unit_);
   Moved moved = source_.memory.move(range, hole.data(), site.need, hole.size);
   if (moved.gone == 0) {  // no chunk is as small as the hole
@@ -210,8 +221,12 @@ Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
     moved_ += bytes;
     return {bytes, 0, {}};
   }
+  note_loss(std::move(room_for_loss), *block, range.first(moved.gone));
   make_hole(*block, range.first(moved.gone));
-  if (moved.arrived != 0) make_free(hole, moved.arrived);
+  if (moved.arrived != 0) {
+    note_gain(std::move(room_for_gain), hole, {hole.data(), moved.arrived});
+    make_free(hole, moved.arrived);
+  }
   source_.limit.give_back(moved.gone - moved.arrived);
   committed_ -= moved.gone - moved.arrived;
   moved_ += moved.gone;
@@ -271,8 +286,10 @@ Growth Space::fill_hole(Block& hole, std::size_t bytes) {
 }
 
 Status Space::commit(Block& hole, std::size_t bytes) {
+  SegmentLog::Room room;
   try {
     map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), bytes, unit_);
+    room = source_.log.make_room();
   } catch (const std::bad_alloc&) {
     return Status(ErrorCode::OutOfMemory,
                   "no host memory for the map of " + std::to_string(bytes) + " bytes of the device's");
@@ -281,6 +298,7 @@ Status Space::commit(Block& hole, std::size_t bytes) {
                                       : source_.memory.commit(hole.data(), bytes);
   if (!committed.ok()) return committed;
   committed_ += bytes;
+  note_gain(std::move(room), hole, {hole.data(), bytes});
   make_free(hole, bytes);
   return {};
 }
@@ -333,6 +351,32 @@ Status Space::add_heap(std::size_t least, std::size_t wanted) {
   return {};
 }
 
+int Space::memory_beside(const Block& block, std::span<std::byte> range) noexcept {
+  const bool here = block.state() != BlockState::hole;
+  const auto is_memory = [](const Block* beside) {
+    return beside != nullptr && beside->state() != BlockState::hole;
+  };
+  const bool left = range.data() != block.data() ? here : is_memory(block.left);
+  const bool right = range.data() + range.size() != block.data() + block.size ? here : is_memory(block.right);
+  return static_cast<int>(left) + static_cast<int>(right);
+}
+
+void Space::note_gain(SegmentLog::Room room, const Block& hole, std::span<std::byte> range) noexcept {
+  source_.figures.gain(large_, range.size(), memory_beside(hole, range));
+  source_.log.note(std::move(room), {SegmentChange::Kind::gained, range.data(), range.size(), source_.kind,
+                                     owner_.slot, owner_.pool.load(std::memory_order_relaxed)});
+}
+
+void Space::note_loss(SegmentLog::Room room, const Block& block, std::span<std::byte> range) noexcept {
+  source_.figures.lose(large_, range.size(), memory_beside(block, range));
+  source_.log.note(std::move(room), {SegmentChange::Kind::lost, range.data(), range.size(), source_.kind,
+                                     owner_.slot, owner_.pool.load(std::memory_order_relaxed)});
+}
+
+void Space::sort_heaps() noexcept {
+  std::ranges::sort(heaps_, {}, [](const auto& heap) { return heap->base; });
+}
+
 void Space::release_heap(std::size_t index) noexcept {
   Heap& heap = *heaps_[index];
   remove(*heap.first);
@@ -346,12 +390,15 @@ void Space::release_heap(std::size_t index) noexcept {
 Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
   const std::span<std::byte> range = source_.memory.decommittable(block.data(), block.size);
   if (range.empty()) return nullptr;
+  SegmentLog::Room room;
   try {
     pool_.reserve(2);
+    room = source_.log.make_room();
   } catch (const std::bad_alloc&) {
     return nullptr;  // no host memory for the pieces: keep it whole
   }
   bytes = range.size();
+  note_loss(std::move(room), block, range);
   source_.memory.decommit(range.data(), bytes);
   source_.limit.give_back(bytes);
   committed_ -= bytes;
@@ -364,6 +411,13 @@ std::size_t Space::release_whole(std::uint64_t done) noexcept {
     const Block& block = *heaps_[i]->first;
     if (block.right != nullptr || block.state() != BlockState::free || block.free_value > done) continue;
     const std::size_t bytes = heaps_[i]->bytes;
+    SegmentLog::Room room;
+    try {
+      room = source_.log.make_room();
+    } catch (const std::bad_alloc&) {
+      continue;  // nobody could be told
+    }
+    note_loss(std::move(room), block, {heaps_[i]->base, bytes});
     source_.memory.decommit(heaps_[i]->base, bytes);
     release_heap(i);
     committed_ -= bytes;

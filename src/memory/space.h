@@ -18,7 +18,8 @@ namespace millrace {
 
 /// Every byte of every heap belongs to exactly one block. Neighbours that are both free, or both
 /// holes, are always merged. Where the device commits memory in parts, a heap is a large reservation that
-/// grows in place; where it does not, each heap is as large as what was needed when it was made.
+/// grows in place; where it does not, each heap is as large as what was needed when it was made. So it is
+/// where each block is to be a heap of its own (whole_blocks).
 ///
 /// Invariants (docs/concurrency.md):
 ///   M3  The blocks of a heap, followed by right, tile it: each ends where the next begins.
@@ -28,7 +29,8 @@ class Space {
  public:
   static constexpr std::uint64_t kAnyValue = ~std::uint64_t{0};
 
-  Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool);
+  Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& map, BlockPool& pool,
+        const SegmentOwner& owner, bool whole_blocks = false);
   ~Space();
 
   std::size_t unit() const noexcept { return unit_; }
@@ -37,6 +39,8 @@ class Space {
   /// moving. size is a multiple of unit(). Only ranges that no work beyond done may still use, for takers
   /// that this arena's stream does not order. Throws std::bad_alloc before anything has changed.
   Block* take(std::size_t size, std::size_t alignment, std::uint64_t done = kAnyValue);
+  /// Takes exactly this range out of the free block that it is in. The block is in state moving. Reserve two.
+  Block& take_range(Block& free, std::byte* address, std::size_t size) noexcept;
   /// Takes back a block, merged with what is free around it.
   void give(Block& block) noexcept;
   /// Commits memory so that take(size, alignment) succeeds. OutOfMemory at the limit or the device's. In a
@@ -53,10 +57,28 @@ class Space {
   /// none.
   std::uint64_t next_free_value(std::uint64_t done, std::uint64_t submitted) const noexcept;
 
+  /// From here on for_each_block goes by address, and so does a Walk, until a heap is added.
+  void sort_heaps() noexcept;
+  /// From block to block by address. Blocks may be split meanwhile.
+  class Walk {
+   public:
+    explicit Walk(const Space& space) : space_(space) {}
+    /// The block that the address is in, which is not before the last one.
+    Block& to(const std::byte* address) noexcept {
+      while (block_ == nullptr || address >= block_->data() + block_->size)
+        block_ = block_ != nullptr ? block_->right : space_.heaps_[next_++]->first;
+      return *block_;
+    }
+
+   private:
+    const Space& space_;
+    std::size_t next_ = 0;  // heap
+    Block* block_ = nullptr;
+  };
   template <typename Visit>
   void for_each_block(Visit&& visit) const {
     for (const auto& heap : heaps_) {
-      for (const Block* block = heap->first; block != nullptr; block = block->right) visit(*block);
+      for (Block* block = heap->first; block != nullptr; block = block->right) visit(*block);
     }
   }
 
@@ -95,6 +117,12 @@ class Space {
   Block* decommit(Block& block, std::size_t& bytes) noexcept;
   std::size_t release_whole(std::uint64_t done) noexcept;
   void release_heap(std::size_t index) noexcept;
+  /// On how many sides of the range, which is in the block, there is memory too.
+  static int memory_beside(const Block& block, std::span<std::byte> range) noexcept;
+  /// The range in the hole has become memory, or that in the free block is about to be none; before the
+  /// blocks say so.
+  void note_gain(SegmentLog::Room room, const Block& hole, std::span<std::byte> range) noexcept;
+  void note_loss(SegmentLog::Room room, const Block& block, std::span<std::byte> range) noexcept;
   /// Splits off the first bytes of a block that is in no ranges; the rest is a new block to its right.
   Block& split(Block& block, std::size_t bytes) noexcept;
   /// Takes a block out of the ranges of its state; it is moving then.
@@ -106,11 +134,13 @@ class Space {
   FreeRanges& ranges(BlockState state) noexcept { return state == BlockState::free ? free_ : holes_; }
 
   const bool large_;
+  const bool whole_blocks_;  // each block is all of a heap
   const std::size_t unit_;
   const Geometry& geometry_;
   HeapSource& source_;
   PageMap& map_;
   BlockPool& pool_;
+  const SegmentOwner& owner_;
   FreeRanges free_;
   FreeRanges holes_;
   std::size_t committed_ = 0;

@@ -10,6 +10,8 @@ constexpr std::size_t kPortion = kMiB;
 constexpr std::uint64_t kBetweenFlushes = 512;
 /// In a row: a program that goes on to other sizes misses a few times at once, and then not for long.
 constexpr int kMostFlushes = 8;
+/// As many as are done at once at most: more different blocks are of no use.
+constexpr int kMostParked = 64;
 
 }  // namespace
 
@@ -64,6 +66,35 @@ bool ThreadCache::grow_portion(std::size_t bytes) noexcept {
   if (portion_ + more > shared_.thread_bytes || !shared_.budget.try_take(more)) return false;
   portion_ += more;
   return true;
+}
+
+bool ThreadCache::park(ArenaCache& cache, Block& block) noexcept {
+  const std::uint64_t value = block.own_use.load(std::memory_order_relaxed);  // relaxed: as in push
+  cache.submitted = cache.timeline->submitted();
+  ArenaCache::Parked& parked = cache.parked[block.size_class];
+  if (value <= cache.submitted || parked.count == kMostParked) return false;
+  block.next = parked.first;
+  parked.first = &block;
+  if (parked.last == nullptr) parked.last = &block;
+  ++parked.count;
+  parked.value = std::max(parked.value, value);
+  return true;
+}
+
+bool ThreadCache::may_unpark(const ArenaCache& cache, std::uint8_t size_class) noexcept {
+  const ArenaCache::Parked& parked = cache.parked[size_class];
+  if (parked.first == nullptr) return false;
+  return parked.count >= kMostParked || cache.timeline->submitted() >= parked.value;
+}
+
+void ThreadCache::unpark(ArenaCache& cache, std::uint8_t size_class) noexcept {
+  ArenaCache::Parked& parked = cache.parked[size_class];
+  if (parked.first == nullptr) return;
+  ArenaCache::Magazine& magazine = cache.magazines[size_class];
+  parked.last->next = magazine.first;
+  magazine.first = parked.first;
+  magazine.count += parked.count;
+  parked = {};
 }
 
 void ThreadCache::make_room(ArenaCache& cache, Block& block) {
@@ -140,6 +171,7 @@ bool ThreadCache::flush_before_growth(const Arena& arena) noexcept {
 
 bool ThreadCache::flush(ArenaCache& cache) noexcept {
   BlockList back;
+  for (std::uint8_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);
   for (ArenaCache::Magazine& magazine : cache.magazines) {
     while (Block* block = magazine.first) {
       magazine.first = block->next;

@@ -36,11 +36,23 @@ struct alignas(sync::kInterference) ArenaCache {
     Block* first = nullptr;
     int count = 0;
   };
+  /// Blocks that recorded work names which was not submitted when they were freed. Two operations that follow
+  /// each other are done at once only where they write to different memory, and whoever allocates, records
+  /// and frees over and over would get the block that was freed last each time. So these wait until that work
+  /// was submitted, or there are many of them. It is a preference: nobody relies on who gets which block.
+  struct Parked {
+    Block* first = nullptr;
+    Block* last = nullptr;
+    int count = 0;
+    std::uint64_t value = 0;  ///< all that names them was submitted once that is
+  };
   explicit ArenaCache(Arena& a) : arena(&a), timeline(&a.timeline()), slot(a.slot()) {}
   Arena* arena;
   const Timeline* timeline;  ///< the arena's, as is slot: here they are a step nearer
   int slot;
+  std::uint64_t submitted = 0;  ///< what the timeline's was when it was last asked
   std::array<Magazine, SizeClass::kCount> magazines{};
+  std::array<Parked, SizeClass::kCount> parked{};
 };
 
 /// A context's part of the memory layer: magazines of the arenas it allocates from, blocks that it
@@ -58,9 +70,10 @@ class ThreadCache final : public ContextPart {
     const Geometry& geometry;
     CacheBudget& budget;
     std::size_t thread_bytes;  ///< a cache's largest portion
-    Peak& peak;
+    Peaks& peaks;
     sync::Mutex& totals_mutex;
     Totals& retired_totals;  ///< of contexts that are gone; guarded by totals_mutex
+    bool parks = false;      ///< the device joins operations (ArenaCache::Parked)
   };
 
   ThreadCache(const Shared& shared, std::uint64_t thread);
@@ -76,16 +89,19 @@ class ThreadCache final : public ContextPart {
   /// Null if this thread does not allocate from the arena.
   ArenaCache* find(const Arena* arena) noexcept;
 
-  /// A block of the class, in state live; null when the magazine is empty.
-  Block* pop(ArenaCache& cache, std::uint16_t size_class) noexcept {
+  /// A block of the class, in state live; null when the magazine has none but parked ones.
+  Block* pop(ArenaCache& cache, std::uint8_t size_class) noexcept {
     ArenaCache::Magazine& magazine = cache.magazines[size_class];
     Block* block = magazine.first;
-    if (block == nullptr) [[unlikely]]
-      return nullptr;
+    if (block == nullptr) [[unlikely]] {
+      if (!may_unpark(cache, size_class)) return nullptr;
+      unpark(cache, size_class);
+      block = magazine.first;
+    }
     magazine.first = block->next;
     --magazine.count;
     cached_.subtract(block->size);
-    hand_out(*block);
+    hand_out_small(*block);
     return block;
   }
   /// Takes a block in state cached. Gives back half of the magazine when it is full.
@@ -95,10 +111,14 @@ class ThreadCache final : public ContextPart {
       make_room(cache, block);
       return;
     }
+    cached_.add(block.size);
+    // relaxed: it may miss what another thread records just now.
+    if (block.own_use.load(std::memory_order_relaxed) > cache.submitted) [[unlikely]] {
+      if (shared_.parks && park(cache, block)) return;
+    }
     block.next = magazine.first;
     magazine.first = &block;
     ++magazine.count;
-    cached_.add(block.size);
   }
   /// Takes blocks that a refill brought, but keeps no more than fits.
   void fill(ArenaCache& cache, BlockList blocks);
@@ -107,17 +127,21 @@ class ThreadCache final : public ContextPart {
 
   /// Makes the block the caller's: live, counted.
   void hand_out(Block& block) noexcept {
-    block.thread.store(thread_, std::memory_order_relaxed);  // relaxed: for reports
-    // release: pairs with the acquire of who looks at the block without having been given it.
-    block.word.store(
-        BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
-        std::memory_order_release);
-    counters_.on_allocate(block.size);
-    peak_share_.change(shared_.peak, static_cast<std::int64_t>(block.size));
+    if (!block.large) return hand_out_small(block);
+    const std::size_t bytes = make_live(block);
+    counters_.on_allocate_large(bytes);
+    peak_share_.on_allocate_large(shared_.peaks, bytes);
   }
+  /// A small block.
   void count_free(std::size_t bytes) noexcept {
     counters_.on_free(bytes);
-    peak_share_.change(shared_.peak, -static_cast<std::int64_t>(bytes));
+    peak_share_.on_free(shared_.peaks, bytes);
+  }
+  /// Of any size. used: work still uses it.
+  void count_free(std::size_t bytes, bool large, bool used) noexcept {
+    counters_.on_free(bytes);
+    if (large) counters_.on_free_large(bytes);
+    peak_share_.on_free(shared_.peaks, bytes, large, used);
   }
 
   /// Gives every cached and unsent block back to its arena.
@@ -126,7 +150,7 @@ class ThreadCache final : public ContextPart {
   /// same over and over it is cheaper to grow once: so it may be done ever more rarely, and a few times in a
   /// row where it was not needed for long. False if nothing was given back.
   [[nodiscard]] bool flush_before_growth(const Arena& arena) noexcept;
-  void publish_peak() noexcept { peak_share_.publish(shared_.peak); }
+  void publish_peak() noexcept { peak_share_.publish(shared_.peaks); }
   void retire() noexcept override { flush(); }
   void fold() noexcept override;
 
@@ -141,12 +165,29 @@ class ThreadCache final : public ContextPart {
     BlockList blocks;
   };
 
+  /// Of how many bytes. From the store of its word a pool's block may be freed by a restore (N3).
+  std::size_t make_live(Block& block) noexcept {
+    const std::size_t bytes = block.size;
+    block.thread.store(static_cast<std::uint32_t>(thread_),
+                       std::memory_order_relaxed);  // relaxed: for reports
+    // release: pairs with the acquire of who looks at the block without having been given it.
+    block.word.store(
+        BlockWord::make(BlockState::live, BlockWord::generation(block.word.load(std::memory_order_relaxed))),
+        std::memory_order_release);
+    counters_.on_allocate(bytes);
+    return bytes;
+  }
+  void hand_out_small(Block& block) noexcept { peak_share_.on_allocate(shared_.peaks, make_live(block)); }
   bool has_room(std::size_t bytes) noexcept {
     return cached_.value() + bytes <= portion_ || grow_portion(bytes);
   }
   bool grow_portion(std::size_t bytes) noexcept;
   ArenaCache& select(Arena& arena);
   void make_room(ArenaCache& cache, Block& block);
+  /// False if what names it was submitted by now, or there are many.
+  [[nodiscard]] static bool park(ArenaCache& cache, Block& block) noexcept;
+  static bool may_unpark(const ArenaCache& cache, std::uint8_t size_class) noexcept;
+  static void unpark(ArenaCache& cache, std::uint8_t size_class) noexcept;
   /// False if there was nothing in it.
   bool flush(ArenaCache& cache) noexcept;
   void send_all(Unsent& unsent) noexcept;

@@ -72,7 +72,7 @@ void Allocator::check(const Use& use, TimelinePoint at) {
       block->own_use.store(at.value, std::memory_order_relaxed);
       return;
     }
-    if (block->arena->is_direct() && streams_.in_one_capture(at.queue, block->arena->slot())) {
+    if (block->arena->is_captured() && streams_.in_one_capture(at.queue, block->arena->slot())) {
       add_captured_use(*block, word, at.queue, kCall);
       return;
     }

@@ -1,6 +1,5 @@
 #include "reduce/record.h"
 
-#include <cstddef>
 #include <utility>
 #include <variant>
 
@@ -8,17 +7,16 @@
 
 namespace millrace {
 
-void record_reduction(Context& context, StreamId stream, Operation operation, const char* call) {
+void record_reduction(Context& context, StreamId stream, Operation&& operation, std::size_t scratch_bytes,
+                      const char* call) {
   Core& core = context.core();
-  auto& work = std::get<ReduceWork>(operation.work);
   StreamPool& pool = StreamPool::of(core);
-  const std::size_t bytes = core.backend().scratch_bytes(work);
-  if (bytes == 0) return pool.record(stream, std::move(operation), call);
+  if (scratch_bytes == 0) return pool.record(context, stream, std::move(operation), call);
   Allocator& allocator = Allocator::of(core);
-  void* const scratch = allocator.allocate(context, stream.slot, bytes, kDefaultAlignment);
-  work.scratch = scratch;
+  void* const scratch = allocator.allocate(context, stream.slot, scratch_bytes, kDefaultAlignment);
+  std::get<ReduceWork>(operation.work).scratch = scratch;
   try {
-    pool.record(stream, std::move(operation), call);
+    pool.record(context, stream, std::move(operation), call);
   } catch (...) {
     allocator.deallocate(context, scratch, Allocator::OnMisuse::forgive);
     throw;

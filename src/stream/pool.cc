@@ -156,6 +156,13 @@ void StreamPool::record(StreamId stream, Operation&& operation, const char* call
   state_of(stream, call).record(stream.generation, std::move(operation), call);
 }
 
+void StreamPool::record(Context& context, StreamId stream, Operation&& operation, const char* call) {
+  // Upholds D1: once closing has begun, the stream refuses what comes, or gives up what came just then.
+  const Context::Hold hold = context.hold();
+  if (!hold) core_.throw_closed(call);
+  state_of(stream, call).record(stream.generation, std::move(operation), call);
+}
+
 sync::Ref<BufferState> StreamPool::current_buffer(StreamId stream, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
   return state_of(stream, call).current(stream.generation, call);

@@ -136,6 +136,10 @@ class StreamPool final : public Layer, public CompletionSink {
 
   // Recording. Rules as in millrace/stream.h.
   void record(StreamId stream, Operation&& operation, const char* call);
+  /// The same with the calling thread's context, which it holds meanwhile in place of passing the gate: that
+  /// is a word which all threads of the device change, and many record at once. Closing waits for holders
+  /// too.
+  void record(Context& context, StreamId stream, Operation&& operation, const char* call);
   sync::Ref<BufferState> current_buffer(StreamId stream, const char* call);
   sync::Ref<BufferState> open_recorder(StreamId stream, const char* call);
   void add_handler(StreamId stream, HandlerKind kind, Handler&& handler, const char* call);

@@ -150,7 +150,11 @@ void StreamState::add(BufferState& buffer, Operation&& operation, const char* ca
     for (const Use& use : operation.uses) checker->check(use, at);
   }
   Segment& segment = open ? *last : new_segment(buffer);
-  segment.submission.operations.push_back(std::move(operation));
+  std::vector<Operation>& operations = segment.submission.operations;
+  // In steps of four times: operations are large, so that moving them costs more than room which stays empty.
+  if (operations.size() == operations.capacity())
+    operations.reserve(std::max<std::size_t>(4 * operations.size(), 1));
+  operations.push_back(std::move(operation));
   buffer.has_work_ = true;
 }
 

@@ -73,13 +73,20 @@ def test_no_peers():
 def test_small():
     document, keys = bench("small", "--threads", "1,3", "--repetitions", 2, "--milliseconds", 5)
     expected = {(case, "f32", "millrace", threads, unit) for threads in (1, 3)
-                for case, unit in (("latency", "ops/s"), ("latency", "us"), ("batched", "ops/s"), ("checked", "ops/s"))}
+                for case, unit in (("latency", "ops/s"), ("latency", "us"), ("batched", "ops/s"), ("checked", "ops/s"),
+                                   ("rarely", "ops/s"))}
     if NUMPY:
         expected |= {("latency", "f32", "numpy", threads, unit) for threads in (1, 3) for unit in ("ops/s", "us")}
     expect_keys(keys, expected)
     rate = {(row["threads"], row["impl"], row["unit"]): row["value"] for row in document["rows"]
             if row["case"] == "latency"}
     assert abs(rate[3, "millrace", "ops/s"] * rate[3, "millrace", "us"] / 3e6 - 1) < 1e-9, rate
+
+
+def test_small_ones_of_another_size_say_it():
+    document, keys = bench("small", "--threads", 1, "--repetitions", 1, "--milliseconds", 5, "--elements", 65536)
+    assert document["elements"] == 65536, document
+    assert {case for case, *_ in keys} == {"latency", "batched", "checked", "rarely"}, keys
 
 
 def test_a_device_that_is_not_there_is_refused_at_once():
@@ -145,8 +152,11 @@ def test_ctrl_c():
 def test_what_is_refused():
     for arguments, said in ((("reduce", "--dtype", "f16"), "expected some of f32, bf16 and, on a GPU, f16"),
                             (("reduce", "--size", "1KiB"), "at least 1 MiB, found 1KiB"),
+                            (("reduce", "--latency"), "measure GPUs: name one with --device"),
+                            (("reduce", "--random", "3"), "measure GPUs: name one with --device"),
                             (("stats", "--size", "many"), "expected a size"),
                             (("small", "--threads", "0"), "expected numbers from 1 to 256"),
+                            (("small", "--elements", "8192"), "8192 is not a power of four from 16 to 4194304"),
                             (("small", "--json", "/proc/nowhere/x"), "--json: cannot write")):
         result = cli.run("bench", *arguments)
         assert result.returncode == 2 and said in result.stderr and result.stdout == "", (arguments, result)

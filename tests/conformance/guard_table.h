@@ -49,6 +49,8 @@ struct Subject {
   Stream stream = lease.stream();
   CommandBuffer commands = stream.command_buffer();
   Event event = device.event(), earlier = device.event();
+  const MemoryPool pool = MemoryPool::create(device);
+  void* const pooled = pool.allocate(stream, kBytes);
   Buffer memory = device.buffer(kBytes), result = device.buffer(kBytes);
   void* to_free = device.allocate(kBytes);
   void* const block = memory.data();
@@ -150,8 +152,37 @@ inline std::vector<Row> device_rows() {
       {"Device::event", Then::refuse, [](Subject& s) { check(s.device.event().query(), "a new event"); }},
       {"Device::memory", Then::refuse,
        [](Subject& s) { check(s.device.memory().live >= kBytes, "live bytes"); }},
+      {"Device::size_of", Then::refuse,
+       [](Subject& s) { check(s.device.size_of(s.block) > 0, "its bytes"); }},
       {"Device::memory_segments", Then::refuse,
        [](Subject& s) { check(!s.device.memory_segments().empty(), "the live blocks'"); }},
+      {"Device::memory_statistics", Then::refuse,
+       [](Subject& s) { check(s.device.memory_statistics().allocations.all.current >= 3, "live blocks"); }},
+      {"Device::add_memory_observer", Then::refuse,
+       [](Subject& s) {
+         struct Ignores final : MemoryObserver {
+           void on_segment(const SegmentChange&) noexcept override {}
+           void on_out_of_memory(const OutOfMemoryReport&) noexcept override {}
+         };
+         s.device.add_memory_observer(std::make_shared<Ignores>());
+       }},
+      {"MemoryPool::create", Then::refuse,
+       [](Subject& s) { check(MemoryPool::create(s.device).drop_user() == 0, "its user"); }},
+      {"MemoryPool::allocate", Then::refuse,
+       [](Subject& s) { s.device.deallocate(s.pool.allocate(s.stream, 100)); }},
+      {"MemoryPool::add_user, drop_user", Then::refuse,
+       [](Subject& s) {
+         s.pool.add_user();
+         check(s.pool.drop_user() == 1, "the first user");
+       }},
+      {"MemoryPool::users", Then::refuse, [](Subject& s) { check(s.pool.users() == 1, "the first user"); }},
+      {"MemoryPool::set_use_on_oom", Then::refuse, [](Subject& s) { s.pool.set_use_on_oom(false); }},
+      {"MemoryPool::trim", Then::refuse,
+       [](Subject& s) { check(s.pool.trim() == 0, "nothing of a used one"); }},
+      {"MemoryPool::segments", Then::refuse,
+       [](Subject& s) { check(!s.pool.segments().empty(), "the live block's"); }},
+      {"MemoryPool::checkpoint, restore", Then::refuse,
+       [](Subject& s) { check(s.pool.restore(s.pool.checkpoint()).freed.empty(), "no change"); }},
       {"Device::streams", Then::refuse, [](Subject& s) { check(s.device.streams().leased >= 1, "leases"); }},
       {"Device::missing_dependencies", Then::either,
        [](Subject& s) { check(s.device.missing_dependencies().empty(), "none"); }},

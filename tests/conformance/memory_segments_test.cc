@@ -38,6 +38,7 @@ Sums sums_of(const std::vector<MemorySegment>& segments, MemoryKind kind = Memor
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block.address), at);
       EXPECT_GT(block.bytes, 0U);
       EXPECT_EQ(block.state == MemoryState::live, block.thread != 0);
+      EXPECT_LE(block.requested, block.state == MemoryState::live ? block.bytes : 0);
       at += block.bytes;
       sums.live += block.state == MemoryState::live ? block.bytes : 0;
       sums.cached += block.state == MemoryState::cached ? block.bytes : 0;
@@ -111,6 +112,10 @@ TEST(MemorySegments, EachBlockStandsWhereItIs) {
   EXPECT_EQ(one.block->state, MemoryState::live);
   EXPECT_GE(one.block->bytes, 3000U);
   EXPECT_EQ(two.block->bytes, 3 * kMiB);
+  EXPECT_EQ(one.block->requested, 3000U);
+  EXPECT_EQ(two.block->requested, 3 * kMiB);
+  EXPECT_EQ(device.size_of(small.data()), one.block->bytes);
+  EXPECT_EQ(device.size_of(large.data()), two.block->bytes);
   EXPECT_EQ(one.block->thread, two.block->thread);
   std::thread([&] {
     const Buffer theirs = device.buffer(own.stream(), 3000);

@@ -86,7 +86,7 @@ class GpuCheck(unittest.TestCase):
         self.program("millrace", f"""echo "$*" >>{self.runs}; echo '{{}}'""")
         self.assertEqual(self.check("bench").returncode, 0)
         runs = [line.split() for line in self.runs.read_text().splitlines()]
-        self.assertEqual(sorted({words[1] for words in runs}), ["alloc", "small", "stats"])
+        self.assertEqual(sorted({words[1] for words in runs}), ["alloc", "reduce", "small", "stats"])
         modes = [mode for words in runs if words[1] == "alloc" for mode in words[words.index("--mode") + 1].split(",")]
         self.assertEqual(sorted(modes), sorted(["pair", "handoff", "large", "shared", "crossstream", "growth", "lease",
                                                 "event", "query", "random", "multistream"]))

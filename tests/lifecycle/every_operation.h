@@ -131,8 +131,17 @@ inline void reduce_something(Device& device) {
 inline void ask(Device& device) {
   static_cast<void>(device.memory());
   static_cast<void>(device.memory_segments());
+  static_cast<void>(device.memory_statistics());
   static_cast<void>(device.streams());
   static_cast<void>(device.missing_dependencies());
+}
+inline void use_a_pool(Device& device) {
+  const MemoryPool pool = MemoryPool::create(device);
+  void* const block = pool.allocate(device.stream(), 1000);
+  const PoolCheckpoint checkpoint = pool.checkpoint();
+  device.deallocate(block);
+  if (!pool.restore(checkpoint).allocated.empty()) device.deallocate(block);
+  pool.drop_user();
 }
 inline void give_memory_back(Device& device) {
   device.trim();
@@ -153,15 +162,25 @@ inline void open_and_close(Device& device) {
 }
 
 inline constexpr Operation kEveryOperation[] = {
-    allocate_small,       allocate_large,
-    stage_through_pinned, run_out_of_memory,
-    free_elsewhere,       use_elsewhere,
-    submit_and_wait,      record_in_one,
-    add_handlers,         use_events,
-    lease_streams,        nest_guards,
-    reduce_something,     ask,
-    synchronize,          give_memory_back,
-    open_and_close,       submit_without_waiting,
+    allocate_small,
+    allocate_large,
+    stage_through_pinned,
+    run_out_of_memory,
+    free_elsewhere,
+    use_elsewhere,
+    submit_and_wait,
+    record_in_one,
+    add_handlers,
+    use_events,
+    lease_streams,
+    nest_guards,
+    reduce_something,
+    ask,
+    use_a_pool,
+    synchronize,
+    give_memory_back,
+    open_and_close,
+    submit_without_waiting,
 };
 
 inline Device busy_device() {

@@ -33,6 +33,15 @@ void expect_code(ErrorCode code, Call&& call) {
   EXPECT_FALSE(error->message().empty());
 }
 
+/// The code, and a part of what the error says.
+template <typename Call>
+void expect_error(ErrorCode code, const std::string& part, Call&& call) {
+  const std::optional<Error> error = error_of(call);
+  if (!error) return;
+  EXPECT_EQ(to_string(error->code()), to_string(code)) << error->what();
+  EXPECT_NE(error->message().find(part), std::string::npos) << error->what();
+}
+
 /// InvalidState, and the rule that was broken.
 template <typename Call>
 void expect_rule(const std::string& rule, Call&& call) {

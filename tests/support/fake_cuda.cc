@@ -19,6 +19,7 @@
 #include "backends/cuda/driver.h"
 #include "device/reserved_pages.h"
 #include "support/fake_capture.h"
+#include "support/fake_kernels.h"
 #include "support/fake_machine.h"
 #include "support/fake_stream.h"
 
@@ -500,6 +501,7 @@ void install_fake_cuda(int devices, std::size_t memory_bytes) {
   }
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
+  play_fake_launches();
 }
 
 void fail_fake_cuda(CUresult answer) {
@@ -545,56 +547,6 @@ void run_on_fake_stream(CUstream stream, std::function<void()> work) {
 
 CUresult fake_ordinary_copy(CUstream stream, void* to, const void* from, std::size_t bytes) {
   return ordinary_copy(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream);
-}
-
-void take_fake_cuda_memory(std::size_t bytes) {
-  const std::lock_guard lock(machine().mutex);
-  machine().taken = bytes;
-}
-
-void set_fake_cuda_attribute(CUdevice_attribute which, int value) {
-  const std::lock_guard lock(machine().mutex);
-  machine().attributes[which] = value;
-}
-
-void before_fake_cuda(FakeCall call, std::function<void()> happens) {
-  const std::lock_guard lock(machine().mutex);
-  machine().interruptions[call] = std::move(happens);
-}
-
-std::size_t fake_cuda_dead_handles() {
-  return machine().dead_handles.load();
-}
-
-std::size_t fake_cuda_questions() {
-  return machine().questions.load();
-}
-
-std::size_t fake_cuda_calls() {
-  return machine().calls.load();
-}
-
-std::size_t fake_cuda_events() {
-  return machine().events.load();
-}
-
-std::size_t fake_cuda_registered() {
-  const std::lock_guard lock(machine().mutex);
-  std::size_t bytes = 0;
-  for (const auto& [base, size] : machine().registered) bytes += size;
-  return bytes;
-}
-
-std::size_t fake_cuda_mapped() {
-  const std::lock_guard lock(machine().mutex);
-  std::size_t bytes = 0;
-  for (const auto& [address, mapping] : machine().mappings) bytes += mapping.memory.bytes;
-  return bytes;
-}
-
-std::size_t fake_cuda_memory() {
-  const std::lock_guard lock(machine().mutex);
-  return machine().used;
 }
 
 }  // namespace millrace::test

@@ -1,5 +1,6 @@
 // A driver that plays an NVIDIA device in host memory: what the CUDA backend does can be tested, also under
-// sanitizers, where there is no GPU. It runs no kernels.
+// sanitizers, where there is no GPU. It runs no kernels but what a test gives for them
+// (fake_kernels.h).
 #pragma once
 
 #include <cuda.h>

@@ -14,8 +14,10 @@
 
 #include "bench/options.h"
 #include "bench/python_peer.h"
+#include "bench/random_cases.h"
 #include "bench/read_floor.h"
 #include "bench/reduce_cases.h"
+#include "bench/reduce_latency.h"
 #include "bench/reduce_on_gpu.h"
 #include "bench/reducer.h"
 #include "bench/rounds.h"
@@ -36,7 +38,13 @@ struct ReduceRequest {
   std::string device = "host";
   std::string size = "256MiB";
   std::string dtypes = "f32,bf16";
+  GpuReduceRequest on_gpu;
+  bool latency = false;
 };
+
+bool is_about_gpus(const ReduceRequest& request) {
+  return request.latency || request.on_gpu.random != 0 || !request.on_gpu.wanted_case.empty();
+}
 
 DeviceOptions options_for(int workers) {
   DeviceOptions options;
@@ -197,27 +205,48 @@ Command bench_reduce_command(CLI::App& parent) {
   app->add_option("--size", request->size, "Of the input, as 256MiB or 1GB")->capture_default_str();
   app->add_option("--dtype", request->dtypes, "Some of f32, bf16 and, on a GPU, f16, with commas between")
       ->capture_default_str();
-  return {app, [request] {
-            const std::uint64_t bytes =
-                parse_size("--size", request->size, kFewestReduceElements * size_of(DType::f32));
-            const std::vector<DType> wanted = parse_dtypes(request->dtypes, is_host(request->device));
-            if (!is_host(request->device)) {
-              return run_bench(
-                  request->options,
-                  [&] { return bench_reduce_on_gpu(request->device, bytes, wanted, request->options); },
-                  [&](const BenchResult& result) {
-                    print_reduce_on_gpu(result, bytes, request->options.repetitions);
-                  });
-            }
-            return run_bench(
-                request->options,
-                [&] {
-                  ReduceBench bench(request->options, bytes);
-                  for (const DType dtype : wanted) bench.measure(dtype);
-                  return bench.take();
-                },
-                [&](const BenchResult& result) { print_reduce_bench(result, bytes, *request); });
-          }};
+  app->add_option("--case", request->on_gpu.wanted_case, "On a GPU: only those with this in their names");
+  app->add_option("--random", request->on_gpu.random,
+                  "On a GPU: so many random shapes of 256 MiB or more instead, up to --size with their gaps")
+      ->check(CLI::Range(1, 10'000));
+  app->add_option("--seed", request->on_gpu.seed, "Of --random")->capture_default_str();
+  app->add_flag("--latency", request->latency, "On a GPU: full sums of few elements instead, one at a time");
+  return {
+      app, [request] {
+        const std::uint64_t bytes =
+            parse_size("--size", request->size, kFewestReduceElements * size_of(DType::f32));
+        const std::vector<DType> wanted = parse_dtypes(request->dtypes, is_host(request->device));
+        if (is_host(request->device)) {
+          if (is_about_gpus(*request)) {
+            throw UsageError(
+                "--case, --random and --latency measure GPUs: name one with --device, as cuda:0");
+          }
+        } else if (request->latency) {
+          return run_bench(
+              request->options, [&] { return bench_reduce_latency(request->device, request->options); },
+              [&](const BenchResult& result) { print_reduce_latency(result, request->options.repetitions); });
+        } else {
+          GpuReduceRequest& on_gpu = request->on_gpu;
+          on_gpu.device = request->device;
+          on_gpu.bytes = bytes;
+          on_gpu.dtypes = wanted;
+          if (on_gpu.random != 0)
+            (void)parse_size("--size of --random", request->size, 2 * kLeastRandomBytes);
+          return run_bench(
+              request->options, [&] { return bench_reduce_on_gpu(on_gpu, request->options); },
+              [&](const BenchResult& result) {
+                print_reduce_on_gpu(result, bytes, request->options.repetitions);
+              });
+        }
+        return run_bench(
+            request->options,
+            [&] {
+              ReduceBench bench(request->options, bytes);
+              for (const DType dtype : wanted) bench.measure(dtype);
+              return bench.take();
+            },
+            [&](const BenchResult& result) { print_reduce_bench(result, bytes, *request); });
+      }};
 }
 
 }  // namespace millrace::tool

@@ -73,6 +73,19 @@ CORE = [
               "throughout is shown as live; at quiet points the sums are the figures of `memory()`",
               "conformance memory segments, with threads that allocate and free",
               upheld_by=("memory/arena.h",)),
+    Invariant("N1", "a block of a pool is in the hands of who named that pool, but for what it was asked to lend",
+              "conformance memory pool, with threads",
+              upheld_by=("memory/pool.cc",)),
+    Invariant("N2", "a pool's memory is given back or moved only when it has no users, and what was recorded before the "
+              "last one went is done",
+              "conformance memory pool"),
+    Invariant("N3", "restoring a checkpoint makes a pool's live blocks what they were then, or changes nothing; no block "
+              "changes hands that work not yet done may use",
+              "conformance pool checkpoints, random programs",
+              upheld_by=("memory/restore.cc",)),
+    Invariant("N4", "each range of memory that is gained or lost is told once to each observer, in the order in which it "
+              "happened, by one thread at a time and with no lock held",
+              "conformance memory observers"),
     Invariant("A1", "a block is handed out again only when everything that used it is ordered before",
               "allocator test in protect mode"),
     Invariant("A2", "a block freed elsewhere is taken in exactly once, and before the arena grows",
@@ -239,6 +252,10 @@ CUDA = [
     Invariant("C8", "an event that was lent to a caller is recorded no more before everybody has returned it",
               "`unit_backend_cuda` native events",
               upheld_by=("backends/cuda/lent_events.cc",)),
+    Invariant("C11", "no two operations of a launch touch the same byte, unless both only read it",
+              "`unit_backend_cuda` hazards, packs",
+              unmodelled="operations are gathered by the one thread that fills a queue's stream: a matter of "
+                         "arithmetic and not of order"),
 ]
 
 PAGES = {

@@ -136,10 +136,7 @@ ONE_HAS_IT = "out_of_memory.two_and_one_has_it"
 RECLAIMING = "  sync::LockGuard lock(reclaiming_);\n"
 RECLAIM = RECLAIMING + """  Reclaimed result;
   const auto try_again = [&](bool flush_first) {
-    Obtained obtained = obtain_holding(context, arena, request, flush_first);
-    result.block = obtained.block;
-    result.refusal = std::move(obtained.refusal);
-    return result.block != nullptr;
+    return obtain_holding(context, arena, request, flush_first, result);
   };
   if (try_again(true)) return result;
 """

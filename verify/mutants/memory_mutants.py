@@ -34,12 +34,12 @@ CHECKED = [
 LISTING = [
     mutant("listed-without-lock", "M8", ARENA_H, "    sync::LockGuard lock(mutex_);\n    small_.for_each_block(visit);", "    small_.for_each_block(visit);", GROWTH, RACE,
            "blocks are listed without the arena's mutex"),
-    mutant("listed-over-holes", "M8", REPORT_CC, "        begun = false;\n        return;\n", "", GROWTH + " " + PLACES, WRONG, "address space without memory is listed as memory"),
-    mutant("listed-across-holes", "M8", REPORT_CC, "        begun = false;\n        return;\n", "        return;\n", "listing.around_a_hole", WRONG,
+    mutant("listed-over-holes", "M8", REPORT_CC, "      begun = false;\n      return;\n", "", GROWTH + " " + PLACES, WRONG, "address space without memory is listed as memory"),
+    mutant("listed-across-holes", "M8", REPORT_CC, "      begun = false;\n      return;\n", "      return;\n", "listing.around_a_hole", WRONG,
            "what lies before and behind a hole is one segment"),
     mutant("listed-unsent-as-free", "M8 M1", REPORT_CC, "    case BlockState::cached:\n    case BlockState::unsent:", "    case BlockState::cached:", PLACES, WRONG,
            "what a thread freed for another stream and has not handed over counts as free"),
-    mutant("listed-without-graphs", "M8", REPORT_CC, "  for_each_graph_arena([&](Arena& arena) { list(arena, true); });\n", "", "listing.of_a_graph", WRONG, "the memory of graphs is not listed"),
+    mutant("listed-without-graphs", "M8", REPORT_CC, "  for_each_graph_arena(add);\n", "", "listing.of_a_graph", WRONG, "the memory of graphs is not listed"),
 ]
 
 SECTIONS = {

@@ -291,8 +291,8 @@ ARENA = [
            USES, WRONG, "freeing does not raise the generation"),
     mutant("free-twice", "M6", ARENA_CC, "  if (!is_meant()) return false;\n  if (uncovered", "  if (uncovered", "arena.two_frees_of_a_used_block", WRONG + STUCK,
            "the second of two frees is not refused"),
-    mutant("free-without-lock", "M6", ARENA_CC, "                      CoverList* to_cover) {\n  sync::LockGuard lock(mutex_);\n",
-           "                      CoverList* to_cover) {\n", "arena.", RACE, "a used block is freed without the arena's mutex"),
+    mutant("free-without-lock", "M6", ARENA_CC, "                      CoverList* to_cover, FreedBlock* freed) {\n  sync::LockGuard lock(mutex_);\n",
+           "                      CoverList* to_cover, FreedBlock* freed) {\n", "arena.", RACE, "a used block is freed without the arena's mutex"),
     mutant("use-is-forgotten", "A1", ARENA_CC, "  if (all_reached(block)) {\n    retire_uses(block);\n  } else {", "  if (true) {\n    retire_uses(block);\n  } else {",
            USES, WRONG, "a block is free although another stream may use it"),
     mutant("give-without-lock", "M1", ARENA_CC, "void Arena::give(Block& block) {\n  sync::LockGuard lock(mutex_);\n", "void Arena::give(Block& block) {\n",
@@ -323,11 +323,11 @@ SUMS = "counters.never_negative"
 ACCOUNTING = [
     mutant("counters-add-relaxed", "M4", "src/sync/atomic.h", "amount, std::memory_order_release, where);",
            "amount, std::memory_order_relaxed, where);", SUMS, WRONG, "a free is counted before the allocation that it follows"),
-    mutant("counters-freed-relaxed", "M4", COUNTERS_H, "freed_bytes_.load(std::memory_order_acquire)", "freed_bytes_.load(std::memory_order_relaxed)",
+    mutant("counters-freed-relaxed", "M4", COUNTERS_H, "+= freed_bytes_.load(std::memory_order_acquire)", "+= freed_bytes_.load(std::memory_order_relaxed)",
            SUMS, WRONG, "who has seen a free need not see its allocation"),
-    mutant("counters-frees-relaxed", "M4", COUNTERS_H, "frees_.load(std::memory_order_acquire)", "frees_.load(std::memory_order_relaxed)",
+    mutant("counters-frees-relaxed", "M4", COUNTERS_H, "+= frees_.load(std::memory_order_acquire)", "+= frees_.load(std::memory_order_relaxed)",
            SUMS, WRONG, "the same of their number"),
-    mutant("counters-allocated-relaxed", "M4", COUNTERS_H, "allocated_bytes_.load(std::memory_order_acquire)", "allocated_bytes_.load(std::memory_order_relaxed)",
+    mutant("counters-allocated-relaxed", "M4", COUNTERS_H, "+= allocated_bytes_.load(std::memory_order_acquire)", "+= allocated_bytes_.load(std::memory_order_relaxed)",
            SUMS, WRONG, "reading allocated bytes acquires nothing", harmless="Allocations are read last, so nothing has to be seen after them."),
     mutant("counters-allocations-relaxed", "M4", COUNTERS_H, "totals.allocations += allocations_.load(std::memory_order_acquire)",
            "totals.allocations += allocations_.load(std::memory_order_relaxed)", SUMS, WRONG, "reading allocations acquires nothing", harmless="As counters-allocated-relaxed."),
@@ -360,9 +360,8 @@ ACCOUNTING = [
            "accounting.sums_beside_changes", WRONG, "an ending context's counters are folded twice"),
     mutant("fold-without-lock", "D2", "src/memory/thread_cache.cc", "void ThreadCache::fold() noexcept {\n  sync::LockGuard lock(shared_.totals_mutex);\n",
            "void ThreadCache::fold() noexcept {\n", "accounting.sums_beside_changes", RACE, "totals are folded without their mutex", harmless="Contexts are folded, and totals read, with the list of contexts locked, too. The mutex is what the analysis of locks can follow, and is taken once a thread."),
-    mutant("peak-is-no-exchange", "M1", "src/memory/peak.h", "const std::int64_t before = live_.fetch_add(change, std::memory_order_relaxed);",
-           "const std::int64_t before = live_.load(std::memory_order_relaxed);\n    live_.store(before + change, std::memory_order_relaxed);",
-           "counters.peak_of_two", WRONG, "two threads' changes of what is live are one"),
+    mutant("peak-without-lock", "M1", "src/memory/peak.h", "    sync::LockGuard lock(mutex_);\n    peak_.widen(now_ + high);", "    peak_.widen(now_ + high);",
+           "counters.peak_of_two", RACE, "two threads publish what is live at once"),
 ]
 
 CORE_CC = "src/device/core.cc"
@@ -400,6 +399,8 @@ CACHES = [
   return true;""", "cache.two_free_one_block", RACE + WRONG + ("exception",), "two frees of one block both take it"),
     mutant("flush-keeps-the-unsent", "T1 M1", CACHE_CC, "  for (Unsent& unsent : unsent_) send_all(unsent);\n", "", "cache.flush_of_unsent", WRONG,
            "a flush leaves what was freed for other arenas"),
+    mutant("flush-keeps-the-parked", "T1 M1", CACHE_CC, "  for (std::uint8_t size_class = 0; size_class < SizeClass::kCount; ++size_class) unpark(cache, size_class);\n", "", "cache.two_park", WRONG,
+           "a flush leaves the blocks that wait for work to be submitted"),
     mutant("flush-is-not-counted", "M1", CACHE_CC, "  cached_.subtract(back.bytes);\n  cache.arena->give(back);\n  return true;",
            "  cache.arena->give(back);\n  return true;", "cache.overflow_against_trim", WRONG + ("exception",), "what was flushed still counts as cached"),
     mutant("flush-keeps-the-magazines", "T2", CACHE_CC, "  for (ArenaCache::Magazine& magazine : cache.magazines) {\n    while (Block* block = magazine.first) {\n      magazine.first = block->next;",
@@ -420,8 +421,8 @@ OUT_OF_MEMORY = [
            "out of memory, other threads' caches are left full"),
     mutant("reclaim-looks-ahead-late", "O1", SLOW_CC, "  look_ahead();\n  for_each_arena", "  for_each_arena", "out_of_memory.used_until_completed", WRONG,
            "work that ends between the tries and the look ahead is seen by neither: a false out of memory"),
-    mutant("reclaim-waits-for-nothing", "O1", SLOW_CC, "  if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;\n  look_ahead();",
-           "  if (!request.large && (result.block = borrow(context, arena, request)) != nullptr) return result;\n  result.next.reset();", "out_of_memory.used_until_completed", WRONG + ("exception",),
+    mutant("reclaim-waits-for-nothing", "O1", SLOW_CC, "  if (!request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;\n  look_ahead();",
+           "  if (!request.large && (result.memory = borrow(context, arena, request)) != nullptr) return result;\n  result.next.reset();", "out_of_memory.used_until_completed", WRONG + ("exception",),
            "out of memory, nobody waits for work that is going to end"),
     mutant("reclaim-keeps-empty-heaps", "O1 M2", SLOW_CC, "  release_empty();\n  if (try_again(false)) return result;", "  if (try_again(false)) return result;",
            "out_of_memory.cached_by_another", WRONG, "out of memory, other arenas keep what is empty"),
@@ -524,6 +525,7 @@ import completion_mutants
 import lifecycle_mutants
 import memory_mutants
 import no_memory_mutants
+import pool_mutants
 import stream_mutants
 import thread_mutants
 
@@ -543,6 +545,7 @@ SECTIONS = {
     **stream_mutants.SECTIONS,
     **lifecycle_mutants.SECTIONS,
     **memory_mutants.SECTIONS,
+    **pool_mutants.SECTIONS,
     **completion_mutants.SECTIONS,
     **no_memory_mutants.SECTIONS,
     **thread_mutants.SECTIONS,

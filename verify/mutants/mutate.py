@@ -1,13 +1,16 @@
 """Breaks the core in each of the ways of mutants.py and runs the scenarios that have to notice.
 
-    mutate.py [--build FOLDER] [--only NAME ...] [--third [DIGEST]] [--jobs N] [--json FILE|-] [--list]
+    mutate.py [--build FOLDER] [--only NAME ...] [--third [DIGEST]] [--within SECONDS] [--jobs N] [--json FILE|-]
+              [--list]
 
 FOLDER is a build of the project with the target verify_scenarios (default: build/release); what is built here goes to
 its folder `mutants`. The tree is left as it is: a mutant's file stands in a folder of its own that is searched first,
 and only those sources are compiled anew that the scenarios need and that include it. With the unchanged sources, built the
 same way, the scenarios have to show what they are to show: that they are proved, or within which bounds they pass.
 
---third: a third of the mutants, which one is chosen by the digest (of the sources under test, where none is given).
+--third: a third of the mutants, which one is chosen by the digest (of the sources under test, where none is given), as
+is the one that it begins with.
+--within: none is begun after so many seconds; how many were not is said.
 With MILLRACE_TEST_FULL in the environment all of them.
 
 A mutant is killed when one of its scenarios fails in one of its ways. It is an error if it does not apply exactly
@@ -21,6 +24,7 @@ import argparse
 import concurrent.futures
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -104,6 +108,8 @@ class Unit:
         at = words.index("interleave/detail/instrumented.h")
         del words[at - 1:at + 1]
         self.compiler = words[0]
+        # What one round has compiled, the next one need not. Precompiled headers want the sloppiness.
+        self.launcher = [which] if (which := shutil.which("ccache")) else []
         # -O1: twice as fast to compile as -O2, and the runs are short.
         self.options = [word for word in words[1:] if not re.match(r"-O\w*$", word)] + ["-O1"]
         self.object = work / (self.name + ".o")
@@ -112,9 +118,10 @@ class Unit:
 
     def compile(self, work: pathlib.Path, target: pathlib.Path, overlay=None, source=None):
         options = [f"-I{overlay / 'src'}"] if overlay else []
-        command = [self.compiler, *options, "-include", str(work / "prelude.h"), *self.options, "-MD", "-MF",
+        command = [*self.launcher, self.compiler, *options, "-include", str(work / "prelude.h"), *self.options, "-MD", "-MF",
                    str(target.with_suffix(".d")), "-o", str(target), "-c", str(source or self.source)]
-        done = run(command, cwd=self.folder)
+        done = run(command, cwd=self.folder,
+                   env={**os.environ, "CCACHE_DEPEND": "1", "CCACHE_SLOPPINESS": "pch_defines,time_macros"})
         if done.returncode != 0:
             raise Failed("does not compile: " + "\n".join(done.stdout.splitlines()[:20]))
 
@@ -347,7 +354,10 @@ def choose(parser: argparse.ArgumentParser, only, third) -> list:
             parser.error(f"there is no mutant {', '.join(sorted(unknown))}; --list shows them")
         chosen = [mutant for mutant in chosen if mutant.name in only]
     if third is not None:
-        chosen = chosen[int(hashlib.sha256(third.encode()).hexdigest(), 16) % 3::3]
+        draw = int(hashlib.sha256(third.encode()).hexdigest(), 16)
+        chosen = chosen[draw % 3::3]
+        first = draw // 3 % len(chosen)
+        chosen = chosen[first:] + chosen[:first]
     return chosen
 
 
@@ -369,13 +379,15 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--only", nargs="+", metavar="NAME")
     parser.add_argument("--third", nargs="?", const="", metavar="DIGEST")
+    parser.add_argument("--within", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--list", action="store_true", help="only see that each mutant still applies")
     arguments = parser.parse_args()
     third = digest_of_sources() if arguments.third == "" else arguments.third
+    within = arguments.within
     if os.environ.get("MILLRACE_TEST_FULL"):
-        third = None
+        third, within = None, math.inf
     chosen = choose(parser, arguments.only, third)
     if arguments.list:
         gone = 0
@@ -392,12 +404,23 @@ def main() -> int:
     core = Core(arguments.build.resolve(), arguments.jobs)
     chosen = possible(core, chosen, log)
     proved = Proved(core)
-    outcomes = []
+    end = time.monotonic() + within
+    judged, outcomes = [], []
+
+    def judge_in_time(mutant):
+        return judge(core, proved, mutant) if time.monotonic() < end else None
+
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        for mutant, outcome in zip(chosen, pool.map(lambda mutant: judge(core, proved, mutant), chosen)):
+        for mutant, outcome in zip(chosen, pool.map(judge_in_time, chosen)):
+            if outcome is None:
+                continue
+            judged.append(mutant)
             outcomes.append(outcome)
             words = in_words(mutant, outcome)
             print(f"{mutant.name}: {mutant.what}: {words} ({outcome['seconds']} s)", file=log, flush=True)
+    if len(judged) < len(chosen):
+        print(f"{len(chosen) - len(judged)} mutants were not begun within {within:g} s", file=log)
+    chosen = judged
     to_kill = [mutant for mutant in chosen if not mutant.harmless]
     killed = sum(outcome["killed"] for mutant, outcome in zip(chosen, outcomes) if not mutant.harmless)
     wrong = sum(not is_well(mutant, outcome) for mutant, outcome in zip(chosen, outcomes))

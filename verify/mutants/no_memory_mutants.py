@@ -25,7 +25,7 @@ NO_MEMORY = [
            "no_memory.freeing_", FAILS, "a free of what is in use makes room for one more use"),
     mutant("first-free-needs-memory", "M7", ALLOCATOR_CC, "    return allocator.deallocate_without_context(address, on_misuse);\n", "    throw;\n",
            "no_memory.first_call_is_a_free", FAILS, "a thread frees only with a context"),
-    mutant("free-without-context-is-not-counted", "M1 M7", ALLOCATOR_CC, "  counted.retired_totals_ += {.freed_bytes = bytes, .frees = 1};\n", "",
+    mutant("free-without-context-is-not-counted", "M1 M7", ALLOCATOR_CC, "  counted.retired_totals_ += {.freed_bytes = bytes,\n                              .frees = 1,", "  counted.retired_totals_ += {.freed_bytes = 0,\n                              .frees = 0,",
            "no_memory.first_call_is_a_free", WRONG, "what a thread without a context frees stays live in the figures"),
     mutant("totals-of-the-retired-last", "M4", REPORT_CC, RETIRED + ALLOCATED, ALLOCATED + RETIRED,
            "no_memory.free_without_a_context_beside_sums", FAILS, "frees of threads without contexts are counted before the allocations"),

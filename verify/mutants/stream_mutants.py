@@ -303,7 +303,7 @@ CAPTURES = [
            "capture.memory_of_a_graph_that_is_held", WRONG, "a graph's memory is anybody's while the graph can be launched"),
     mutant("graph-launch-without-lock", "A3", GRAPH_CC, "  {\n    sync::LockGuard lock(graphs_mutex_);\n    for (GraphMemory* each = &memory; each != nullptr; each = each->branch) {",
            "  {\n    for (GraphMemory* each = &memory; each != nullptr; each = each->branch) {", "capture.two_launches", RACE, "two launches of one graph are noted at once"),
-    mutant("pinned-is-free-at-once", "A4", "src/memory/allocator.cc", "  return block.kind == MemoryKind::pinned && (block.arena->is_direct() || timeline.completed() < covering);", "  return false;",
+    mutant("pinned-is-free-at-once", "A4", "src/memory/allocator.cc", "  return block.kind == MemoryKind::pinned && (block.arena->is_captured() || timeline.completed() < covering);", "  return false;",
            "pinned.free_against_work", WRONG, "pinned memory is free while work still uses it"),
 ]
 

@@ -24,10 +24,10 @@ It compiles the core anew with each, in the flavour `checked` ([two-flavours](..
 that does not apply exactly once, does not compile, or whose scenarios do not show what they are to show without it is an
 error; one that survives says that a scenario is missing, or that the core has a line that it does not need.
 
-    python3 verify/mutants/mutate.py [--third [DIGEST]] [--only NAME...] [--json FILE|-] [--list]
+    python3 verify/mutants/mutate.py [--third [DIGEST]] [--within SECONDS] [--only NAME...] [--json FILE|-] [--list]
 
-`./test` takes a third of them, chosen by the digest of the sources; `./test --full` takes all. Where CUDA is not found,
-those of the CUDA backend are left out, and named.
+`./test` takes a third of them, chosen by the digest of the sources, and begins none after 300 s; `./test --full` takes
+all. Where CUDA is not found, those of the CUDA backend are left out, and named.
 
 Made from `verify/mutants/mutants.py` by `MILLRACE_UPDATE=1 python3 verify/mutants/test_mutants.py`.
 """

@@ -10,7 +10,7 @@ using interleave::thread;
 
 struct OneArena : TinyMemory {
   explicit OneArena(std::size_t granules = 1) : TinyMemory(granules) {}
-  Arena arena{0, false, geometry, heaps, map, streams};
+  Arena arena{0, ArenaUse::stream, geometry, heaps, map, streams};
 
   /// A2, M1: everything is free, once, and can be given back.
   void expect_all_free() {
@@ -54,8 +54,8 @@ const Register two_remote("arena.two_remote_frees", "A2 L1 L2 M1", [] {
 
 const Register two_growers("arena.two_growers_at_the_limit", "M2", [] {
   TinyMemory memory(1);
-  Arena one(0, false, memory.geometry, memory.heaps, memory.map, memory.streams);
-  Arena two(1, false, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena one(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena two(1, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
   bool grown[2] = {};
   thread other([&] { grown[1] = two.grow(TinyMemory::large()).ok(); });
   grown[0] = one.grow(TinyMemory::large()).ok();

@@ -9,7 +9,7 @@ using interleave::thread;
 
 const Register before_growth("arena.remote_before_growth", "A2", [] {
   TinyMemory memory(1);
-  Arena arena(0, false, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena arena(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
   Block& first = TinyMemory::live(arena, TinyMemory::small(4));
   Block& second = TinyMemory::live(arena, TinyMemory::small(4));
   thread other([&] { TinyMemory::give_remote(arena, first); });

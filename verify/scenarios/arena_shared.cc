@@ -9,7 +9,7 @@ namespace {
 
 struct SharedArena : TinyMemory {
   SharedArena() : TinyMemory(1) {}
-  Arena arena{0, false, geometry, heaps, map, streams};
+  Arena arena{0, ArenaUse::stream, geometry, heaps, map, streams};
 };
 
 /// Whatever has been submitted is not done.
@@ -35,7 +35,7 @@ const Register two_refill("arena.two_refill", "A2 T2", [] {
 const Register two_claim("arena.two_claim_what_is_pending", "A1", [] {
   TinyMemory memory(1);
   BusyStreams streams;
-  Arena arena(0, false, memory.geometry, memory.heaps, memory.map, streams);
+  Arena arena(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, streams);
   Block& block = TinyMemory::live(arena, TinyMemory::small(4));
   const std::uint64_t generation = TinyMemory::generation(block);
   INTERLEAVE_EXPECT(arena.add_use(block, generation, {.point = {1, 0}}));
@@ -54,7 +54,7 @@ const Register two_claim("arena.two_claim_what_is_pending", "A1", [] {
 // The memory of a graph that two find dropped is given back once.
 const Register two_release("arena.two_release_all", "A3 M2", [] {
   TinyMemory memory(1);
-  Arena arena(0, true, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena arena(0, ArenaUse::graph, memory.geometry, memory.heaps, memory.map, memory.streams);
   arena.give(TinyMemory::live(arena, TinyMemory::small(4)));
   at_once([&](int) { INTERLEAVE_EXPECT(arena.release_all()); });
   INTERLEAVE_EXPECT(memory.source.committed() == 0 && memory.limit.committed() == 0);
@@ -63,8 +63,10 @@ const Register two_release("arena.two_release_all", "A3 M2", [] {
 // Arenas that end at once give back what each has.
 const Register two_end("arena.two_end", "M1 M2", [] {
   TinyMemory memory(2);
-  auto one = std::make_unique<Arena>(0, false, memory.geometry, memory.heaps, memory.map, memory.streams);
-  auto two = std::make_unique<Arena>(1, false, memory.geometry, memory.heaps, memory.map, memory.streams);
+  auto one =
+      std::make_unique<Arena>(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
+  auto two =
+      std::make_unique<Arena>(1, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
   for (Arena* arena : {one.get(), two.get()}) arena->give(TinyMemory::live(*arena, TinyMemory::large()));
   at_once([&](int me) { (me == 0 ? one : two).reset(); });
   INTERLEAVE_EXPECT(memory.source.committed() == 0 && memory.limit.committed() == 0);
@@ -83,16 +85,18 @@ const Register two_limits("limit.two_set", "M2", [] {
 });
 
 const Register two_peaks("counters.two_reset_the_peak", "M1", [] {
-  Peak peak(0);
+  Peaks peak(0);
   at_once([&](int) {
     PeakShare mine;
-    mine.change(peak, 2);
-    mine.change(peak, -2);
+    mine.on_allocate(peak, 2);
+    mine.on_free(peak, 2, false, true);
+    mine.publish(peak);
+    peak.on_unused({2, 1}, {});
     peak.reset();
   });
-  INTERLEAVE_EXPECT(peak.value() <= 4);
+  INTERLEAVE_EXPECT(peak.value().live.bytes <= 4 && peak.value().active.bytes <= 4);
   peak.reset();
-  INTERLEAVE_EXPECT(peak.value() == 0);
+  INTERLEAVE_EXPECT(peak.live_bytes() == 0 && peak.value().active.blocks == 0);
 });
 
 // Blocks over several granules are found from any of them, by whoever placed one and by the other.

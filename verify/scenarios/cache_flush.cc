@@ -1,4 +1,5 @@
 // A thread's cache by itself: a flush leaves nothing behind.
+#include "at_once.h"
 #include "memory/thread_cache.h"
 #include "tiny_memory.h"
 
@@ -19,10 +20,10 @@ struct OneCache : TinyMemory {
 
   Geometry patient = tiny_geometry();
   CacheBudget budget{kMiB};
-  Peak peak{0};
+  Peaks peak{0};
   sync::Mutex totals_mutex;
   Totals retired;
-  Arena arena{0, false, geometry, heaps, map, streams};
+  Arena arena{0, ArenaUse::stream, geometry, heaps, map, streams};
   ThreadCache cache{{patient, budget, 4 * kMiB, peak, totals_mutex, retired}, 1};
 };
 
@@ -42,7 +43,7 @@ const Register unsent("cache.flush_of_unsent", "T1 A2 M1", [] {
 const Register flushed("cache.flush_of_magazines", "T1 T2", [] {
   OneCache tiny;
   Block& block = TinyMemory::live(tiny.arena, TinyMemory::small());
-  const std::uint16_t size_class = block.size_class;
+  const std::uint8_t size_class = block.size_class;
   ArenaCache& own = tiny.cache.of(tiny.arena);
   tiny.cache.push(own, OneCache::freed(block));
   INTERLEAVE_EXPECT(tiny.cache.cached_bytes() == kUnit && !tiny.budget.try_take(1));
@@ -50,6 +51,32 @@ const Register flushed("cache.flush_of_magazines", "T1 T2", [] {
   flusher.join();
   INTERLEAVE_EXPECT(tiny.cache.pop(own, size_class) == nullptr);
   INTERLEAVE_EXPECT(tiny.budget.try_take(kMiB));
+  INTERLEAVE_EXPECT(tiny.arena.release_empty() == kGranule);
+});
+
+// Each thread frees a block that recorded work names: it is not handed out before that is submitted, and a
+// flush gives it back all the same.
+const Register parked("cache.two_park", "T1 T2 M1", [] {
+  OneCache tiny;
+  CacheBudget budget(2 * kMiB);
+  ThreadCache other{{tiny.patient, budget, 4 * kMiB, tiny.peak, tiny.totals_mutex, tiny.retired, true}, 2};
+  ThreadCache mine{{tiny.patient, budget, 4 * kMiB, tiny.peak, tiny.totals_mutex, tiny.retired, true}, 3};
+  ThreadCache* const caches[] = {&mine, &other};
+  Block* blocks[2] = {};
+  for (Block*& block : blocks) {
+    block = &TinyMemory::live(tiny.arena, TinyMemory::small());
+    block->own_use.store(1, std::memory_order_relaxed);
+  }
+  const std::uint8_t size_class = blocks[0]->size_class;
+  at_once([&](int me) {
+    ArenaCache& own = caches[me]->of(tiny.arena);
+    caches[me]->push(own, OneCache::freed(*blocks[me]));
+    INTERLEAVE_EXPECT(caches[me]->pop(own, size_class) == nullptr);
+    INTERLEAVE_EXPECT(caches[me]->cached_bytes() == kUnit);
+  });
+  mine.flush();
+  other.flush();
+  INTERLEAVE_EXPECT(mine.cached_bytes() == 0 && other.cached_bytes() == 0);
   INTERLEAVE_EXPECT(tiny.arena.release_empty() == kGranule);
 });
 

@@ -47,7 +47,7 @@ struct UsedBlock : TinyMemory {
   }
 
   UsedStreams used;
-  Arena arena{0, false, geometry, heaps, map, used};
+  Arena arena{0, ArenaUse::stream, geometry, heaps, map, used};
   Block* const block;
 };
 

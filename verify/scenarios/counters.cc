@@ -36,18 +36,18 @@ const Register never_negative("counters.never_negative", "M4", [] {
 });
 
 const Register peak("counters.peak_of_two", "M1", [] {
-  Peak shared(0);
+  Peaks shared(0);
   thread other([&] {
     PeakShare share;
-    share.change(shared, 2);
-    share.change(shared, -2);
+    share.on_allocate(shared, 2);
+    share.on_free(shared, 2);
   });
   PeakShare share;
-  share.change(shared, 1);
+  share.on_allocate(shared, 1);
   other.join();
-  INTERLEAVE_EXPECT(shared.value() == 2 || shared.value() == 3);
-  share.change(shared, 1);
-  INTERLEAVE_EXPECT(shared.value() == 2 || shared.value() == 3);
+  INTERLEAVE_EXPECT(shared.value().live.bytes == 2 || shared.value().live.bytes == 3);
+  share.on_allocate(shared, 1);
+  INTERLEAVE_EXPECT(shared.value().live.bytes == 2 || shared.value().live.bytes == 3);
 });
 
 }  // namespace

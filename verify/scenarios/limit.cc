@@ -56,7 +56,7 @@ const Register lowered("limit.lowered_while_growing", "M2", [] {
 
 const Register growth_against_lookup("page_map.growth_against_lookup", "P1", [] {
   TinyMemory memory(2);
-  Arena arena(0, false, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena arena(0, ArenaUse::stream, memory.geometry, memory.heaps, memory.map, memory.streams);
   sync::atomic<std::uintptr_t> address{0};
   thread finder([&] {
     // relaxed: P1 asks for no order of the address's way.

@@ -126,8 +126,8 @@ const Register within("page_map.containing_new", "P1", [] { found_within(kBase +
 // Memory has been given back before somebody else may commit as much.
 const Register limit_given_back("limit.given_back_against_growth", "M2", [] {
   TinyMemory memory(1);
-  Arena first(0, true, memory.geometry, memory.heaps, memory.map, memory.streams);
-  Arena second(1, true, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena first(0, ArenaUse::graph, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena second(1, ArenaUse::graph, memory.geometry, memory.heaps, memory.map, memory.streams);
   Block& block = TinyMemory::live(first, TinyMemory::large());
   // As Allocator::try_free.
   block.word.store(BlockWord::make(BlockState::moving, TinyMemory::generation(block) + 1),

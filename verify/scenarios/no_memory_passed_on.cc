@@ -20,7 +20,7 @@ const Register refill(
       TinyMemory memory(1);
       Geometry geometry = memory.geometry;
       geometry.descriptors = 4;
-      Arena arena(0, false, geometry, memory.heaps, memory.map, memory.streams);
+      Arena arena(0, ArenaUse::stream, geometry, memory.heaps, memory.map, memory.streams);
       INTERLEAVE_EXPECT(arena.grow(TinyMemory::small(4)).ok());
       BlockList blocks;
       try {

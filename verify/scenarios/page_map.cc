@@ -66,7 +66,7 @@ const Register containing("page_map.containing_against_reuse", "M6 P1", [] {
 // The same by way of an arena: the descriptor of units 2 to 5 becomes that of unit 4.
 const Register merged("page_map.containing_against_merge", "M6 P1", [] {
   TinyMemory memory(1);
-  Arena arena(0, true, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena arena(0, ArenaUse::graph, memory.geometry, memory.heaps, memory.map, memory.streams);
   const auto free = [&](Block& block) {
     // As Allocator::try_free.
     block.word.store(BlockWord::make(BlockState::moving, TinyMemory::generation(block) + 1),
@@ -94,7 +94,7 @@ const Register new_heap("page_map.containing_against_a_new_heap", "M6 P1", [] {
   geometry.large_unit = kUnit;
   geometry.heap_bytes = 2 * kGranule;
   TinyMemory memory(2, geometry, kGranule);
-  Arena arena(0, true, memory.geometry, memory.heaps, memory.map, memory.streams);
+  Arena arena(0, ArenaUse::graph, memory.geometry, memory.heaps, memory.map, memory.streams);
   BlockRequest request;
   request.size = 12 * kUnit;
   request.alignment = kUnit;

@@ -272,6 +272,26 @@ const Register commit_against_close(
     },
     with_device());
 
+const Register record_by_holder_against_close(
+    "close.record_by_holder_against_close", "D1 S5",
+    [] {
+      TinyDevice device({.streams = 2});
+      TinyContext theirs(device, 1);
+      const StreamId stream = device.streams().default_stream();
+      bool recorded = false;
+      thread user([&] {
+        const std::string rule =
+            rule_of([&] { device.streams().record(theirs.get(), stream, task([] {}), "run"); });
+        INTERLEAVE_EXPECT(rule.empty() || rule == to_string(ErrorCode::Closed));
+        recorded = rule.empty();
+      });
+      device.close();
+      user.join();
+      // What was recorded in time was given up with the rest.
+      INTERLEAVE_EXPECT(device.streams().timeline(stream.slot).completed() == (recorded ? 1 : 0));
+    },
+    with_device());
+
 const Register two_close(
     "close.two_close", "D1",
     [] {

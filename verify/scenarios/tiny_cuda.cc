@@ -2,6 +2,7 @@
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/own_queues.h"
+#include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/reduce.h"
 #include "backends/cuda/reduce/tickets.h"
 
@@ -237,8 +238,14 @@ CUresult hold_primary_context(CUdevice, CUcontext* context) noexcept {
 Status launch_reduce(const ReduceWork&, void*, unsigned*, cudaStream_t) {
   return {};
 }
+Status Packs::add(const ReduceWork&, Tickets&, cudaStream_t) {
+  return {};
+}
+Status Packs::launch(cudaStream_t) {
+  return {};
+}
 // Nothing is reduced, so nobody counts.
-unsigned* Tickets::words() noexcept {
+unsigned* Tickets::words(int) noexcept {
   return nullptr;
 }
 void Tickets::give_back() noexcept {}

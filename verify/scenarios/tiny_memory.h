@@ -93,7 +93,7 @@ struct TinyMemory {
 
   static BlockRequest small(std::size_t units = 1) {
     BlockRequest request;
-    request.size_class = static_cast<std::uint16_t>(SizeClass::of(units));
+    request.size_class = static_cast<std::uint8_t>(SizeClass::of(units));
     request.size = SizeClass::units(request.size_class) * kUnit;
     request.alignment = kUnit;
     return request;

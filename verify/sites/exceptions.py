@@ -37,6 +37,11 @@ EXCEPTIONS = {
     "as a whole. The same counter is added to by two threads where they do share.": [
         ("src/stream/pool.cc", "StreamPool::lease", "shared_leases_.fetch_add(1, std::memory_order_relaxed);"),
     ],
+    "The requests of a report, of blocks that are 64 KiB larger than what was asked for: those of the scenarios are smaller. It "
+    "is written and read as Block::slack is, by whoever those come by, and the exact figures have conformance tests.": [
+        ("src/memory/block.h", "set_unasked", "much_slack.store(static_cast<std::uint32_t>(bytes), std::memory_order_relaxed);"),
+        ("src/memory/block.h", "unasked", "return bytes < kMuchSlack ? bytes : much_slack.load(std::memory_order_relaxed);"),
+    ],
     "The checker knows the start of a thread by a line of its own.": [
         ("src/sync/thread.h", "Thread", "explicit Thread(F body) : thread_(std::move(body)) {}"),
     ],

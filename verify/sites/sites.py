@@ -74,8 +74,12 @@ class Sources:
 
 def came_by(sites_file: pathlib.Path) -> dict:
     """(file, line): (threads, scenario)."""
-    entries = [json.loads(line) for line in sites_file.read_text().splitlines()]
-    return {(entry["file"], entry["line"]): (entry["threads"], entry["scenario"]) for entry in entries}
+    found = {}
+    for entry in map(json.loads, sites_file.read_text().splitlines()):
+        # Files of one program may be known by several names: a cache of the compiler's keeps those of whoever filled it.
+        place = program.in_project(entry["file"], ROOT) or entry["file"], entry["line"]
+        found[place] = max(found.get(place, (0, "")), (entry["threads"], entry["scenario"]))
+    return found
 
 
 def call_sites(sources: Sources, binary: pathlib.Path, seen: dict) -> list:

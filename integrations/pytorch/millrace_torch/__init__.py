@@ -26,6 +26,17 @@ from . import _C, device_module, dlpack  # noqa: E402
 
 __all__ = ["configure", "debug", "missing_dependencies"]
 
+# What replaces torch's CUDA allocator stands in a package of its own, which needs no part of this one.
+_OF_CUDA = ("ParallelInference", "config", "describe_memory", "forget_stream", "install", "installed", "thread_stream",
+            "use_thread_stream")
+
+
+def __getattr__(name: str):
+    if name not in _OF_CUDA:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import millrace_torch_cuda
+    return getattr(millrace_torch_cuda, name)
+
 
 def _register() -> None:
     torch.utils.rename_privateuse1_backend("millrace")

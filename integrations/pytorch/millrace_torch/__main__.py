@@ -1,11 +1,17 @@
 """python -m millrace_torch: what is here and whether it works; and the stress."""
 
 import argparse
+import importlib.util
 import os
+import subprocess
 import sys
+
+import torch
 
 from . import self_test
 from .stress import command
+
+_NOT_RUN = 77  # its library is missing, which it has said
 
 
 def main(arguments=None) -> int:
@@ -19,7 +25,15 @@ def main(arguments=None) -> int:
     request = parser.parse_args(arguments)
     if request.subcommand == "stress":
         return command.stress(request)
-    return self_test.report(request.device)
+    return max(self_test.report(request.device), _report_of_cuda())
+
+
+def _report_of_cuda() -> int:
+    """The same of torch's CUDA memory, where there is a GPU: in a process of its own, since an allocator is for good."""
+    if not torch.cuda.is_available() or importlib.util.find_spec("millrace_torch_cuda") is None:
+        return 0
+    code = subprocess.run([sys.executable, "-m", "millrace_torch_cuda"], check=False).returncode
+    return 0 if code == _NOT_RUN else code
 
 
 def _run() -> int:

@@ -17,6 +17,9 @@ if not support.ON_CPU:
 
 torch.set_num_threads(1)
 
+# Those have a process of their own, in which torch's CUDA allocator is replaced.
+collect_ignore = ["cuda"]
+
 
 def _gate():
     made = support.Gate()

@@ -140,6 +140,8 @@ class CudaBackend final : public Backend {
     return reduce_scratch_bytes(work);
   }
 
+  bool joins_operations() const noexcept override { return true; }
+
   std::unique_ptr<SubmissionHolder> make_holder() override { return Queues::make_holder(); }
   Status submit(Submission&& submission) noexcept override { return queues_->submit(std::move(submission)); }
   Status native_stream(QueueId queue, void** stream) noexcept override {

@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "backends/cuda/driver.h"
-#include "backends/cuda/reduce/reduce.h"
+#include "backends/cuda/owner.h"
 #include "sync/thread.h"
 
 namespace millrace::cuda {
@@ -19,42 +19,6 @@ constexpr std::chrono::microseconds kCapturePoll{200};
 
 CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
-}
-
-enum class Owner : std::uint8_t {
-  device,      ///< an NVIDIA device
-  registered,  ///< the host, and the driver knows of it
-  pageable,    ///< the host, and the driver does not know all of it
-};
-struct Where {
-  Owner owner;
-  CUdevice device;  ///< the owner, or the asking device where that is the host
-};
-
-/// What the driver takes an address for; type 0 and that device if it knows nothing of it.
-struct Known {
-  unsigned type = 0;
-  CUdevice device;
-};
-Known ask_driver(const void* pointer, CUdevice device) noexcept {
-  Known known{.device = device};
-  CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
-  void* answers[] = {&known.type, &known.device};
-  // The call for one attribute would fail for addresses that the driver does not know.
-  const CUresult result = driver().pointer_attributes(2, wanted, answers, address_of(pointer));
-  return result == CUDA_SUCCESS ? known : Known{.device = device};
-}
-
-/// Whose memory it is. bytes is not 0.
-Where find_owner(const void* pointer, std::size_t bytes, const Memory& memory) noexcept {
-  const CUdevice own = memory.peers().own();
-  if (memory.contains(pointer, bytes)) return {Owner::device, own};
-  if (memory.pinned().contains(pointer, bytes)) return {Owner::registered, own};
-  const Known first = ask_driver(pointer, own);
-  const auto* const last = static_cast<const std::byte*>(pointer) + (bytes - 1);
-  if (first.type == CU_MEMORYTYPE_DEVICE) return {Owner::device, first.device};
-  if (first.type == 0 || ask_driver(last, own).type == 0) return {Owner::pageable, own};
-  return {Owner::registered, own};
 }
 
 Place place_of_copy(const CopyWork& work, const Memory& memory) noexcept {
@@ -252,23 +216,6 @@ Status NativeStream::fill(const Operation& operation, const FillWork& work) {
   if (work.bytes == 0) return {};
   if (Status refused = refuse_unreachable(operation, work.to); !refused.ok()) return refused;
   return failed(driver().fill(address_of(work.to), work.value, work.bytes, stream_), operation);
-}
-
-Status NativeStream::reduce(const Operation& operation, const ReduceWork& work) {
-  if (work.kept_count == 0) return {};
-  for (const void* pointer : {work.input, static_cast<const void*>(work.output)}) {
-    if (work.reduced_count == 0 && pointer == work.input) continue;
-    if (Status refused = refuse_unreachable(operation, pointer); !refused.ok()) return refused;
-    if (find_owner(pointer, 1, memory_).owner != Owner::pageable) continue;
-    return Status(ErrorCode::InvalidArgument,
-                  "operation \"" + operation.name +
-                      "\" failed: its tensor is in host memory, which the device can't read; copy it to a "
-                      "buffer of the device first",
-                  {.call = {}, .device = device_, .stream = number_, .rule = {}});
-  }
-  // A graph may run while this stream does something else, so what is captured has none of its own.
-  unsigned* const tickets = work.scratch == nullptr || is_capturing() ? nullptr : tickets_.words();
-  return launch_reduce(work, work.scratch, tickets, stream_);
 }
 
 Status NativeStream::run(const Operation& operation) {

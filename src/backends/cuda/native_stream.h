@@ -4,9 +4,12 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "backends/cuda/memory.h"
+#include "backends/cuda/owner.h"
+#include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/tickets.h"
 #include "device/operation.h"
 #include "device/status.h"
@@ -68,6 +71,11 @@ class NativeStream {
 
   /// Puts an operation of place device behind what is there already.
   Status enqueue(const Operation& operation);
+  /// The same as the next of several, the last of which launch_gathered follows, whatever has failed:
+  /// reductions may stay with us until then, so that they share launches, in an order that makes no
+  /// difference.
+  Status gather(const Operation& operation);
+  Status launch_gathered();
   /// Runs any operation to its end. Throws what a task throws.
   Status run(const Operation& operation);
   /// Returns when all that was put on it is done.
@@ -86,13 +94,17 @@ class NativeStream {
   Status refuse_unreachable(const Operation& operation, const void* pointer) const;
   Status fill(const Operation& operation, const FillWork& work);
   Status reduce(const Operation& operation, const ReduceWork& work);
+  /// Tensors that the device can't reach.
+  Status refuse_tensors(const Operation& operation, const ReduceWork& work) const;
 
   const int number_;
   const Memory& memory_;
   const std::string device_;
   CUstream stream_ = nullptr;
   Tickets tickets_;
-  std::uint64_t id_ = 0;  // of a wrapped one
+  std::unique_ptr<Packs> packs_;  // from when something is gathered
+  KnownPages known_;              // of what is gathered
+  std::uint64_t id_ = 0;          // of a wrapped one
   bool wrapped_ = false;
   Status captured_, destroyed_;  // of a wrapped one: made before, since they are said to whoever asks
   bool high_priority_ = false;

@@ -262,10 +262,7 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
     for (const TimelinePoint& wait : submission.waits) {
       if (failure.ok()) failure = wait_on_device(queue, wait);
     }
-    for (const Operation& operation : submission.operations) {
-      const Range range(nvtx_, operation.name);
-      if (failure.ok()) failure = queue.stream.enqueue(operation);
-    }
+    if (failure.ok()) failure = put(queue, submission.operations);
   } catch (const std::bad_alloc&) {  // while the failure was being described
     failure = failures_.no_memory;
   }
@@ -288,6 +285,24 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
     if (failure.ok()) failure = verdict();
   }
   return failure;
+}
+
+Status Queues::put(Queue& queue, std::span<const Operation> operations) {
+  if (operations.size() == 1) {
+    const Range range(nvtx_, operations.front().name);
+    return queue.stream.enqueue(operations.front());
+  }
+  Status failure;
+  try {
+    for (const Operation& operation : operations) {
+      const Range range(nvtx_, operation.name);
+      if (failure.ok()) failure = queue.stream.gather(operation);
+    }
+  } catch (const std::bad_alloc&) {  // while the failure was being described
+    failure = failures_.no_memory;
+  }
+  Status launched = queue.stream.launch_gathered();
+  return failure.ok() ? launched : failure;
 }
 
 Status Queues::wait_on_device(Queue& queue, TimelinePoint point) {

@@ -191,6 +191,7 @@ class Queues final : public sync::RefCounted {
   /// Puts the item on the stream; it completes with refused, if that is a failure.
   void fill(Queue& queue, std::unique_ptr<Item> item, Status refused = {}) noexcept EXCLUDES(queue.mutex);
   Status fill_stream(Queue& queue, const Submission& submission, Mark* mark);
+  Status put(Queue& queue, std::span<const Operation> operations);
   /// What fill_stream does on a stream that is being captured: the work is done as soon as it is there.
   Status capture(Queue& queue, const Submission& submission);
   CUresult mark_captured(Queue& queue, std::uint64_t value) noexcept EXCLUDES(queue.mutex);

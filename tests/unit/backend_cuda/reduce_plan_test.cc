@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "backends/cuda/reduce/cut_splits.h"
+#include "backends/cuda/reduce/variants.h"
 #include "reduce/plan.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -79,6 +81,128 @@ TEST(CudaReducePlan, FewOutputsAreSplitAndManyAreNot) {
   const ReducePlan many = plan_of(DType::f32, Dims{1 << 20, 256}, {1});
   EXPECT_EQ(many.splits, 1);
   EXPECT_LT(many.blocks, many.tiles);
+}
+
+TEST(CudaReducePlan, FullSumsAreSpreadAsTheyAreBuilt) {
+  for (const std::int64_t elements : {4'096, 16'384}) {
+    const ReducePlan plan = plan_of(DType::f32, Dims{elements}, {});
+    EXPECT_EQ(plan.blocks, elements / 4096) << "of whichever variant";
+    EXPECT_EQ(plan.threads, elements == 4096 && kHasThinWholes ? kWholeThreads : 256);
+  }
+  const ReducePlan medium = plan_of(DType::f32, Dims{65'536}, {});
+  EXPECT_EQ(medium.blocks, kHasFineWholes ? 32 : 16);
+  EXPECT_EQ(medium.threads, 256 / (kHasFineWholes ? 2 : 1) * (kHasWideWholes ? 2 : 1));
+  const ReducePlan large = plan_of(DType::f32, Dims{1 << 24}, {});
+  EXPECT_LE(large.blocks, kWholeBlocks);
+  EXPECT_EQ(large.threads, kWholeThreads);
+}
+
+/// Where the elements of an output begin, and where it is written, for the output that is counted so.
+struct Place {
+  std::int64_t input = 0, output = 0;
+};
+
+Place place_of(const ReducePlan& plan, std::int64_t number) {
+  Place place;
+  for (int i = 0; i < plan.kept_rank; ++i) {
+    const std::int64_t index = i + 1 < plan.kept_rank ? number % plan.kept[i].size : number;
+    place.input += index * plan.kept[i].stride;
+    place.output += index * plan.kept[i].other;
+    number /= plan.kept[i].size;
+  }
+  return place;
+}
+
+/// Each output once, from its own elements, for results [rows, columns] whose elements are at
+/// row * row_stride + column * column_stride.
+void expect_places(const ReducePlan& plan, std::int64_t columns, std::int64_t row_stride,
+                   std::int64_t column_stride) {
+  std::vector<bool> seen(static_cast<std::size_t>(plan.kept_count));
+  for (std::int64_t number = 0; number < plan.kept_count; ++number) {
+    const Place place = place_of(plan, number);
+    ASSERT_GE(place.output, 0);
+    ASSERT_LT(place.output, plan.kept_count);
+    ASSERT_FALSE(seen[static_cast<std::size_t>(place.output)]) << place.output;
+    seen[static_cast<std::size_t>(place.output)] = true;
+    ASSERT_EQ(place.input, place.output / columns * row_stride + place.output % columns * column_stride);
+  }
+}
+
+TEST(CudaReducePlan, ResultsOfTransposedInputsAreWrittenTogether) {
+  const ReducePlan few =
+      plan_of(ReduceOp::max, DType::bf16, Dims{119, 2, 4704}, Dims{1, 119 * 4704, 119}, {1});
+  EXPECT_EQ(few.regime, Regime::few);
+  EXPECT_EQ(few.kept[0].size, 8) << "a divisor of 4704";
+  EXPECT_EQ(few.kept[0].other, 1);
+  EXPECT_EQ(few.kept[1].stride, 1);
+  expect_places(few, 4704, 1, 119);
+  const ReducePlan rows = plan_of(ReduceOp::max, DType::f16, Dims{16, 1249, 210}, Dims{1, 16, 19'984}, {0});
+  EXPECT_EQ(rows.regime, Regime::rows);
+  EXPECT_EQ(rows.kept[0].size, 3) << "a divisor of 210";
+  expect_places(rows, 210, 16, 19'984);
+  // All of a short loop, and none of one that has no divisor.
+  const ReducePlan short_loop =
+      plan_of(ReduceOp::max, DType::f16, Dims{8, 20'001, 17, 7}, Dims{1, 8, 8 * 20'001 * 8, 8 * 20'001}, {0});
+  EXPECT_EQ(short_loop.kept_rank, 3);
+  EXPECT_EQ(short_loop.kept[0].size, 7);
+  EXPECT_EQ(short_loop.kept[0].other, 1);
+  EXPECT_EQ(plan_of(ReduceOp::max, DType::f16, Dims{16, 1249, 211}, Dims{1, 16, 19'984}, {0}).kept[0].stride,
+            16);
+  // Nor where the results lie as the input does.
+  EXPECT_EQ(plan_of(DType::bf16, Dims{1 << 20, 17}, {1}).kept_rank, 1);
+}
+
+TEST(CudaReducePlan, ThreadsThatShareAnOutputReadWhatMemoryBrings) {
+  // Three elements of each output between those of its neighbours, many times over: the neighbours' are read
+  // with them.
+  const ReducePlan close =
+      plan_of(ReduceOp::max, DType::f32, Dims{3, 59'976, 56}, Dims{1, 3 * 56, 3}, {0, 1});
+  EXPECT_EQ(close.regime, Regime::elements);
+  EXPECT_EQ(close.ways, 3);
+  EXPECT_GE(close.outer, 56);
+  // Outputs that are far apart have nothing to share.
+  const ReducePlan far =
+      plan_of(ReduceOp::max, DType::f32, Dims{3, 59'976, 56}, Dims{1, 3 * 56 * 64, 3 * 64}, {0, 1});
+  EXPECT_GT(far.ways, 3);
+}
+
+/// What the blocks of one split of a tile read at most.
+std::int64_t split_bytes(const ReducePlan& plan) {
+  const auto element = static_cast<std::int64_t>(size_of(plan.dtype));
+  if (plan.regime == Regime::dense) return plan.split_size * element * plan.outer;
+  const std::int64_t load = plan.regime == Regime::elements ? element : kVectorBytes;
+  return plan.split_size * plan.inner * plan.ways * plan.outer * load;
+}
+
+TEST(CudaReducePlan, BlocksOfASplitReadEnough) {
+  test::Random random(test::seed_of_run());
+  EXPECT_EQ(kSplitBytes, kHasLargeSplits ? 32'768 : 16'384);
+  std::size_t split = 0, short_pieces = 0;
+  const std::size_t wanted = test::scaled(200, 20);
+  for (std::size_t i = 0; split < wanted; ++i) {
+    ASSERT_LT(i, 100 * wanted) << "hardly a case is split";
+    const auto rows = static_cast<std::int64_t>(64 + random.below(8000));
+    const auto columns = static_cast<std::int64_t>(8 + random.below(3000));
+    const DType dtype = random.one_in(2) ? DType::f32 : DType::bf16;
+    const ReducePlan plan = plan_of(dtype, Dims{rows, columns}, {random.one_in(2) ? 0 : 1});
+    if (plan.splits == 1 || plan.regime == Regime::whole) continue;
+    ++split;
+    ASSERT_GE(split_bytes(plan), kSplitBytes) << rows << " by " << columns;
+    ASSERT_LT((plan.splits - 1) * plan.split_size, plan.steps) << "a split has nothing";
+    ASSERT_GE(plan.splits * plan.split_size, plan.steps);
+    if (split_bytes(plan) < 2 * kSplitBytes) ++short_pieces;
+  }
+  EXPECT_GT(short_pieces, 0U) << "no case is cut as finely as it may be";
+}
+
+TEST(CudaReducePlan, WidthsThatGiveMultiprocessorsAsManyBlocks) {
+  // 256 threads: 1,024 tiles, of which 342 blocks have three each, so that some of 132 multiprocessors have
+  // three blocks and the others two. 224: 1,171 tiles in 391 blocks.
+  EXPECT_EQ(even_width(262'144, 1), 224);
+  EXPECT_EQ(even_width(131'072, 1), kThreads) << "256 blocks, two each";
+  const ReducePlan plan = plan_of(DType::f32, Dims{256, 1 << 20}, {0});
+  EXPECT_EQ(plan.regime, Regime::lanes);
+  EXPECT_EQ(plan.inner, kHasEvenLanes ? 224 : kThreads);
 }
 
 TEST(CudaReducePlan, DependsOnTheWorkAlone) {

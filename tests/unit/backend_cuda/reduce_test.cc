@@ -2,16 +2,19 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/reduce.h"
 #include "backends/cuda/reduce/tickets.h"
 #include "reduce/plan.h"
@@ -249,6 +252,73 @@ TEST_F(CudaReduce, TheSameInputGivesTheSameBits) {
       Bytes bits = output_.download(bytes);
       if (round == 0) first = bits;
       ASSERT_EQ(bits, first) << one.text();
+    }
+  }
+}
+
+/// Elements of either sign from a half to two.
+Bytes some_elements(test::Random& random, DType dtype, std::size_t count) {
+  Bytes bytes(count * size_of(dtype));
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto sign = static_cast<std::uint32_t>(random.below(2));
+    const auto places = static_cast<std::uint32_t>(random.below(0x1000000));
+    std::uint32_t bits = sign << 31 | (0x3f000000 + places);
+    if (dtype == DType::bf16) bits >>= 16;
+    if (dtype == DType::f16) bits = sign << 15 | (0x3800 + places % 0x800);
+    std::memcpy(&bytes[i * size_of(dtype)], &bits, size_of(dtype));
+  }
+  return bytes;
+}
+
+// On every way through the kernels of packs, and where each is split.
+TEST_F(CudaReduce, ThoseThatShareALaunchHaveTheBitsOfOneAlone) {
+  constexpr std::size_t kOfAKind = 11;
+  test::Random random(test::seed_of_run());
+  const std::vector<LargeShape> shapes{
+      {Dims{4096}, {}},        {Dims{1000}, {}},       {Dims{64, 64}, {0}}, {Dims{64, 64}, {1}},
+      {Dims{33, 7}, {1}},      {Dims{6, 2000}, {1}},   {Dims{1 << 20}, {}}, {Dims{1024, 1024}, {0}},
+      {Dims{1024, 1024}, {1}}, {Dims{3, 5, 160}, {0}}, {Dims{300'001}, {}}, {Dims{2, 100'003}, {1}}};
+  const auto packs = std::make_unique<cuda::Packs>();
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const auto& [shape, dims] : shapes) {
+      for (const ReduceOp op : {ReduceOp::sum, ReduceOp::mean, ReduceOp::max, ReduceOp::prod, ReduceOp::norm,
+                                ReduceOp::var, ReduceOp::argmin}) {
+        const auto count = static_cast<std::size_t>(element_count(shape));
+        const Dims result = result_shape(shape, dims, false);
+        const DType result_type = result_dtype(op, dtype);
+        const std::size_t result_bytes =
+            (static_cast<std::size_t>(element_count(result)) * size_of(result_type) + 15) / 16 * 16;
+        // Each begins where it may, but all as far behind a vector.
+        const std::size_t input_bytes = (count * size_of(dtype) + 15) / 16 * 16;
+        const std::size_t shift = random.below(4) * size_of(dtype);
+        Bytes elements = some_elements(random, dtype, (kOfAKind * input_bytes + 64) / size_of(dtype));
+        std::byte* const from = input_.upload(elements) + shift;
+        std::vector<ReduceWork> works;
+        std::byte* const to = output_.upload(Bytes(2 * kOfAKind * result_bytes, kUntouched));
+        for (std::size_t i = 0; i < 2 * kOfAKind; ++i) {
+          works.push_back(std::get<ReduceWork>(
+              reduction_operation(op, contiguous(from + i % kOfAKind * input_bytes, dtype, shape),
+                                  contiguous(to + i * result_bytes, result_type, result), dims)
+                  .work));
+        }
+        const std::size_t scratch_bytes = (cuda::reduce_scratch_bytes(works.front()) + 511) / 512 * 512;
+        std::byte* const scratch = scratch_.reserve(kOfAKind * scratch_bytes + 1);
+        for (std::size_t i = 0; i < 2 * kOfAKind; ++i) {
+          ReduceWork& work = works[i];
+          if (scratch_bytes != 0) work.scratch = scratch + i % kOfAKind * scratch_bytes;
+          if (i < kOfAKind) {
+            cuda::launch_reduce(work, work.scratch, tickets_.words(), stream_).throw_if_failed();
+          } else {
+            packs->add(work, tickets_, stream_).throw_if_failed();
+          }
+        }
+        packs->launch(stream_).throw_if_failed();
+        check(cudaStreamSynchronize(stream_), "the kernels");
+        const Bytes found = output_.download(2 * kOfAKind * result_bytes);
+        const auto half = static_cast<std::ptrdiff_t>(kOfAKind * result_bytes);
+        ASSERT_TRUE(std::equal(found.begin(), found.begin() + half, found.begin() + half))
+            << to_string(op) << " of " << to_string(dtype) << ' ' << count << " elements";
+      }
     }
   }
 }

@@ -79,7 +79,7 @@ class FakeSink final : public CompletionSink {
   bool in_order_ = true;
 };
 
-inline Operation task(std::string name, HostTask body, std::vector<Use> uses = {},
+inline Operation task(std::string name, HostTask body, Uses uses = {},
                       SourcePlace place = SourcePlace::here()) {
   return {TaskWork{std::move(body)}, std::move(name), std::move(uses), place};
 }

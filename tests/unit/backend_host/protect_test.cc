@@ -36,8 +36,8 @@ class ProtectTest : public testing::Test {
     backend_->release(memory_, 4 * kGranule);
   }
 
-  TimelinePoint run(QueueId queue, std::string name, std::vector<Use> uses,
-                    std::vector<TimelinePoint> waits = {}, SourcePlace place = SourcePlace::here()) {
+  TimelinePoint run(QueueId queue, std::string name, Uses uses, std::vector<TimelinePoint> waits = {},
+                    SourcePlace place = SourcePlace::here()) {
     return run(queue,
                {task(
                    std::move(name), [] {}, std::move(uses), place)},

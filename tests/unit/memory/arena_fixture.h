@@ -56,7 +56,7 @@ class ArenaFixture : public testing::Test {
     if (made.large) {
       made.size = round_up(bytes, unit);
     } else {
-      made.size_class = static_cast<std::uint16_t>(SizeClass::of((bytes + unit - 1) / unit));
+      made.size_class = static_cast<std::uint8_t>(SizeClass::of((bytes + unit - 1) / unit));
       made.size = SizeClass::units(static_cast<int>(made.size_class)) * unit;
     }
     return made;
@@ -86,8 +86,8 @@ class ArenaFixture : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   Streams streams_;
-  Arena arena_{0, false, geometry_, source_, map_, streams_};
-  Arena other_{1, false, geometry_, source_, map_, streams_};
+  Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, streams_};
+  Arena other_{1, ArenaUse::stream, geometry_, source_, map_, streams_};
 };
 
 }  // namespace millrace

@@ -232,7 +232,7 @@ TEST_F(ArenaTest, WorkOfTheOwnStreamKeepsMemoryFromOtherStreamsAndFromTheDevice)
 
 TEST_F(ArenaTest, GivesAllBackWhenItEnds) {
   {
-    Arena ending(2, false, geometry_, source_, map_, streams_);
+    Arena ending(2, ArenaUse::stream, geometry_, source_, map_, streams_);
     live(ending, 4 * kKiB);
     live(ending, 3 * kGranule);
     EXPECT_GT(limit_.committed(), 0u);

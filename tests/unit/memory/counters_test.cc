@@ -77,40 +77,89 @@ TEST(Counters, ReadersNeverSeeMoreFreedThanAllocated) {
 }
 
 TEST(Peak, IsExactForOneThreadOncePublished) {
-  Peak peak(1000);
+  Peaks peak(1000);
   PeakShare share;
-  share.change(peak, 700);
-  share.change(peak, -700);
-  share.change(peak, 200);
+  share.on_allocate(peak, 700);
+  share.on_free(peak, 700);
+  share.on_allocate(peak, 200);
   share.publish(peak);
-  EXPECT_EQ(peak.value(), 700u);
-  share.change(peak, 5000);  // past the quantum: published at once
-  EXPECT_EQ(peak.value(), 5200u);
-  share.change(peak, -5200);
+  EXPECT_EQ(peak.value().live.bytes, 700);
+  share.on_allocate(peak, 5000);  // past the quantum: published at once
+  EXPECT_EQ(peak.value().live.bytes, 5200);
+  share.on_free(peak, 5200);
   peak.reset();
-  EXPECT_EQ(peak.value(), 0u);
+  EXPECT_EQ(peak.value().live.bytes, 0);
 }
 
 TEST(Peak, IsLowByAtMostAQuantumForEachOtherThread) {
-  Peak peak(1000);
+  Peaks peak(1000);
   PeakShare first, second;
-  first.change(peak, 900);
-  second.change(peak, 900);
-  first.change(peak, -900);
-  second.change(peak, -900);
+  first.on_allocate(peak, 900);
+  second.on_allocate(peak, 900);
+  first.on_free(peak, 900);
+  second.on_free(peak, 900);
   first.publish(peak);
   second.publish(peak);
-  EXPECT_GE(peak.value() + 1000, 1800u);
-  EXPECT_LE(peak.value(), 1800u);
+  EXPECT_GE(peak.value().live.bytes + 1000, 1800);
+  EXPECT_LE(peak.value().live.bytes, 1800);
 }
 
 TEST(Peak, AQuantumOfZeroIsExact) {
-  Peak peak(0);
+  Peaks peak(0);
   PeakShare first, second;
-  first.change(peak, 900);
-  second.change(peak, 900);
-  first.change(peak, -900);
-  EXPECT_EQ(peak.value(), 1800u);
+  first.on_allocate(peak, 900);
+  second.on_allocate(peak, 900);
+  first.on_free(peak, 900);
+  EXPECT_EQ(peak.value().live.bytes, 1800);
+}
+
+// Small and large blocks peak at different times, and the two of them at another one.
+TEST(Peak, OfEachSizeIsItsOwn) {
+  Peaks peaks(1 << 20);
+  PeakShare share;
+  for (int i = 0; i < 3; ++i) share.on_allocate(peaks, 100);  // small: 3
+  for (int i = 0; i < 2; ++i) share.on_free(peaks, 100);
+  share.on_allocate_large(peaks, 5000);
+  share.on_allocate_large(peaks, 5000);  // large: 2
+  share.on_allocate(peaks, 100);         // all: 2 and 2
+  share.on_free(peaks, 5000, true, false);
+  share.on_allocate(peaks, 100);
+  share.on_free(peaks, 100, false, false);
+  share.publish(peaks);
+  const BlockFigures most = peaks.value();
+  EXPECT_EQ(most.live.blocks, 4);
+  EXPECT_EQ(most.live.bytes, 10200);
+  EXPECT_EQ(most.small_live.blocks, 3);
+  EXPECT_EQ(most.small_live.bytes, 300);
+  EXPECT_EQ(most.large_live.blocks, 2);
+  EXPECT_EQ(most.large_live.bytes, 10000);
+  EXPECT_EQ(most.active.bytes, most.live.bytes);
+  peaks.reset();
+  EXPECT_EQ(peaks.value().live.blocks, 3);
+  EXPECT_EQ(peaks.value().large_live.bytes, 5000);
+}
+
+TEST(Peak, WhatIsFreedAndUsedStaysActive) {
+  Peaks peaks(1 << 20);
+  PeakShare share;
+  share.on_allocate(peaks, 100);
+  share.on_allocate_large(peaks, 5000);
+  share.on_free(peaks, 5000, true, true);
+  share.on_free(peaks, 100, false, true);
+  share.on_allocate_large(peaks, 6000);
+  share.publish(peaks);
+  EXPECT_EQ(peaks.value().live.bytes, 6000);
+  EXPECT_EQ(peaks.value().active.bytes, 11100);
+  EXPECT_EQ(peaks.value().small_active.blocks, 1);
+  EXPECT_EQ(peaks.value().large_active.blocks, 2);
+  peaks.on_unused({100, 1}, {5000, 1});
+  share.on_allocate(peaks, 300);
+  share.publish(peaks);
+  EXPECT_EQ(peaks.value().active.bytes, 11100);
+  EXPECT_EQ(peaks.value().live.bytes, 6300);
+  peaks.reset();
+  EXPECT_EQ(peaks.value().active.bytes, 6300);
+  EXPECT_EQ(peaks.value().active.blocks, 2);
 }
 
 TEST(CacheBudget, GivesNoMoreThanItHas) {

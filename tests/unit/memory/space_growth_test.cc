@@ -19,7 +19,8 @@ constexpr std::size_t kGranule = 64 * kKiB;
 
 class SpaceGrowthTest : public testing::Test {
  protected:
-  explicit SpaceGrowthTest(std::size_t granule = kGranule) : granule_(granule) {}
+  explicit SpaceGrowthTest(std::size_t granule = kGranule, bool fixed = false)
+      : granule_(granule), owner_{.slot = 0, .fixed = fixed} {}
   static Geometry geometry_of(std::size_t granule) {
     Geometry geometry;
     geometry.granule = granule;
@@ -83,9 +84,10 @@ class SpaceGrowthTest : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
-  Arena arena_{0, false, geometry_, source_, map_, host_};  // for the descriptors only
+  Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
-  Space space_{true, geometry_, source_, map_, pool_};
+  const SegmentOwner owner_;
+  Space space_{true, geometry_, source_, map_, pool_, owner_};
 };
 
 /// Of requests that are worth what moving costs.
@@ -93,6 +95,19 @@ class LargeRequests : public SpaceGrowthTest {
  protected:
   LargeRequests() : SpaceGrowthTest(128 * kMiB) {}
 };
+
+/// Of a pool, whose addresses may be known to graphs.
+class FixedMemory : public SpaceGrowthTest {
+ protected:
+  FixedMemory() : SpaceGrowthTest(kGranule, true) {}
+};
+
+TEST_F(FixedMemory, MovesNothing) {
+  comb(65);
+  take(16);
+  EXPECT_EQ(committed(), 81U);
+  EXPECT_EQ(moved(), 0U);
+}
 
 TEST_F(SpaceGrowthTest, MovesAsMuchAsItGrowsBy) {
   comb(65);
@@ -202,7 +217,7 @@ TEST_F(SpaceGrowthTest, ChunksThatFitNoHoleAreGivenBack) {
 }
 
 TEST_F(SpaceGrowthTest, ASpaceForSmallBlocksKeepsWhatItHas) {
-  Space small(false, geometry_, source_, map_, pool_);
+  Space small(false, geometry_, source_, map_, pool_, owner_);
   std::vector<Block*> blocks;
   for (int i = 0; i < 65; ++i) {
     ASSERT_TRUE(small.grow(kGranule, 512, Space::kAnyValue).ok());

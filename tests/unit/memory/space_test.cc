@@ -69,9 +69,10 @@ class SpaceTest : public testing::Test {
   HeapSource source_{backend_, limit_};
   PageMap map_{geometry_};
   NoStreams host_;
-  Arena arena_{0, false, geometry_, source_, map_, host_};  // for the descriptors only
+  Arena arena_{0, ArenaUse::stream, geometry_, source_, map_, host_};  // for the descriptors only
   BlockPool pool_{arena_};
-  Space space_{false, geometry_, source_, map_, pool_};
+  const SegmentOwner owner_{0};
+  Space space_{false, geometry_, source_, map_, pool_, owner_};
 };
 
 TEST_F(SpaceTest, TakesSplitsAndMerges) {
@@ -199,7 +200,8 @@ TEST_F(SpaceTest, GrowsAheadOnlyWhereNothingComesBack) {
   HeapSource source{backend_, wide};
   Geometry geometry = small_geometry();
   geometry.heap_bytes = 4096 * kGranule;
-  Space growing{false, geometry, source, map_, pool_}, busy{false, geometry, source, map_, pool_};
+  Space growing{false, geometry, source, map_, pool_, owner_},
+      busy{false, geometry, source, map_, pool_, owner_};
   const auto commits_of = [&](Space& space, bool frees) {
     const std::size_t before = backend_.ledger.commits();
     const std::size_t had = wide.committed();

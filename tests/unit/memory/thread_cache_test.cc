@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "unit/memory/arena_fixture.h"
@@ -37,10 +38,10 @@ class ThreadCacheTest : public ArenaFixture {
   }
 
   CacheBudget budget_{4 * kMiB};
-  Peak peak_{kMiB};
+  Peaks peak_{kMiB};
   sync::Mutex totals_mutex_;
   Totals totals_;
-  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_}, 1};
+  ThreadCache cache_{{geometry_, budget_, 2 * kMiB, peak_, totals_mutex_, totals_, true}, 1};
 };
 
 TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
@@ -51,6 +52,30 @@ TEST_F(ThreadCacheTest, TheLastFreedComesFirst) {
   EXPECT_EQ(&allocate(arena_, 4 * kKiB), &b);
   EXPECT_EQ(&allocate(arena_, 4 * kKiB), &a);
   EXPECT_EQ(a.state(), BlockState::live);
+}
+
+TEST_F(ThreadCacheTest, WhatRecordedWorkNamesComesLater) {
+  const auto record = [](Block& block) { block.own_use.store(1, std::memory_order_relaxed); };
+  Block& a = allocate(arena_, 4 * kKiB);
+  record(a);  // nothing was submitted
+  free(a);
+  Block& b = allocate(arena_, 4 * kKiB);
+  EXPECT_NE(&a, &b);
+  free(b);
+  EXPECT_EQ(&allocate(arena_, 4 * kKiB), &b);  // nothing names it
+  // Where there are many, they are handed out all the same.
+  std::vector<Block*> different{&a};
+  for (int i = 0; i < 63; ++i) {
+    Block& block = allocate(arena_, 4 * kKiB);
+    EXPECT_EQ(std::count(different.begin(), different.end(), &block), 0);
+    record(block);
+    free(block);
+    different.push_back(&block);
+  }
+  EXPECT_EQ(cache_.cached_bytes(), bytes_in(arena_, BlockState::cached));
+  cache_.flush();
+  EXPECT_EQ(cache_.cached_bytes(), 0u);
+  EXPECT_EQ(bytes_in(arena_, BlockState::cached), 0u);
 }
 
 TEST_F(ThreadCacheTest, CountsWhatItHolds) {
@@ -116,7 +141,7 @@ TEST_F(ThreadCacheTest, SendsBlocksOfOtherArenasInBatches) {
 TEST_F(ThreadCacheTest, MoreArenasThanItHasRoomForTakeTurns) {
   std::vector<std::unique_ptr<Arena>> arenas;
   for (int i = 0; i < 8; ++i)
-    arenas.push_back(std::make_unique<Arena>(i % 4, false, geometry_, source_, map_, streams_));
+    arenas.push_back(std::make_unique<Arena>(i % 4, ArenaUse::stream, geometry_, source_, map_, streams_));
   std::size_t cached = 0;
   for (int round = 0; round < 3; ++round) {
     for (const auto& arena : arenas) free(allocate(*arena, 4 * kKiB));

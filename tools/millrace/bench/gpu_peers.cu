@@ -4,6 +4,7 @@
 
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>
+#include <algorithm>
 #include <cub/device/device_reduce.cuh>
 #include <cub/device/device_segmented_reduce.cuh>
 #include <stdexcept>
@@ -13,17 +14,16 @@
 namespace millrace::tool {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kVectorsAtOnce = 8;
-constexpr int kBlocksEach = 4;  // of a multiprocessor
-
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+/// Whole lines of its own for each block.
+template <int kThreads, int kVectorsAtOnce>
 __global__ void __launch_bounds__(kThreads)
     read_all(const uint4* from, long long vectors, unsigned* unlikely_result) {
-  const long long each = (vectors + gridDim.x - 1) / gridDim.x;
+  constexpr long long kLine = 8;
+  const long long each = ((vectors + gridDim.x - 1) / gridDim.x + kLine - 1) / kLine * kLine;
   const long long begin = each * blockIdx.x;
   const long long end = begin + each < vectors ? begin + each : vectors;
   unsigned bits = 0;
@@ -92,6 +92,16 @@ class Timer {
   cudaEvent_t end_ = nullptr;
 };
 
+/// Seconds of a launch of so many blocks, on a stream of the timer's.
+template <int kThreads, int kVectorsAtOnce>
+double time_reading(Timer& timer, const GpuInputs& inputs, int launches, int blocks, unsigned* word) {
+  return timer.time(inputs, launches, [&](const void* data, cudaStream_t stream) {
+    read_all<kThreads, kVectorsAtOnce><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
+        static_cast<const uint4*>(data), static_cast<long long>(inputs.bytes / sizeof(uint4)), word);
+    check(cudaGetLastError(), "the launch of a kernel");
+  });
+}
+
 /// Where a row begins.
 struct RowBegin {
   std::int64_t columns;
@@ -107,13 +117,12 @@ double time_reading_on_gpu(const GpuInputs& inputs, int launches) {
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
         "cudaDeviceGetAttribute");
   const Memory word(sizeof(unsigned));
+  auto* const unlikely = static_cast<unsigned*>(word.get());
   Timer timer;
-  return timer.time(inputs, launches, [&](const void* data, cudaStream_t stream) {
-    read_all<<<kBlocksEach * multiprocessors, kThreads, 0, stream>>>(
-        static_cast<const uint4*>(data), static_cast<long long>(inputs.bytes / sizeof(uint4)),
-        static_cast<unsigned*>(word.get()));
-    check(cudaGetLastError(), "the launch of a kernel");
-  });
+  // kReadingLaunches names them.
+  return std::min({time_reading<1024, 4>(timer, inputs, launches, multiprocessors, unlikely),
+                   time_reading<512, 8>(timer, inputs, launches, 4 * multiprocessors, unlikely),
+                   time_reading<256, 4>(timer, inputs, launches, 8 * multiprocessors, unlikely)});
 }
 
 double time_cub(ReduceOp op, const GpuInputs& inputs, std::int64_t rows, int launches) {

@@ -20,7 +20,7 @@ ReduceCase make_case(const std::string& op, std::vector<ReduceOp> ops, const Dim
     const std::string over = dims.size() == 1 ? list_of(dims) : "(" + list_of(dims) + ")";
     name = fmt::format("{} ({}) over {}", op, list_of(shape), over);
   }
-  return {name, op, std::move(ops), shape, dims};
+  return {name, op, std::move(ops), shape, dims, {}};
 }
 
 template <typename Bits>
@@ -40,9 +40,10 @@ std::vector<ReduceCase> reduce_cases(std::uint64_t elements) {
   const Dims flat{n};
   const std::int64_t columns = std::int64_t{1} << (std::bit_width(elements) / 2);
   const Dims square{n / columns, columns};
-  const std::int64_t images = n / 1024;  // of 32 by 32
+  const std::int64_t side = n < std::int64_t{1} << 28 ? 32 : 64;
+  const std::int64_t images = n / (side * side);
   const std::int64_t channels = std::min<std::int64_t>(1024, images / 4);
-  const Dims batch{images / channels, channels, 32, 32};
+  const Dims batch{images / channels, channels, side, side};
 
   std::vector<ReduceCase> cases;
   const auto add = [&](ReduceOp op, const Dims& shape, const Dims& dims) {

@@ -18,7 +18,8 @@ struct ReduceCase {
   std::string peer_op;        ///< what the scripts of bench/peers call it
   std::vector<ReduceOp> ops;  ///< one; max and argmax: an extreme with its position; none: statistics
   Dims shape;
-  Dims dims;  ///< empty: all
+  Dims dims;     ///< empty: all
+  Dims strides;  ///< of the input; empty: it is contiguous
 
   std::int64_t elements() const { return element_count(shape); }
 };

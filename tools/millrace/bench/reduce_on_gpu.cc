@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "bench/gpu_peers.h"
+#include "bench/random_cases.h"
 #include "bench/reduce_cases.h"
 #include "bench/reducer.h"
 #include "bench/rounds.h"
@@ -30,47 +31,69 @@ constexpr std::uint64_t kMostInputs = 8;
 
 class GpuBench {
  public:
-  GpuBench(const std::string& device, std::uint64_t bytes, const BenchOptions& options)
+  GpuBench(const GpuReduceRequest& request, const BenchOptions& options)
       : options_(options),
-        bytes_(bytes),
-        reducer_(create_device(device, {})),
+        request_(request),
+        bytes_(request.bytes),
+        reducer_(create_device(request.device, {})),
         peer_(kTorchPeer, options.interpreters()) {
     const std::string& name = reducer_.device().info().name;
     select_cuda_device(std::atoi(name.substr(name.find(':') + 1).c_str()));
-    const std::uint64_t inputs = std::clamp<std::uint64_t>(kInputBytes / bytes + 1, 2, kMostInputs);
+    const std::uint64_t inputs = std::clamp<std::uint64_t>(kInputBytes / bytes_ + 1, 2, kMostInputs);
     for (std::uint64_t i = 0; i < inputs; ++i) {
-      inputs_.push_back(reducer_.buffer(bytes));
+      inputs_.push_back(reducer_.buffer(bytes_));
       addresses_.push_back(inputs_.back().data());
     }
   }
 
-  void measure(DType dtype) {
-    std::vector<std::byte> values(bytes_);
-    fill_reduce_input(dtype, values);
-    Device device = reducer_.device();
-    for (const Buffer& input : inputs_) device.stream().copy(input.data(), values.data(), values.size());
-    device.stream().wait();
-    for (const ReduceCase& c : reduce_cases(bytes_ / size_of(dtype))) {
-      if (interrupted()) return;
-      status_.show(fmt::format("{} {}", c.name, to_string(dtype)));
-      measure(c, dtype);
+  /// Of each type.
+  void measure() {
+    const auto types = static_cast<int>(request_.dtypes.size());
+    int first = 0;
+    for (int i = 0; i < types; ++i) {
+      // As many as the others, and the last ones what is left.
+      const int count = (request_.random - first) / (types - i);
+      const DType dtype = request_.dtypes[static_cast<std::size_t>(i)];
+      measure(dtype, request_.random == 0 ? reduce_cases(bytes_ / size_of(dtype))
+                                          : random_cases(dtype, bytes_, first, count, request_.seed));
+      first += count;
     }
   }
 
   BenchResult take() {
     result_.torch = peer_.description();
     result_.more["device"] = reducer_.device().info().name;
+    result_.more["bytes"] = bytes_;
+    result_.more["floor"] = kReadingLaunches;
+    if (request_.random != 0) result_.more["seed"] = request_.seed;
     return std::move(result_);
   }
 
  private:
+  void measure(DType dtype, const std::vector<ReduceCase>& cases) {
+    std::vector<std::byte> values(bytes_);
+    fill_reduce_input(dtype, values);
+    Device device = reducer_.device();
+    for (const Buffer& input : inputs_) device.stream().copy(input.data(), values.data(), values.size());
+    device.stream().wait();
+    for (const ReduceCase& c : cases) {
+      if (interrupted()) return;
+      if (c.name.find(request_.wanted_case) == std::string::npos) continue;
+      status_.show(fmt::format("{} {}", c.name, to_string(dtype)));
+      measure(c, dtype);
+    }
+  }
+
   void measure(const ReduceCase& c, DType dtype) {
     std::vector<TensorView> inputs;
-    for (const Buffer& input : inputs_) inputs.push_back(contiguous(input.data(), dtype, c.shape));
-    const std::uint64_t used = static_cast<std::uint64_t>(c.elements()) * size_of(dtype);
-    const GpuInputs addresses{addresses_, static_cast<std::size_t>(used)};
+    const Dims strides = c.strides.empty() ? contiguous_strides(c.shape) : c.strides;
+    for (const Buffer& input : inputs_) inputs.push_back({input.data(), dtype, c.shape, strides});
+    const std::uint64_t read = static_cast<std::uint64_t>(c.elements()) * size_of(dtype);
+    const GpuInputs addresses{addresses_, static_cast<std::size_t>(read)};
     std::vector<Contestant> contestants;
     std::vector<BenchRow> rows;
+    reducer_.prepare(c, dtype);
+    std::uint64_t used = read + reducer_.result_bytes();
     const auto add = [&](const char* impl, auto seconds) {
       rows.push_back({"reduce", c.name, std::string(to_string(dtype)), impl, 1, 0, "GB/s"});
       contestants.push_back([used, seconds]() -> std::optional<double> {
@@ -80,9 +103,10 @@ class GpuBench {
       });
     };
     using Seconds = std::optional<double>;
-    reducer_.prepare(c, dtype);
     add("millrace", [&]() -> Seconds { return reducer_.seconds_each(c, inputs, kLaunches); });
+    used = read;
     add("floor", [&]() -> Seconds { return time_reading_on_gpu(addresses, kLaunches); });
+    used += reducer_.result_bytes();
     if (const std::optional<std::int64_t> rows_of_cub = cub_rows(c, dtype)) {
       add("cub", [&, n = *rows_of_cub]() -> Seconds { return time_cub(c.ops[0], addresses, n, kLaunches); });
     }
@@ -93,6 +117,7 @@ class GpuBench {
                           {"elements", bytes_ / size_of(dtype)},
                           {"op", c.peer_op},
                           {"shape", std::vector(c.shape.begin(), c.shape.end())},
+                          {"strides", std::vector(strides.begin(), strides.end())},
                           {"axes", std::vector(c.dims.begin(), c.dims.end())},
                           {"inputs", inputs_.size()},
                           {"launches", kLaunches},
@@ -111,7 +136,8 @@ class GpuBench {
 
   /// Of how many rows CUB is asked; nothing where it is no peer.
   static std::optional<std::int64_t> cub_rows(const ReduceCase& c, DType dtype) {
-    if (dtype != DType::f32 || c.ops.size() != 1 || !has_cub_reduction(c.ops[0])) return std::nullopt;
+    if (dtype != DType::f32 || c.ops.size() != 1 || !c.strides.empty() || !has_cub_reduction(c.ops[0]))
+      return std::nullopt;
     if (c.dims.empty()) return 1;
     const bool last_of_two = c.shape.size() == 2 && c.dims.size() == 1 && c.dims[0] == 1;
     return last_of_two ? std::optional(c.shape[0]) : std::nullopt;
@@ -136,6 +162,7 @@ class GpuBench {
   }
 
   const BenchOptions& options_;
+  const GpuReduceRequest& request_;
   const std::uint64_t bytes_;
   Reducer reducer_;  // before what is allocated on its device
   PythonPeer peer_;
@@ -147,10 +174,9 @@ class GpuBench {
 
 }  // namespace
 
-BenchResult bench_reduce_on_gpu(const std::string& device, std::uint64_t bytes,
-                                const std::vector<DType>& dtypes, const BenchOptions& options) {
-  GpuBench bench(device, bytes, options);
-  for (const DType dtype : dtypes) bench.measure(dtype);
+BenchResult bench_reduce_on_gpu(const GpuReduceRequest& request, const BenchOptions& options) {
+  GpuBench bench(request, options);
+  bench.measure();
   return bench.take();
 }
 
@@ -181,11 +207,12 @@ void print_reduce_on_gpu(const BenchResult& result, std::uint64_t bytes, int rou
   }
   table.print(stdout);
   fmt::print(
-      "GB/s of input read, {} of it, {} launches back to back over inputs in turn; median of {} rounds in "
-      "which\n"
-      "all took turns\n",
+      "GB/s of what is read and written, inputs of {}, {} launches back to back over inputs in turn; median "
+      "of\n"
+      "{} rounds in which all took turns\n",
       format_byte_size(bytes), kLaunches, rounds);
-  fmt::print("reading: a kernel that reads the same and adds nothing up\n");
+  if (result.more.contains("seed")) fmt::print("seed {}\n", result.more.at("seed").get<std::uint64_t>());
+  fmt::print("reading: a kernel that reads the same and adds nothing up, {}\n", kReadingLaunches);
   fmt::print("torch: {}\n", result.torch);
   fmt::print("cub: DeviceReduce and DeviceSegmentedReduce, where they do it in f32\n");
 }

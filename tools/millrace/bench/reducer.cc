@@ -38,6 +38,12 @@ void Reducer::prepare(const ReduceCase& c, DType dtype) {
   if (c.ops.empty()) outputs_.push_back({device_.buffer(sizeof(Statistics)), DType::f64});
 }
 
+std::uint64_t Reducer::result_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const Output& output : outputs_) bytes += output.memory.size();
+  return bytes;
+}
+
 void Reducer::record(Stream stream, const ReduceCase& c, const TensorView& input) {
   const auto output = [&](std::size_t i) {
     return contiguous(outputs_[i].memory.data(), outputs_[i].dtype, shape_);

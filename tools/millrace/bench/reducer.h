@@ -23,6 +23,9 @@ class Reducer {
   /// Memory for the results of a case, so that none is allocated within the time.
   void prepare(const ReduceCase& c, DType dtype);
 
+  /// Of that memory.
+  std::uint64_t result_bytes() const noexcept;
+
   /// From recording one to its end, by the host's clock. The input may be another host device's memory.
   double seconds(const ReduceCase& c, const TensorView& input);
   /// Of one of so many, back to back, of the inputs in turn, by the device's clock; after one that is not

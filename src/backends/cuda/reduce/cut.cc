@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <limits>
 
+#include "backends/cuda/reduce/cut_order.h"
 #include "backends/cuda/reduce/cut_splits.h"
 #include "backends/cuda/reduce/cut_ways.h"
 #include "backends/cuda/reduce/measures.h"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 namespace {
@@ -27,6 +29,10 @@ constexpr std::int64_t kFewBytes = 32;
 // What a block and a thread of the regime whole have at least.
 constexpr std::int64_t kWholeBlockVectors = 1024;
 constexpr std::int64_t kWholeThreadVectors = 4;
+// The same of those of more vectors than that, where they are to be spread wider.
+constexpr std::int64_t kSpreadVectors = 4096;
+constexpr std::int64_t kSpreadBlockVectors = kHasFineWholes ? kWholeBlockVectors / 2 : kWholeBlockVectors;
+constexpr std::int64_t kSpreadThreadVectors = kHasWideWholes ? kWholeThreadVectors / 2 : kWholeThreadVectors;
 // Loads of a thread that should be on their way at once.
 constexpr std::int64_t kLoads = 8;
 // Vectors of a row that a thread has at least, where there are as many.
@@ -63,14 +69,17 @@ bool cut_whole(ReducePlan& plan) noexcept {
   if (!is_tuned(plan) || !has_lanes(plan) || plan.kept_count != 1) return false;
   plan.regime = Regime::whole;
   const std::int64_t vectors = ceil_div(plan.reduced_count * element_bytes(plan), kVectorBytes);
-  const std::int64_t blocks = std::min<std::int64_t>(kWholeBlocks, ceil_div(vectors, kWholeBlockVectors));
+  const bool spreads = vectors > kSpreadVectors, is_thin = kHasThinWholes && vectors <= kWholeThreads;
+  const std::int64_t blocks = std::min<std::int64_t>(
+      kWholeBlocks, ceil_div(vectors, spreads ? kSpreadBlockVectors : kWholeBlockVectors));
   // Whole lines, so that where the first begins aligned all do.
   const std::int64_t lines = ceil_div(ceil_div(vectors, blocks), kLineBytes / kVectorBytes);
   plan.steps = plan.reduced_count;
   plan.split_size = lines * kLineBytes / element_bytes(plan);
   plan.splits = plan.blocks = ceil_div(plan.steps, plan.split_size);
   plan.tiles = plan.outer_count = 1;
-  const std::int64_t threads = lines * (kLineBytes / kVectorBytes) / kWholeThreadVectors;
+  const std::int64_t each = is_thin ? 1 : spreads ? kSpreadThreadVectors : kWholeThreadVectors;
+  const std::int64_t threads = lines * (kLineBytes / kVectorBytes) / each;
   plan.threads = static_cast<int>(std::clamp<std::int64_t>(power_above(threads), kWarp, kWholeThreads));
   return true;
 }
@@ -87,6 +96,7 @@ bool cut_rows(ReducePlan& plan) noexcept {
   plan.rows_at_once = is_light && vectors <= kRowLoads / 2 ? 2 : 1;
   plan.ways = static_cast<int>(power_above(ceil_div(vectors, kRowLoads / plan.rows_at_once)));
   plan.tiles = ceil_div(plan.kept_count, kWarp / plan.ways * plan.rows_at_once);
+  order_outputs(plan, vectors, kVectorBytes);
   plan.splits = 1;
   plan.blocks = std::min<std::int64_t>(ceil_div(plan.tiles, kThreads / kWarp), kRowBlocks);
   return true;
@@ -132,6 +142,7 @@ bool cut_few(ReducePlan& plan) noexcept {
   plan.lane_output = along.other;
   along = {along.size / lanes, along.stride * lanes, along.other * lanes, 0, 0};
   plan.outer_count = threads;
+  if (lanes == 1) order_outputs(plan, plan.reduced_count, bytes);
   // One after the other.
   take_part(plan, 1);
   const int outputs = lanes == 1 ? 4 : lanes == 2 ? 2 : 1;  // of a thread
@@ -160,6 +171,10 @@ void cut_walk(ReducePlan& plan, Regime regime) noexcept {
     plan.inner = regime == Regime::columns
                      ? static_cast<int>(std::min(most, ceil_div(columns, kWarp - 1) * kWarp))
                      : width_of(columns, most, line);
+    const bool is_many = plan.outer_count * columns >= kEnoughThreads;
+    if (kHasEvenLanes && regime == Regime::lanes && is_many && plan.inner == kThreads) {
+      plan.inner = even_width(columns, plan.outer_count);
+    }
   }
   plan.inner_tiles =
       ceil_div(columns, regime == Regime::columns ? plan.inner / kWarp * (kWarp - 1) : plan.inner);

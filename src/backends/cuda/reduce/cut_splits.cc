@@ -11,9 +11,7 @@ constexpr std::int64_t kLaneBlocks = 396;
 constexpr std::int64_t kHeavyBlocks = 264;
 // Rounds of blocks in which splits may be done.
 constexpr std::int64_t kMostRounds = 3;
-// What a block of a split reads at least, so that leaving and merging accumulators costs little beside it.
-constexpr std::int64_t kSplitBytes = 16 << 10;
-// The same where a block does several, and waits for its own each time.
+// What a block of a split reads at least where a block does several, and waits for its own each time.
 constexpr std::int64_t kRoundBytes = 128 << 10;
 
 /// Blocks that a large device holds at a time, which is a matter of their registers.
@@ -28,6 +26,22 @@ double busy_share(std::int64_t units, std::int64_t resident) noexcept {
 }
 
 }  // namespace
+
+int even_width(std::int64_t columns, std::int64_t outer) noexcept {
+  constexpr std::int64_t kMultiprocessors = kWholeBlocks, kWarp = 32, kNarrowest = 5 * kWarp;
+  std::int64_t best = kThreads;
+  double best_share = 0;
+  for (std::int64_t width = kThreads; width >= kNarrowest; width -= kWarp) {
+    const std::int64_t tiles = ceil_div(columns, width) * outer;
+    const std::int64_t blocks = ceil_div(tiles, ceil_div(tiles, kLaneBlocks));
+    const double share =
+        busy_share(blocks, kMultiprocessors) * busy_share(tiles, blocks) * busy_share(columns, width);
+    if (share < best_share + 0.05) continue;
+    best = width;
+    best_share = share;
+  }
+  return static_cast<int>(best);
+}
 
 void split(ReducePlan& plan, std::int64_t tile_bytes, std::int64_t multiple) noexcept {
   const std::int64_t resident = resident_blocks(plan);

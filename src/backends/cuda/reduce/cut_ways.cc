@@ -25,8 +25,9 @@ void take_ways(ReducePlan& plan, std::int64_t load_bytes) noexcept {
   constexpr std::int64_t kMostParts = 16;
   const std::int64_t room = kThreads / plan.inner;
   const std::int64_t next_stride = next_kept_stride(plan);
+  const bool outputs_are_close = next_stride < kSectorBytes / element_bytes(plan);
   double best = -1;
-  std::int64_t best_part = 1, best_ways = 1, ways = 1;
+  std::int64_t best_part = 1, best_ways = 1, ways = 1, near_ways = 1;
   int best_covered = 0;
   bool is_far = false;
   for (int covered = 0; covered < plan.reduced_rank && ways <= room; ++covered) {
@@ -39,9 +40,11 @@ void take_ways(ReducePlan& plan, std::int64_t load_bytes) noexcept {
       const std::int64_t outer = std::min(plan.outer_count, room / (ways * part));
       const bool is_short = ways * part * outer * plan.inner * load_bytes < kLineBytes;
       const bool leaps = is_far || (part > 1 && std::abs(plan.reduced[covered].stride) >= next_stride);
+      // Worst where what is leapt to is less than memory brings, and the rest is other outputs'.
+      const double leap = near_ways * load_bytes < kSectorBytes && outputs_are_close ? 0.6 : 0.3;
       const double share = static_cast<double>(ways * part * outer * plan.inner) / kThreads *
                                static_cast<double>(size) / static_cast<double>(ceil_div(size, part) * part) -
-                           0.004 * static_cast<double>(outer) - (is_short ? 0.3 : 0) - (leaps ? 0.3 : 0);
+                           0.004 * static_cast<double>(outer) - (is_short ? 0.3 : 0) - (leaps ? leap : 0);
       if (share < best + 0.03) continue;
       best = share;
       best_part = part;
@@ -50,6 +53,7 @@ void take_ways(ReducePlan& plan, std::int64_t load_bytes) noexcept {
     }
     ways *= size;
     is_far = is_far || std::abs(plan.reduced[covered].stride) >= next_stride;
+    if (!is_far) near_ways = ways;
   }
   plan.covered = best_covered;
   plan.ways = static_cast<int>(best_ways);

@@ -69,7 +69,7 @@ __device__ void deliver(const ReducePlan& plan, std::int64_t number,
     auto* const own = left + unit.split * outputs + (seat.outer * plan.inner + seat.column) * kLanes;
 #pragma unroll
     for (int lane = 0; lane < kLanes; ++lane) own[lane] = found[lane];
-    __threadfence();
+    publish_split();
   }
   if (!is_last_split(others.tickets + unit.tile, plan.splits)) return;
   finish_splits<Fold>(memory, left, plan.splits, outputs, [&](int which, const Accumulator& result) {

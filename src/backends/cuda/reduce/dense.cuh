@@ -73,8 +73,8 @@ inline constexpr int kBlocksAtOnce =
     !Fold::kHasLanes || sizeof(typename Element<Fold::kDType>::Stored) == 1 ? 2 : 4;
 
 template <class Fold>
-__global__ void __launch_bounds__(kThreads, kBlocksAtOnce<Fold>)
-    dense_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+__device__ __forceinline__ void dense_block(const ReducePlan& plan,
+                                            const Splits<typename Fold::Accumulator>& others) {
   using Stored = typename Element<Fold::kDType>::Stored;
   __shared__ SharedValues<typename Fold::Accumulator, kThreads> memory;
   for (std::int64_t number = blockIdx.x; number < plan.tiles * plan.splits; number += gridDim.x) {
@@ -90,6 +90,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<Fold>)
     }
     deliver<Fold, 1>(plan, number, running, memory, others);
   }
+}
+
+template <class Fold>
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce<Fold>)
+    dense_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+  dense_block<Fold>(plan, others);
 }
 
 }  // namespace millrace::cuda

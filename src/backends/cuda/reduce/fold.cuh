@@ -20,12 +20,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "backends/cuda/reduce/dense.cuh"
 #include "backends/cuda/reduce/few.cuh"
 #include "backends/cuda/reduce/kernels.h"
+#include "backends/cuda/reduce/pack.cuh"
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/rows.cuh"
+#include "backends/cuda/reduce/variants.h"
 #include "backends/cuda/reduce/walk.cuh"
 #include "backends/cuda/reduce/whole.cuh"
 
@@ -43,11 +46,6 @@ struct PlainFold {
   static __device__ void settle(Running& /*running*/) {}
   static __device__ T total(Running& running) { return running.value; }
 };
-
-template <typename... Parameters>
-const void* address(void (*kernel)(Parameters...)) {
-  return reinterpret_cast<const void*>(kernel);
-}
 
 /// The kernel for a plan's regime.
 template <class Fold, bool kIsTuned>
@@ -85,7 +83,8 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
   Splits<typename Fold::Accumulator> splits{static_cast<typename Fold::Accumulator*>(accumulators), tickets};
   // Those of rows and few have one parameter; a second is not looked at.
   void* arguments[] = {const_cast<ReducePlan*>(&plan), &splits};
-  void* of_whole[] = {&tickets, const_cast<ReducePlan*>(&plan)};
+  std::conditional_t<kHasSlimWholes, const WholeWork, const ReducePlan&> whole(plan);
+  void* of_whole[] = {&tickets, const_cast<WholeParameter*>(&whole)};
   return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), dim3(static_cast<unsigned>(plan.blocks)),
                           dim3(static_cast<unsigned>(plan.threads)),
                           plan.regime == Regime::whole ? of_whole : arguments, 0, stream);
@@ -93,7 +92,9 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
 
 template <class Fold, bool kIsTuned>
 ReduceKernels kernels_of() {
-  return {sizeof(typename Fold::Accumulator), &launch_fold<Fold, kIsTuned>};
+  ReduceKernels kernels{sizeof(typename Fold::Accumulator), &launch_fold<Fold, kIsTuned>, nullptr};
+  if constexpr (kIsTuned) kernels.launch_pack = &launch_pack<Fold>;
+  return kernels;
 }
 
 /// Those of a fold for a type known when the program runs. kMayBeTuned: false for folds that have no others

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "backends/cuda/reduce/pack.h"
 #include "backends/cuda/reduce/plan.h"
 
 namespace millrace::cuda {
@@ -16,7 +17,13 @@ struct ReduceKernels {
   /// word for each tile, in the regime whole a slot for each block; 0 before and after. Both unused
   /// where there is one split.
   cudaError_t (*launch)(const ReducePlan& plan, void* accumulators, unsigned* tickets, cudaStream_t stream);
+  /// Queues several of one plan, of which that has the first one's tensors. Null where no plan is packable.
+  cudaError_t (*launch_pack)(const ReducePlan& plan, const Pack& pack, int count, cudaStream_t stream);
 };
+
+ReduceKernels kernels_for(const ReducePlan& plan) noexcept;
+/// What the blocks of splits leave; a multiple of 8.
+std::size_t accumulator_bytes(const ReducePlan& plan, const ReduceKernels& kernels) noexcept;
 
 ReduceKernels sum_kernels(ReduceOp op, DType dtype) noexcept;  ///< sum, mean
 ReduceKernels norm_kernels(DType dtype) noexcept;

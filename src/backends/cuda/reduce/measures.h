@@ -15,6 +15,8 @@ inline constexpr std::int64_t kResidentBlocks = 528;
 inline constexpr std::int64_t kEnoughThreads = kResidentBlocks * kThreads;
 // Neighbouring threads that read neighbouring elements should fill a line of memory together.
 inline constexpr std::int64_t kLineBytes = 128;
+// What memory is read and written by.
+inline constexpr std::int64_t kSectorBytes = 32;
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
   return a / b + (a % b != 0 ? 1 : 0);

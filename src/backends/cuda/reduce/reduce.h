@@ -26,4 +26,7 @@ std::size_t reduce_scratch_bytes(const ReduceWork& work) noexcept;
 /// Thread safety: any thread; the stream's order is the order of the calls.
 Status launch_reduce(const ReduceWork& work, void* scratch, unsigned* tickets, cudaStream_t stream);
 
+/// What has become of that many of them which shared a launch that CUDA refused.
+Status launch_failure(const ReduceWork& work, std::size_t count, cudaError_t error);
+
 }  // namespace millrace::cuda

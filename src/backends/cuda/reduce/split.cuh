@@ -5,6 +5,7 @@
 
 #include "backends/cuda/reduce/merge.cuh"
 #include "backends/cuda/reduce/plan.h"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 
@@ -16,17 +17,35 @@ struct Splits {
   unsigned* tickets;
 };
 
+/// Threads that have left something in memory for other blocks call it, before is_last_split.
+__device__ inline void publish_split() {
+  if constexpr (!kHasOrderedTickets) __threadfence();
+}
+
+/// The splits that had taken a ticket before. Of what the block's threads left, the barrier before orders all
+/// before the release here; of what other blocks left before theirs, the acquire here orders all before the
+/// barrier behind, and so before what any thread of this block reads.
+__device__ inline unsigned take_ticket(unsigned* ticket) {
+  if constexpr (kHasOrderedTickets) {
+    unsigned before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(ticket) : "memory");
+    return before;
+  } else {
+    return atomicAdd(ticket, 1U);
+  }
+}
+
 /// Is this block the last of its tile's? All threads of the block call it; those that left something have
-/// fenced it.
+/// published it.
 __device__ inline bool is_last_split(unsigned* ticket, std::int64_t splits) {
   __shared__ bool last;
   __syncthreads();
   if (threadIdx.x == 0) {
-    last = atomicAdd(ticket, 1U) + 1 == static_cast<unsigned>(splits);
+    last = take_ticket(ticket) + 1 == static_cast<unsigned>(splits);
     if (last) *ticket = 0;
   }
   __syncthreads();
-  if (last) __threadfence();
+  if (last && !kHasOrderedTickets) __threadfence();
   return last;
 }
 

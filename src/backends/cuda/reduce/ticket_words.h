@@ -3,8 +3,8 @@
 
 namespace millrace::cuda {
 
-/// A mebibyte of each device that is used.
-inline constexpr int kTicketSets = 256;
+/// Two mebibytes of each device that is used.
+inline constexpr int kTicketSets = 512;
 
 /// kMostSplitTiles words on the device whose context is current; null if the driver doesn't tell.
 unsigned* ticket_words(int set) noexcept;

@@ -22,29 +22,32 @@ Sets& sets() {
 
 }  // namespace
 
-unsigned* Tickets::words() noexcept {
-  if (words_ != nullptr) return words_;
-  if (number_ < 0) {
+unsigned* Tickets::words(int which) noexcept {
+  if (which >= kMost) return nullptr;
+  Set& own = own_[static_cast<std::size_t>(which)];
+  if (own.words != nullptr) return own.words;
+  if (own.number < 0) {
     Sets& all = sets();
     sync::LockGuard lock(all.mutex);
-    for (int i = 0; i < kTicketSets && number_ < 0; ++i) {
+    for (int i = 0; i < kTicketSets && own.number < 0; ++i) {
       if (all.taken.test(static_cast<std::size_t>(i))) continue;
       all.taken.set(static_cast<std::size_t>(i));
-      number_ = i;
+      own.number = i;
     }
   }
-  if (number_ < 0) return nullptr;
-  words_ = ticket_words(number_);
-  return words_;
+  if (own.number < 0) return nullptr;
+  own.words = ticket_words(own.number);
+  return own.words;
 }
 
 void Tickets::give_back() noexcept {
-  if (number_ < 0) return;
-  Sets& all = sets();
-  sync::LockGuard lock(all.mutex);
-  all.taken.reset(static_cast<std::size_t>(number_));
-  number_ = -1;
-  words_ = nullptr;
+  for (Set& own : own_) {
+    if (own.number < 0) continue;
+    Sets& all = sets();
+    sync::LockGuard lock(all.mutex);
+    all.taken.reset(static_cast<std::size_t>(own.number));
+    own = {};
+  }
 }
 
 }  // namespace millrace::cuda

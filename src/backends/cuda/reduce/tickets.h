@@ -1,10 +1,13 @@
 // Words on the device in which the blocks of a split reduction count how many of them have ended.
 #pragma once
 
+#include <array>
+
 namespace millrace::cuda {
 
-/// kMostSplitTiles words that are 0 between reductions, for one stream's use. There are some for a few
-/// hundred streams of the process; what is not to be had is not needed (launch_reduce).
+/// Sets of kMostSplitTiles words that are 0 between reductions, for one stream's use: one for each reduction
+/// of a launch. There are a few hundred for all streams of the process; what is not to be had is not needed
+/// (launch_reduce).
 ///
 /// Thread safety: one thread at a time.
 class Tickets {
@@ -14,14 +17,20 @@ class Tickets {
   Tickets& operator=(const Tickets&) = delete;
   ~Tickets() { give_back(); }
 
-  /// Of the device whose context is current, always the same one. Null where all are taken.
-  unsigned* words() noexcept;
+  static constexpr int kMost = 8;
+
+  /// A set, by its number among the stream's. Of the device whose context is current, always the same one.
+  /// Null where all are taken, and from kMost on.
+  unsigned* words(int which = 0) noexcept;
   /// No reduction uses them any more.
   void give_back() noexcept;
 
  private:
-  int number_ = -1;
-  unsigned* words_ = nullptr;
+  struct Set {
+    int number = -1;
+    unsigned* words = nullptr;
+  };
+  std::array<Set, kMost> own_;
 };
 
 }  // namespace millrace::cuda

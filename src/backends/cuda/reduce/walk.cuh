@@ -11,6 +11,7 @@
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/split.cuh"
 #include "backends/cuda/reduce/steps.cuh"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 
@@ -47,9 +48,10 @@ class Walker {
   static constexpr bool kIsRun = kRegime == Regime::vectors;
   static constexpr bool kHasLanes = kRegime == Regime::lanes || kRegime == Regime::columns;
   static constexpr int kLanes = kHasLanes ? kVector : 1;
+  static constexpr bool kIsDeep = kRegime == Regime::lanes && kHasDeepHalfLanes;
   // As many as fit the registers.
   static constexpr int kAtOnce = kRegime == Regime::elements && !Fold::kHasPosition ? kElementsAtOnce<Stored>
-                                 : kHasLanes && kLanes <= 4                         ? kVectorsAtOnce + 2
+                                 : kHasLanes && (kLanes <= 4 || kIsDeep)            ? kVectorsAtOnce + 2
                                  : kRegime == Regime::columns                       ? kVectorsAtOnce + 1
                                                                                     : kVectorsAtOnce;
   // Vectors that are used as they come are read faster by turns.
@@ -209,10 +211,8 @@ __device__ void walk_unit(const ReducePlan& plan, std::int64_t number,
 }
 
 template <class Fold, Regime kRegime>
-__global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    ? 2
-                                            : Walker<Fold, kRegime>::kLanes > 1 ? 3
-                                                                                : 4)
-    walk_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+__device__ __forceinline__ void walk_block(const ReducePlan& plan,
+                                           const Splits<typename Fold::Accumulator>& others) {
   using W = Walker<Fold, kRegime>;
   __shared__ typename W::Window window;
   __shared__ SharedValues<typename Fold::Accumulator, kThreads * kLanesAtOnce<Fold, W::kLanes>> memory;
@@ -222,6 +222,14 @@ __global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    
     walk_unit<Fold, kRegime>(plan, number, running, window, windowed);
     deliver<Fold, W::kLanes>(plan, number, running, memory, others);
   }
+}
+
+template <class Fold, Regime kRegime>
+__global__ void __launch_bounds__(kThreads, !Fold::kHasLanes                    ? 2
+                                            : Walker<Fold, kRegime>::kLanes > 1 ? 3
+                                                                                : 4)
+    walk_kernel(const __grid_constant__ ReducePlan plan, Splits<typename Fold::Accumulator> others) {
+  walk_block<Fold, kRegime>(plan, others);
 }
 
 }  // namespace millrace::cuda

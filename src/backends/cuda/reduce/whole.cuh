@@ -11,6 +11,7 @@
 #include "backends/cuda/reduce/load.cuh"
 #include "backends/cuda/reduce/merge.cuh"
 #include "backends/cuda/reduce/plan.h"
+#include "backends/cuda/reduce/variants.h"
 
 namespace millrace::cuda {
 
@@ -111,8 +112,8 @@ __device__ void merge_slots(typename Fold::Accumulator& own, WholeSlot<typename 
 }
 
 template <class Fold>
-__global__ void __launch_bounds__(kWholeThreads, 1)
-    whole_kernel(WholeSlot<typename Fold::Accumulator>* slots, const __grid_constant__ ReducePlan plan) {
+__device__ __forceinline__ void whole_block(const ReducePlan& plan,
+                                            WholeSlot<typename Fold::Accumulator>* slots) {
   using Stored = typename Element<Fold::kDType>::Stored;
   const bool is_last = blockIdx.x + 1 == gridDim.x;
   const int others = static_cast<int>(gridDim.x) - 1;
@@ -133,6 +134,52 @@ __global__ void __launch_bounds__(kWholeThreads, 1)
   } else {
     slots[blockIdx.x].leave(found);
   }
+}
+
+/// What this regime needs of a plan: few enough bytes for a launch to bring at once.
+struct WholeWork {
+  const void* input;
+  void* output;
+  const void* input_end;
+  std::int64_t reduced_count;
+  std::int64_t split_size;
+  void* values;
+  ReduceOp op;
+
+  explicit WholeWork(const ReducePlan& plan)
+      : input(plan.input),
+        output(plan.output),
+        input_end(plan.input_end),
+        reduced_count(plan.reduced_count),
+        split_size(plan.split_size),
+        values(plan.values),
+        op(plan.op) {}
+};
+
+/// A plan of it, of which the compiler keeps what is used in registers.
+__device__ __forceinline__ ReducePlan plan_of_whole(const WholeWork& work) {
+  ReducePlan plan;
+  plan.input = work.input;
+  plan.output = work.output;
+  plan.input_end = work.input_end;
+  plan.reduced_count = work.reduced_count;
+  plan.split_size = work.split_size;
+  plan.values = work.values;
+  plan.op = work.op;
+  plan.is_dense = true;
+  return plan;
+}
+__device__ __forceinline__ const ReducePlan& plan_of_whole(const ReducePlan& plan) {
+  return plan;
+}
+
+using WholeParameter = std::conditional_t<kHasSlimWholes, WholeWork, ReducePlan>;
+
+template <class Fold>
+__global__ void __launch_bounds__(kWholeThreads, 1)
+    whole_kernel(WholeSlot<typename Fold::Accumulator>* slots,
+                 const __grid_constant__ WholeParameter parameter) {
+  whole_block<Fold>(plan_of_whole(parameter), slots);
 }
 
 }  // namespace millrace::cuda

@@ -1,0 +1,212 @@
+#include "pools.h"
+
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <thread>
+
+#include "allocator.h"
+#include "errors.h"
+
+namespace millrace_torch {
+namespace {
+
+std::string named(c10::MempoolId_t id) {
+  return "(" + std::to_string(id.first) + ", " + std::to_string(id.second) + ")";
+}
+
+/// Has it a segment that nobody uses?
+bool keeps_free_memory(const millrace::MemoryPool& pool) {
+  return std::ranges::any_of(pool.segments(), [](const millrace::MemorySegment& segment) {
+    return std::ranges::all_of(segment.blocks, [](const millrace::MemoryBlock& block) {
+      return block.state != millrace::MemoryState::live;
+    });
+  });
+}
+
+/// The device is done, but the core's threads may not have seen that yet.
+void give_back(const millrace::MemoryPool& pool) {
+  constexpr std::chrono::milliseconds kLongest{1000};
+  constexpr std::chrono::microseconds kPause{50};
+  pool.drop_user();
+  const auto until = std::chrono::steady_clock::now() + kLongest;
+  while (keeps_free_memory(pool) && std::chrono::steady_clock::now() < until) {
+    if (pool.trim() == 0) std::this_thread::sleep_for(kPause);
+  }
+}
+
+}  // namespace
+
+Pools::Pool& Pools::find(c10::MempoolId_t id) {
+  const auto found = pools_.find(id);
+  TORCH_CHECK(found != pools_.end(), "there is no memory pool ", named(id),
+              " on cuda:", static_cast<int>(index_), ": it was released, or nothing was ever begun with it");
+  return found->second;
+}
+
+millrace::MemoryPool Pools::core_of(Pool& pool) {
+  if (!pool.core) pool.core = millrace::MemoryPool::create(device_, pool.options);
+  return *pool.core;
+}
+
+void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
+  std::optional<c10::MempoolId_t> chosen;
+  {
+    const std::shared_lock lock(begun_mutex_);
+    const auto found = std::find_if(begun_.rbegin(), begun_.rend(),
+                                    [&](const Begun& begun) { return begun.filter(stream); });
+    if (found != begun_.rend()) chosen = found->id;
+  }
+  if (!chosen) return nullptr;
+  ForeignMemory::Source source;
+  {
+    const std::lock_guard lock(mutex_);
+    source = find(*chosen).source;
+  }
+  if (source != nullptr) return foreign_.allocate(*chosen, source, bytes, stream);
+  const millrace::MemoryPool pool = core_pool(*chosen);
+  return pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
+}
+
+void Pools::add_user(c10::MempoolId_t id, ForeignMemory::Source source) {
+  const std::lock_guard lock(mutex_);
+  Pool& pool = pools_[id];
+  TORCH_CHECK(source == nullptr || pool.users == 0, "the pool ", named(id),
+              " exists already, and an allocator can be given to a new one only");
+  if (source != nullptr) pool.source = std::move(source);
+  ++pool.users;
+}
+
+void Pools::drop_user(c10::MempoolId_t id) {
+  const std::lock_guard lock(mutex_);
+  Pool& pool = find(id);
+  if (--pool.users != 0) return;
+  if (pool.core || pool.source != nullptr) unused_.push_back({id, std::move(pool.source), pool.core});
+  pools_.erase(id);
+}
+
+int Pools::users(c10::MempoolId_t id) {
+  const std::lock_guard lock(mutex_);
+  return find(id).users;
+}
+
+void Pools::begin(c10::MempoolId_t id, Filter filter) {
+  name_current_stream();
+  const std::unique_lock lock(begun_mutex_);
+  TORCH_CHECK(std::ranges::none_of(begun_, [&](const Begun& begun) { return begun.id == id; }),
+              "beginAllocateToPool: already recording to mempool_id ", named(id));
+  add_user(id);
+  begun_.push_back({id, std::move(filter)});
+  begun_count_.store(begun_.size(), std::memory_order_release);  // release: pairs with any_begun
+}
+
+void Pools::name_current_stream() {
+  try {
+    streams_.of_any(c10::cuda::getCurrentCUDAStream(index_));
+  } catch (const millrace::Error&) {
+    // It is captured already: the first allocation on it says so, if there is one.
+  }
+}
+
+void Pools::end(c10::MempoolId_t id) {
+  const std::unique_lock lock(begun_mutex_);
+  const auto found = std::ranges::find(begun_, id, &Begun::id);
+  TORCH_CHECK(found != begun_.end(), "endAllocatePool: not currently recording to mempool_id ", named(id));
+  begun_.erase(found);
+  begun_count_.store(begun_.size(), std::memory_order_release);  // release: as in begin
+}
+
+void Pools::set_use_on_oom(c10::MempoolId_t id, bool use) {
+  const std::lock_guard lock(mutex_);
+  Pool& pool = find(id);
+  pool.options.use_on_oom = use;
+  if (pool.core) translated([&] { pool.core->set_use_on_oom(use); });
+}
+
+void Pools::set_no_split(c10::MempoolId_t id) {
+  const std::lock_guard lock(mutex_);
+  Pool& pool = find(id);
+  TORCH_CHECK(!pool.core, "setNoSplit: memory was allocated from the pool ", named(id),
+              " already; say it before that");
+  pool.options.no_split = true;
+}
+
+bool Pools::wait_for_device() {
+  // Nothing begins meanwhile: to wait for a device that captures is an error, and ends the capture.
+  const std::shared_lock begun(begun_mutex_);
+  if (!begun_.empty()) return false;
+  const c10::cuda::CUDAGuard guard(index_);
+  C10_CUDA_CHECK(cudaDeviceSynchronize());
+  return true;
+}
+
+bool Pools::release_unused() {
+  std::vector<Unused> unused;
+  {
+    const std::lock_guard lock(mutex_);
+    unused.swap(unused_);
+  }
+  if (unused.empty()) return false;
+  if (!wait_for_device()) {
+    const std::lock_guard lock(mutex_);
+    std::ranges::move(unused, std::back_inserter(unused_));
+    return false;
+  }
+  for (const Unused& pool : unused) {
+    if (pool.core) give_back(*pool.core);
+    if (pool.source != nullptr) foreign_.release(pool.id);
+  }
+  return true;
+}
+
+millrace::MemoryPool Pools::core_pool(c10::MempoolId_t id) {
+  const std::lock_guard lock(mutex_);
+  const millrace::MemoryPool pool = core_of(find(id));
+  ids_.try_emplace(pool.number(), id);
+  return pool;
+}
+
+c10::MempoolId_t Pools::id_of(std::uint64_t number) {
+  if (number == 0) return {0, 0};
+  const std::lock_guard lock(mutex_);
+  const auto found = ids_.find(number);
+  return found == ids_.end() ? c10::MempoolId_t{0, 0} : found->second;
+}
+
+// What torch calls.
+
+void CudaAllocator::beginAllocateToPool(c10::DeviceIndex index, MempoolId_t pool,
+                                        std::function<bool(cudaStream_t)> filter) {
+  memory_of(index).pools().begin(pool, std::move(filter));
+}
+
+void CudaAllocator::endAllocateToPool(c10::DeviceIndex index, MempoolId_t pool) {
+  memory_of(index).pools().end(pool);
+}
+
+void CudaAllocator::releasePool(c10::DeviceIndex index, MempoolId_t pool) {
+  memory_of(index).pools().drop_user(pool);
+}
+
+int CudaAllocator::getPoolUseCount(c10::DeviceIndex index, MempoolId_t pool) {
+  return memory_of(index).pools().users(pool);
+}
+
+void CudaAllocator::createOrIncrefPool(c10::DeviceIndex index, MempoolId_t pool,
+                                       std::shared_ptr<caching::CUDAAllocator> allocator) {
+  memory_of(index).pools().add_user(pool, std::move(allocator));
+}
+
+void CudaAllocator::setUseOnOOM(c10::DeviceIndex index, MempoolId_t pool, bool use_on_oom) {
+  memory_of(index).pools().set_use_on_oom(pool, use_on_oom);
+}
+
+void CudaAllocator::setNoSplit(c10::DeviceIndex index, MempoolId_t pool) {
+  memory_of(index).pools().set_no_split(pool);
+}
+
+}  // namespace millrace_torch

@@ -1,0 +1,144 @@
+"""CUDA graphs, MemPools, and the state of pools that torch.compile's trees of graphs restore."""
+
+import gc
+import threading
+
+import pytest
+import torch
+
+
+def inside(segments, tensor):
+    return any(segment["address"] <= tensor.data_ptr() < segment["address"] + segment["total_size"] for segment in segments)
+
+
+def capture(call, pool=None):
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        result = call()
+    return graph, result
+
+
+def test_a_graph_runs_again_and_again():
+    values = torch.zeros(1000, device="cuda")
+    graph, result = capture(lambda: (values + 1) * (values + 2))
+    for turn in range(5):
+        values.fill_(turn)
+        filler = [torch.full((1000,), -1.0, device="cuda") for _ in range(10)]
+        graph.replay()
+        assert result.unique().tolist() == [(turn + 1) * (turn + 2)]
+        del filler
+
+
+def test_a_graphs_memory_goes_back_with_it():
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    values = torch.zeros(100 << 20, dtype=torch.uint8, device="cuda")
+    graph, result = capture(lambda: values + 1)
+    graph.replay()
+    del graph, result, values
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before
+
+
+def test_two_graphs_share_a_pool():
+    pool = torch.cuda.graph_pool_handle()
+    values = torch.ones(1000, device="cuda")
+    first, doubled = capture(lambda: values * 2, pool)
+    second, more = capture(lambda: doubled + 1, pool)
+    first.replay()
+    second.replay()
+    assert more.unique().tolist() == [3.0]
+
+
+def test_mempool_has_memory_of_its_own():
+    pool = torch.cuda.MemPool()
+    with torch.cuda.use_mem_pool(pool):
+        mine = torch.zeros(1000, device="cuda")
+    other = torch.zeros(1000, device="cuda")
+    assert inside(pool.snapshot(), mine) and not inside(pool.snapshot(), other)
+
+
+def test_mempool_goes_by_thread():
+    pool, found = torch.cuda.MemPool(), []
+    with torch.cuda.use_mem_pool(pool):
+        thread = threading.Thread(target=lambda: found.append(torch.zeros(1000, device="cuda")))
+        thread.start()
+        thread.join()
+    assert not inside(pool.snapshot(), found[0])
+
+
+def test_nested_mempools():
+    outer, inner = torch.cuda.MemPool(), torch.cuda.MemPool()
+    with torch.cuda.use_mem_pool(outer):
+        first = torch.zeros(1000, device="cuda")
+        with torch.cuda.use_mem_pool(inner):
+            second = torch.zeros(1000, device="cuda")
+        third = torch.zeros(1000, device="cuda")
+    assert inside(outer.snapshot(), first) and inside(inner.snapshot(), second) and inside(outer.snapshot(), third)
+
+
+def test_mempool_use_count():
+    pool = torch.cuda.MemPool()
+    assert pool.use_count() == 1
+    with torch.cuda.use_mem_pool(pool):
+        assert pool.use_count() == 2
+    assert pool.use_count() == 1
+
+
+def test_mempool_gives_its_memory_back():
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    pool = torch.cuda.MemPool()
+    with torch.cuda.use_mem_pool(pool):
+        tensor = torch.zeros(100 << 20, dtype=torch.uint8, device="cuda")
+    del tensor, pool
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before
+
+
+def test_checkpoint_brings_live_blocks_back():
+    device, pool = torch.cuda.current_device(), torch.cuda.graph_pool_handle()
+    values = torch.ones(1000, device="cuda")
+    graph, kept = capture(lambda: values * 2, pool)
+    state = torch._C._cuda_getCheckpointState(device, pool)
+    second, more = capture(lambda: kept + 1, pool)
+    address, storage = more.data_ptr(), more.untyped_storage()
+    torch._C._cuda_setCheckpointPoolState(device, state, [storage._cdata], [kept.untyped_storage()._cdata])
+    assert torch._C._cuda_checkPoolLiveAllocations(device, pool, {kept.data_ptr()})
+    third, again = capture(lambda: kept + 3, pool)
+    assert again.data_ptr() == address
+    graph.replay()
+    third.replay()
+    assert again.unique().tolist() == [5.0]
+
+
+@pytest.mark.parametrize("threads", [8])
+def test_graphs_captured_and_replayed_by_threads(threads):
+    errors, capturing = [], threading.Lock()
+
+    def work(number):
+        try:
+            stream = torch.cuda.Stream()
+            with torch.cuda.stream(stream):
+                values = torch.full((1000,), float(number), device="cuda")
+                stream.synchronize()
+                with capturing:
+                    graph = torch.cuda.CUDAGraph()
+                    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                        result = values * 3 + 1
+                for _ in range(20):
+                    graph.replay()
+                    if result.unique().tolist() != [3.0 * number + 1]:
+                        errors.append(number)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not errors
