@@ -155,7 +155,7 @@ foreach(source ${millrace_lifecycle_sources})
   if(TARGET ${program}_plugin)
     add_dependencies(${program} ${program}_plugin)
   endif()
-  add_dependencies(millrace_gtests ${program})
+  add_dependencies(millrace_library_gtests ${program})
   add_test(NAME lifecycle.${name} COMMAND ${program})
   # They end while their own threads make and join threads: one may be between the two.
   set_tests_properties(lifecycle.${name} PROPERTIES
