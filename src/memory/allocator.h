@@ -160,7 +160,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   }
   Arena& make_arena(int slot);
   BlockRequest request_for(std::size_t bytes, std::size_t alignment, const char* call) const;
-  /// Where a live block is, for who asked for so many of its bytes.
+  /// Where the block is, for who asked for so many of its bytes: which is noted.
   void* give_out(Block& block, std::size_t requested) noexcept;
   /// Makes the block live, for who asked for so many of its bytes. A pool's may be freed by a restore as soon
   /// as it is live (N3): nothing of it is looked at from there.
