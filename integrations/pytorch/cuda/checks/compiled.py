@@ -47,34 +47,25 @@ def compiled(model, inputs, turns: int) -> float:
 def graphs(model, inputs, threads: int, turns: int) -> int:
     """How many replays, by threads with a graph each, gave something else than the first."""
     import torch
-    wrong, errors, capturing = [0] * threads, [], threading.Lock()
+    wrong, capturing = [0] * threads, threading.Lock()
 
     def work(number):
-        try:
-            stream = torch.cuda.Stream()
-            mine = inputs.clone()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream), torch.no_grad():
-                expected = model(mine)
-                stream.synchronize()
-                graph = torch.cuda.CUDAGraph()
-                with capturing, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                    result = model(mine)
-                for _ in range(turns):
-                    graph.replay()
-                    model(mine)  # eager in between
-                    wrong[number] += not torch.allclose(result.float(), expected.float(), rtol=1e-2, atol=1e-2)
-        except BaseException as error:
-            errors.append(error)
+        stream = torch.cuda.Stream()
+        mine = inputs.clone()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), torch.no_grad():
+            expected = model(mine)
+            stream.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with capturing, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                result = model(mine)
+            for _ in range(turns):
+                graph.replay()
+                model(mine)  # eager in between
+                wrong[number] += not torch.allclose(result.float(), expected.float(), rtol=1e-2, atol=1e-2)
 
     torch.cuda.synchronize()
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
+    side.in_threads(threads, work)
     return sum(wrong)
 
 

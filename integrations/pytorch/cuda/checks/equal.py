@@ -3,7 +3,6 @@
 import hashlib
 import os
 import sys
-import threading
 
 import side
 
@@ -31,25 +30,16 @@ def main() -> int:
 def run(model, inputs, threads: int, turns: int) -> set:
     """The digests of all results that any thread had."""
     import torch
-    digests, errors = set(), []
+    digests = set()
 
     def work(number):
-        try:
-            with torch.cuda.stream(torch.cuda.Stream()), torch.inference_mode():
-                for turn in range(turns):
-                    # Of other sizes in between, so that memory changes hands.
-                    model(inputs[: 1 + (turn + number) % inputs.shape[0]])
-                    digests.add(hashlib.sha256(model(inputs).float().cpu().numpy().tobytes()).hexdigest()[:16])
-        except BaseException as error:
-            errors.append(error)
+        with torch.cuda.stream(torch.cuda.Stream()), torch.inference_mode():
+            for turn in range(turns):
+                # Of other sizes in between, so that memory changes hands.
+                model(inputs[: 1 + (turn + number) % inputs.shape[0]])
+                digests.add(hashlib.sha256(model(inputs).float().cpu().numpy().tobytes()).hexdigest()[:16])
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
+    side.in_threads(threads, work)
     return digests
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+import threading
 
 ALLOCATORS = ("stock", "expandable", "millrace")
 
@@ -29,6 +30,25 @@ def parse(description: str, **defaults) -> argparse.Namespace:
 def tell(request: argparse.Namespace, **figures) -> None:
     """A line of JSON with the figures and what was asked for."""
     print(json.dumps({**vars(request), **figures}), flush=True)
+
+
+def in_threads(threads: int, act) -> None:
+    """act(number) in a thread each, at once. Raises the first error of any, once all have ended."""
+    errors = []
+
+    def run(number):
+        try:
+            act(number)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
 
 
 def memory() -> dict:
