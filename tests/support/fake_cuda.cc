@@ -489,7 +489,13 @@ cuda::Driver make_driver() {
   return d;
 }
 
+bool installed = false;
+
 }  // namespace
+
+bool fake_cuda_installed() {
+  return installed;
+}
 
 void install_fake_cuda(int devices, std::size_t memory_bytes) {
   machine().devices = devices;
@@ -502,6 +508,7 @@ void install_fake_cuda(int devices, std::size_t memory_bytes) {
   static const cuda::Driver* const driver = new cuda::Driver(make_driver());
   cuda::replace_driver(*driver);
   play_fake_launches();
+  installed = true;
 }
 
 void fail_fake_cuda(CUresult answer) {

@@ -13,6 +13,8 @@ namespace millrace::test {
 /// Takes the driver's place for the rest of the process, with devices of so much memory. Before any device is
 /// opened.
 void install_fake_cuda(int devices = 1, std::size_t memory_bytes = std::size_t{4} << 30);
+/// Whether this process has it: a GPU's tests can't run in it any more.
+bool fake_cuda_installed();
 
 /// From here on the device answers everything that asks about its work with this, as a real one does after an
 /// illegal access. CUDA_SUCCESS: it works again.

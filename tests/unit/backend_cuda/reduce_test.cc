@@ -19,6 +19,7 @@
 #include "backends/cuda/reduce/tickets.h"
 #include "reduce/plan.h"
 #include "reduce_case.h"
+#include "support/fake_cuda.h"
 #include "support/random.h"
 #include "support/run_directly.h"
 #include "support/scale.h"
@@ -78,6 +79,9 @@ class DeviceBytes {
 class CudaReduce : public testing::Test {
  protected:
   void SetUp() override {
+    if (test::fake_cuda_installed())
+      GTEST_SKIP()
+          << "an earlier test has put the fake driver in its place: run with --gtest_filter=CudaReduce.*";
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);

@@ -26,6 +26,7 @@ def _reason():
 REASON = _reason()
 if REASON is None:
     millrace_torch_cuda.install()
+    torch.cuda.init()  # before it there are no figures to compare with
 
 
 def pytest_collection_modifyitems(items):

@@ -19,6 +19,13 @@ def capture(call, pool=None):
     return graph, result
 
 
+def without_owner(tensor):
+    """The same memory as a tensor that does not free it, as torch.compile makes them of a graph's results."""
+    storage = torch._C._construct_storage_from_data_pointer(tensor.data_ptr(), tensor.device,
+                                                            tensor.untyped_storage().nbytes())
+    return torch.empty([0], dtype=tensor.dtype, device=tensor.device).set_(storage, 0, tensor.size(), tensor.stride())
+
+
 def test_a_graph_runs_again_and_again():
     values = torch.zeros(1000, device="cuda")
     graph, result = capture(lambda: (values + 1) * (values + 2))
@@ -105,10 +112,11 @@ def test_checkpoint_brings_live_blocks_back():
     graph, kept = capture(lambda: values * 2, pool)
     state = torch._C._cuda_getCheckpointState(device, pool)
     second, more = capture(lambda: kept + 1, pool)
-    address, storage = more.data_ptr(), more.untyped_storage()
-    torch._C._cuda_setCheckpointPoolState(device, state, [storage._cdata], [kept.untyped_storage()._cdata])
-    assert torch._C._cuda_checkPoolLiveAllocations(device, pool, {kept.data_ptr()})
-    third, again = capture(lambda: kept + 3, pool)
+    address, live = more.data_ptr(), without_owner(kept)
+    torch._C._cuda_setCheckpointPoolState(device, state, [tensor.untyped_storage()._cdata for tensor in (kept, more)],
+                                          [live.untyped_storage()._cdata])
+    assert torch._C._cuda_checkPoolLiveAllocations(device, pool, {live.data_ptr()})
+    third, again = capture(lambda: live + 3, pool)
     assert again.data_ptr() == address
     graph.replay()
     third.replay()
