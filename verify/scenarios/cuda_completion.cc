@@ -62,7 +62,7 @@ const Register two_submit(
       sink.wait({0, 1});
       other.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 const Register assists(
     "cuda_completion.assist", "C1 C2",
@@ -74,7 +74,7 @@ const Register assists(
       static_cast<void>(queues->assist(0));
       sink.wait({0, 2});
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 const Register tasks(
     "cuda_completion.task", "C1 C5",
@@ -133,7 +133,7 @@ const Register copies(
       sink.wait({0, 1});
       INTERLEAVE_EXPECT(to == 1);
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 const Register failed(
     "cuda_completion.behind_a_failure", "C3",
@@ -191,7 +191,7 @@ const Register cuda_takes_it(
       }
       sink.wait({1, 1});
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify

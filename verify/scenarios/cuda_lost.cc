@@ -27,7 +27,7 @@ const Register in_flight(
       INTERLEAVE_EXPECT(!refused.ok() && refused.error().code() == ErrorCode::DeviceLost);
       device.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 // Who submits meanwhile is refused or told.
 const Register submits(
@@ -51,7 +51,7 @@ const Register submits(
       INTERLEAVE_EXPECT(sink.failure({0, 1}) == ErrorCode::DeviceLost);
       submitter.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify

@@ -21,7 +21,7 @@ const Register in_flight(
       INTERLEAVE_EXPECT(sink.told({0, 2}));
       device.join();
     },
-    Expectation::bounded(kSwitches), without_leaks(with_few_switches(8)));
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(8)), Speed::slow);
 
 // What is told is done: nothing is left for stop to wait for but threads.
 const Register told(
@@ -38,7 +38,7 @@ const Register told(
       INTERLEAVE_EXPECT(queues->stop());
       INTERLEAVE_EXPECT(!sink.failed({0, 1}) && !sink.failed({1, 1}));
     },
-    Expectation::bounded(kSwitches), with_few_switches(8));
+    Expectation::bounded(kSwitches), with_few_switches(8), Speed::slow);
 
 /// Says when it is destroyed.
 struct Captured {
@@ -70,7 +70,7 @@ const Register task_given_up(
       gone = true;
       comes_back.store(true, std::memory_order_release);
     },
-    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)), Speed::slow);
 
 // stop gives up on whoever is about to report the first, or is destroying what it ran: all is told, once and
 // in order, by that thread where stop does not.
@@ -85,7 +85,7 @@ const Register given_up(
       static_cast<void>(queues->stop());
       sink.wait({0, 2});
     },
-    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)), Speed::slow);
 
 // And on whoever is asking whether the first may run, which comes back when what its task captured is gone.
 const Register given_up_asks(
@@ -113,7 +113,7 @@ const Register given_up_asks(
       gone = true;
       comes_back.store(true, std::memory_order_release);
     },
-    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)));
+    Expectation::bounded(kSwitches), without_leaks(with_few_switches(12, kASecond)), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify

@@ -47,7 +47,7 @@ const Register queues(
       sink.wait({0, 1});
       sink.wait({1, 1});
     },
-    Expectation::bounded(kSwitches), with_few_switches(8));
+    Expectation::bounded(kSwitches), with_few_switches(8), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify

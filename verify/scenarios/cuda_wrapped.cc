@@ -78,7 +78,7 @@ const Register captured(
                         wrapped.sink.failure({0, 1}) == ErrorCode::InvalidState);
       owner.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 // A capture that begins while the first is put on the stream: its mark comes after the capture, and not while
 // the second is being put there.
@@ -95,7 +95,7 @@ const Register marked(
       wrapped.sink.wait({0, 2});
       INTERLEAVE_EXPECT(wrapped.sink.failure({0, 1}) == ErrorCode::InvalidState);
     },
-    Expectation::bounded(kSwitches), with_few_switches(12));
+    Expectation::bounded(kSwitches), with_few_switches(12), Speed::slow);
 
 // The handle is nobody's any more, and what its owner had put there goes on: all of the device is waited for.
 const Register gone(
@@ -110,7 +110,7 @@ const Register gone(
       wrapped.sink.wait({0, 1});
       owner.join();
     },
-    Expectation::bounded(kSwitches), with_few_switches(10));
+    Expectation::bounded(kSwitches), with_few_switches(10), Speed::slow);
 
 }  // namespace
 }  // namespace millrace::verify
