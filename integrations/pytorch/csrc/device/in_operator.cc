@@ -1,10 +1,16 @@
 #include "device/in_operator.h"
 
 #include <Python.h>
+#include <dirent.h>
 #include <pthread.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "device/devices.h"
@@ -15,8 +21,11 @@ namespace {
 
 // What an operator is given to end; the first one of a process imports what knows shapes.
 constexpr std::chrono::seconds kOperator{5};
-// What a thread takes from there to its next operator or out of torch, the interpreter's lock being free.
-constexpr std::chrono::milliseconds kWayBack{30};
+// What other threads are given from there to their next operator or out of torch; those that compute without an
+// operator use all of it.
+constexpr std::chrono::milliseconds kWayBack{500};
+// The same where the system does not say which threads run.
+constexpr std::chrono::milliseconds kWayBackUnseen{30};
 constexpr std::chrono::milliseconds kLook{1};
 
 std::atomic<bool> exiting{false};
@@ -31,6 +40,48 @@ void stop_here() noexcept {
   if (ends_the_process || PyGILState_Check() == 1) return;
   stopped.fetch_add(1, std::memory_order_relaxed);
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+enum class Others { kRun, kRest, kUnknown };
+
+/// Whether a thread of this process other than the calling one runs, or would if it had a processor.
+Others look_at_others() noexcept {
+  DIR* const tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return Others::kUnknown;
+  const pid_t self = gettid();
+  Others others = Others::kRest;
+  while (const dirent* const task = readdir(tasks)) {
+    const int id = std::atoi(task->d_name);  // 0: "." and ".."
+    if (id == 0 || id == self) continue;
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", id);
+    std::FILE* const file = std::fopen(path.data(), "re");
+    if (file == nullptr) continue;  // it has ended
+    std::array<char, 128> line{};   // "id (name) state ...", the name of up to 15 characters, any of them
+    const bool read = std::fgets(line.data(), line.size(), file) != nullptr;
+    std::fclose(file);
+    const char* const name_ends = read ? std::strrchr(line.data(), ')') : nullptr;
+    if (name_ends == nullptr || name_ends[1] != ' ') continue;
+    // D: it waits for the disk, for a moment.
+    if (name_ends[2] == 'R' || name_ends[2] == 'D') others = Others::kRun;
+  }
+  closedir(tasks);
+  return others;
+}
+
+/// Waits until every thread that came out of an operator rests: stopped before its next one, or in the interpreter.
+/// One that waits for the interpreter's lock rests, too, but then the lock's holder runs, or it is woken: hence the
+/// second look.
+void wait_for_the_way_back() noexcept {
+  const auto until = std::chrono::steady_clock::now() + kWayBack;
+  for (int resting = 0; resting < 2 && std::chrono::steady_clock::now() < until;) {
+    switch (look_at_others()) {
+      case Others::kUnknown: std::this_thread::sleep_for(kWayBackUnseen); return;
+      case Others::kRest: ++resting; break;
+      case Others::kRun: resting = 0; break;
+    }
+    if (resting < 2) std::this_thread::sleep_for(kLook);
+  }
 }
 
 void wait_until_operators_may_begin() noexcept {
@@ -81,14 +132,12 @@ void begin_exit() noexcept {
   ends_the_process = true;
   exiting.store(true, std::memory_order_seq_cst);
   const auto until = std::chrono::steady_clock::now() + kOperator;
-  bool others = false;
   while (stopped.load(std::memory_order_seq_cst) < inside.load(std::memory_order_seq_cst) &&
          std::chrono::steady_clock::now() < until) {
-    others = true;
     std::this_thread::sleep_for(kLook);
   }
-  if (others || stopped.load(std::memory_order_relaxed) != 0) std::this_thread::sleep_for(kWayBack);
   drain();
+  wait_for_the_way_back();  // after draining: the device's own threads rest
 }
 
 }  // namespace millrace_torch
