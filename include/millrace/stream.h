@@ -163,6 +163,15 @@ class MILLRACE_API Stream {
   /// others' work counts.
   bool query() const;
 
+  /// The owner of a wrapped stream is about to capture it: from the return until capture_over, at most for
+  /// 100 ms, and from there on while it is being captured, nothing of the device's touches the stream.
+  /// Without it a capture that begins while another thread's free, event or wait is being put there is
+  /// spoilt. Blocks until what is being put there is, but no longer than 100 ms. Does nothing to a stream
+  /// that was not wrapped.
+  void expect_capture() const;
+  /// The capture has ended, or won't begin: what was held back comes on the stream.
+  void capture_over() const;
+
   bool operator==(const Stream&) const = default;
 
  private:

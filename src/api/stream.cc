@@ -85,6 +85,16 @@ bool Stream::query() const {
   return StreamPool::of(core).query(Access::id_of(*this), "Stream::query");
 }
 
+void Stream::expect_capture() const {
+  Core& core = Access::open_core_of(device_, "Stream::expect_capture");
+  StreamPool::of(core).expect_capture(Access::id_of(*this), true, "Stream::expect_capture");
+}
+
+void Stream::capture_over() const {
+  Core& core = Access::open_core_of(device_, "Stream::capture_over");
+  StreamPool::of(core).expect_capture(Access::id_of(*this), false, "Stream::capture_over");
+}
+
 namespace {
 
 void end_lease(const Stream& stream) noexcept {

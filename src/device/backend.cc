@@ -32,6 +32,8 @@ Status Backend::check_wrapped(QueueId /*queue*/) noexcept {
   return {};
 }
 
+void Backend::expect_capture(QueueId /*queue*/, bool /*expected*/) noexcept {}
+
 bool Backend::number_of(void* /*stream*/, std::uint64_t* /*id*/) noexcept {
   return false;
 }

@@ -195,6 +195,9 @@ class Backend : public MemorySource {
   virtual Status wrap(QueueId queue, void* stream, std::uint64_t id, bool* wrapped) noexcept;
   /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
   virtual Status check_wrapped(QueueId queue) noexcept;
+  /// From the return on the queue's stream is treated as one that is being captured: for 100 ms, or until
+  /// expected is false. Waits as long for what is being put there.
+  virtual void expect_capture(QueueId queue, bool expected) noexcept;
   /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell,
   /// as of a stream that is being captured.
   virtual bool number_of(void* stream, std::uint64_t* id) noexcept;

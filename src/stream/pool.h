@@ -94,6 +94,8 @@ class StreamPool final : public Layer, public CompletionSink {
   void end_lease(Context* mine, int slot) noexcept;
   /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
   StreamId wrap(void* stream, const char* call);
+  /// As Stream::expect_capture, and capture_over.
+  void expect_capture(StreamId id, bool expected, const char* call);
   /// The driver's number of a wrapped stream whose lease lasts.
   std::uint64_t wrapped_number(int slot) noexcept { return wrapped_.number_of(slot); }
   /// Throws rule "stale-stream", InvalidArgument, Closed.

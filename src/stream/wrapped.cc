@@ -115,6 +115,12 @@ StreamId StreamPool::wrap(void* stream, const char* call) {
   return wrapped;
 }
 
+void StreamPool::expect_capture(StreamId id, bool expected, const char* call) {
+  const sync::Gate::Pass pass = core_.enter(call);
+  check_lease(id, call);
+  if (timeline(id.slot).is_wrapped()) core_.backend().expect_capture(id.slot, expected);
+}
+
 Fifo<Segment> StreamPool::give_up_ended(int slot) {
   sync::LockGuard order(order_mutex_);
   Aftermath after = state(slot).give_up_ended(held_);

@@ -155,6 +155,12 @@ CUDA_OTHERS = [
            "a task on a wrapped stream does not wait for what its owner has put there"),
     mutant("cuda-marks-while-it-is-filled", "C2", WRAPPED_CC, "  if (queue.filling) return false;  // upholds C2\n", "", "cuda_wrapped.marked_after_a_capture", RACE,
            "what a capture held up is marked while somebody else puts work on the stream"),
+    mutant("cuda-expects-beside-who-fills", "C12", WRAPPED_CC, "      if (!queue.filling && queue.touching == 0) {\n", "      if (queue.touching == 0) {\n",
+           "cuda_wrapped.expected_beside_a_submission", WRONG, "a capture is expected while work is being put on the stream"),
+    mutant("cuda-expected-is-filled", "C12", WRAPPED_CC, "  if (is_capture_expected(queue)) return true;\n", "", "cuda_wrapped.expected_beside_a_submission", WRONG,
+           "work is put on a stream that is about to be captured"),
+    mutant("cuda-expected-is-asked", "C12", WRAPPED_CC, "  return is_capture_expected(queue) ? queue.stream.captured() : queue.stream.check();\n", "  return queue.stream.check();\n",
+           "cuda_wrapped.expected_beside_questions", WRONG, "a stream that is about to be captured is asked for its number"),
 ]
 
 SECTIONS = {

@@ -97,6 +97,42 @@ const Register marked(
     },
     Expectation::bounded(kSwitches), with_few_switches(12), Speed::slow);
 
+/// A capture that was expected, and is over.
+void capture_expected(Wrapped& wrapped) {
+  wrapped.queues->expect_capture(0, true);
+  wrapped.stream.begin_capture();
+  wrapped.stream.end_capture();
+  INTERLEAVE_EXPECT(!wrapped.stream.is_spoilt());
+  wrapped.queues->expect_capture(0, false);
+}
+
+// Work that is just being put there comes before the capture, and all else after it.
+const Register expected(
+    "cuda_wrapped.expected_beside_a_submission", "C7 C12",
+    [] {
+      Wrapped wrapped;
+      wrapped.owners.finish(), wrapped.ours.finish();
+      thread owner([&] { capture_expected(wrapped); });
+      wrapped.submit(1);
+      wrapped.sink.wait({0, 1});
+      INTERLEAVE_EXPECT(!wrapped.sink.failed({0, 1}));
+      owner.join();
+    },
+    Expectation::bounded(kSwitches), with_few_switches(8), Speed::slow);
+
+// Nobody asks it for anything meanwhile.
+const Register asked(
+    "cuda_wrapped.expected_beside_questions", "C12",
+    [] {
+      Wrapped wrapped;
+      wrapped.owners.finish();
+      thread owner([&] { capture_expected(wrapped); });
+      static_cast<void>(wrapped.queues->check_wrapped(0));
+      static_cast<void>(wrapped.queues->is_idle(0));
+      owner.join();
+    },
+    Expectation::proved(), with_clock(10));
+
 // The handle is nobody's any more, and what its owner had put there goes on: all of the device is waited for.
 const Register gone(
     "cuda_wrapped.destroyed_by_its_owner", "C1 C7",

@@ -27,6 +27,7 @@ struct Stream {
   std::array<Entry, 8> entries;
   std::size_t count = 0;
   interleave::atomic<bool> captured{false};
+  interleave::atomic<bool> spoilt{false};
   interleave::atomic<bool> gone{false};
 };
 
@@ -60,6 +61,10 @@ bool is_captured(const Stream& stream) {
 bool is_gone(const Stream& stream) {
   return stream.gone.load(std::memory_order_acquire);
 }
+/// What no capture bears from another thread.
+void touch(Stream& stream) {
+  if (is_captured(stream)) stream.spoilt.store(true, std::memory_order_release);
+}
 
 cuda::Driver make_driver() {
   cuda::Driver made;
@@ -74,6 +79,7 @@ cuda::Driver make_driver() {
   };
   made.stream_wait_event = [](CUstream stream, CUevent event, unsigned) {
     Stream& waiting = stream_of(stream);
+    touch(waiting);
     waiting.entries.at(waiting.count++) = {nullptr, event_of(event)};
     return CUDA_SUCCESS;
   };
@@ -87,6 +93,7 @@ cuda::Driver make_driver() {
   };
   made.event_record = [](CUevent event, CUstream stream) {
     if (is_gone(stream_of(stream))) return CUDA_ERROR_INVALID_HANDLE;
+    touch(stream_of(stream));
     event_of(event) = {&stream_of(stream), stream_of(stream).count, is_captured(stream_of(stream))};
     return CUDA_SUCCESS;
   };
@@ -95,6 +102,7 @@ cuda::Driver make_driver() {
     Stream& given = stream_of(stream);
     auto* const launched = reinterpret_cast<CudaWork*>(work);
     if (launched->when_launched) launched->when_launched();
+    touch(given);
     if (is_gone(given)) return CUDA_ERROR_INVALID_HANDLE;
     if (is_captured(given)) return CUDA_SUCCESS;  // the graph's, and not run
     given.entries.at(given.count++).work = launched;
@@ -106,10 +114,16 @@ cuda::Driver make_driver() {
     return CUDA_SUCCESS;
   };
   made.stream_id = [](CUstream stream, unsigned long long* id) {
+    touch(stream_of(stream));
     *id = kStreamNumber;
     return is_gone(stream_of(stream)) ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
   };
+  made.stream_query = [](CUstream stream) {
+    touch(stream_of(stream));
+    return CUDA_SUCCESS;
+  };
   made.stream_synchronize = [](CUstream stream) {
+    touch(stream_of(stream));
     if (is_captured(stream_of(stream))) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     wait(stream_of(stream));
     return CUDA_SUCCESS;
@@ -161,6 +175,9 @@ void CudaStream::begin_capture() {
 }
 void CudaStream::end_capture() {
   stream_of(stream_).captured.store(false, std::memory_order_release);
+}
+bool CudaStream::is_spoilt() const {
+  return stream_of(stream_).spoilt.load(std::memory_order_acquire);
 }
 void CudaStream::destroy() {
   destroyed.store(&stream_of(stream_), std::memory_order_release);

@@ -69,6 +69,8 @@ class CudaStream {
   void put(CudaWork& work);
   void begin_capture();
   void end_capture();
+  /// Was anything put on it, or asked of it that spoils a capture, while it was captured?
+  bool is_spoilt() const;
   /// What is on it goes on, and the handle is nobody's. One in a run.
   void destroy();
 

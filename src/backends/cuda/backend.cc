@@ -161,6 +161,9 @@ class CudaBackend final : public Backend {
   }
   bool finish(void* stream) noexcept override { return queues_->finish(handle(stream)); }
   Status check_wrapped(QueueId queue) noexcept override { return queues_->check_wrapped(queue); }
+  void expect_capture(QueueId queue, bool expected) noexcept override {
+    queues_->expect_capture(queue, expected);
+  }
   void raise_priority(QueueId queue) noexcept override { queues_->raise_priority(queue); }
   Status begin_capture(QueueId queue) noexcept override { return queues_->begin_capture(queue); }
   Status begin_branch(QueueId queue, QueueId origin) noexcept override {

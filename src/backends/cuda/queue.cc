@@ -90,10 +90,12 @@ Status Queues::submit(Submission&& submission) noexcept {
   const QueueId queue = submission.queue;
   Status refused = try_submit(std::move(submission));
   if (refused.ok() || queue < 0 || queue >= size()) return refused;
-  if (is_lost()) return refused;                  // nothing is done there any more
-  if (native || at(queue).stream.is_wrapped()) {  // upholds C7
-    const ContextScope scope(context_);
-    at(queue).stream.finish();
+  if (is_lost()) return refused;  // nothing is done there any more
+  const ContextScope scope(context_);
+  if (at(queue).stream.is_wrapped()) {
+    finish_wrapped(at(queue));  // upholds C7
+  } else if (native) {
+    at(queue).stream.finish();  // upholds C7
   }
   return refused;
 }
@@ -242,7 +244,12 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
   CUresult result = scope.result();
   if (result == CUDA_SUCCESS) result = queue.stream.open();
   if (result == CUDA_SUCCESS && queue.stream.is_capturing()) return capture(queue, submission);
-  if (Status usable = queue.stream.check(); !usable.ok()) {
+  Status usable;
+  if (queue.stream.is_wrapped()) {
+    sync::LockGuard lock(queue.mutex);
+    usable = check(queue);
+  }
+  if (!usable.ok()) {
     // Upholds C7. The stream's mutex may be held, and the capture's end be what its owner needs that for.
     if (says_captured(usable) && take_event(queue, submission.timed, &taken) == CUDA_SUCCESS) {
       *mark = {taken, false};
@@ -269,7 +276,8 @@ Status Queues::fill_stream(Queue& queue, const Submission& submission, Mark* mar
   // Also after a failure: what went before it may still be running.
   result = driver().event_record(taken, queue.stream.get());
   *mark = {taken};
-  if (Status usable = result == CUDA_SUCCESS ? Status() : queue.stream.check(); !usable.ok()) {
+  if (result != CUDA_SUCCESS) usable = queue.stream.check();
+  if (!usable.ok()) {
     if (says_captured(usable)) {
       mark->recorded = false;  // as above
     } else {

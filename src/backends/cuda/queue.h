@@ -21,6 +21,7 @@
 #include "device/queue_failures.h"
 #include "sync/annotations.h"
 #include "sync/atomic.h"
+#include "sync/clock.h"
 #include "sync/mutex.h"
 #include "sync/ref.h"
 #include "sync/thread.h"
@@ -52,6 +53,8 @@ namespace millrace::cuda {
 ///   being
 ///       captured it is held back, or marked after that; where it can't be asked any more, all of the device
 ///       is waited for.
+///   C12 From when the owner of a wrapped stream has said that it will capture it, for as long as it said,
+///       nothing of ours touches the stream.
 ///   C8  An event that was lent is recorded no more before everybody has returned it.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
@@ -81,6 +84,7 @@ class Queues final : public sync::RefCounted {
   bool finish(CUstream stream) const noexcept;
   Status wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* wrapped) noexcept;
   Status check_wrapped(QueueId id) noexcept;
+  void expect_capture(QueueId id, bool expected) noexcept;
   bool is_idle(QueueId id) noexcept;
   void raise_priority(QueueId id) noexcept { at(id).stream.raise_priority(); }
   // As those of Backend (capture.cc).
@@ -167,7 +171,10 @@ class Queues final : public sync::RefCounted {
     bool finishing GUARDED_BY(mutex) = false;  // a thread is destroying what was run, or was not to run
     bool given_up GUARDED_BY(mutex) = false;   // stop reports what is left, or whoever is reporting does
     bool abandoned GUARDED_BY(mutex) = false;  // somebody does: nobody else reports any more
-    std::unique_ptr<Item> running;             // filling's: kept when stop gives up
+    // Until then the owner of a wrapped stream is about to capture it (C12).
+    sync::Clock::time_point capture_expected GUARDED_BY(mutex);
+    int touching GUARDED_BY(mutex) = 0;  // threads that ask a wrapped stream, or wait for it, and don't fill
+    std::unique_ptr<Item> running;       // filling's: kept when stop gives up
     std::uint64_t offered GUARDED_BY(mutex) =
         0;                // the value of running, while no thread has taken it; else 0
     NativeStream stream;  // filling's
@@ -182,7 +189,13 @@ class Queues final : public sync::RefCounted {
   /// Can it go to the device now, without anybody being asked?
   bool goes_ahead(const Queue& queue, const Submission& submission, bool on_host) const noexcept
       REQUIRES(queue.mutex);
-  bool is_captured_by_owner(const Queue& queue) const noexcept;
+  /// Is it, or is it about to be?
+  bool is_captured_by_owner(const Queue& queue) const noexcept REQUIRES(queue.mutex);
+  static bool is_capture_expected(const Queue& queue) noexcept REQUIRES(queue.mutex);
+  /// As NativeStream::check; a capture that is expected counts as one.
+  Status check(const Queue& queue) const noexcept REQUIRES(queue.mutex);
+  /// NativeStream::finish for who does not fill.
+  void finish_wrapped(Queue& queue) noexcept EXCLUDES(queue.mutex);
   /// Was all reported that is before the item and that it waits for?
   bool is_its_turn(const Queue& queue, const Item& item) const noexcept REQUIRES(queue.mutex);
   /// The flight of what is taken; filling is set. False where there is no memory for it.

@@ -1,11 +1,24 @@
 // Queues that are streams which somebody else made, and puts work on.
+#include <chrono>
 #include <new>
 #include <string>
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/queue.h"
+#include "sync/clock.h"
+#include "sync/thread.h"
 
 namespace millrace::cuda {
+namespace {
+
+// A capture that is expected begins at once, unless its thread loses the processor; and one that fails to
+// begin must not hold up for ever what is to come on the stream.
+constexpr std::chrono::milliseconds kExpected{100};
+// How long whoever expects one waits for what is being put on the stream, and how often it looks.
+constexpr std::chrono::milliseconds kLongest{100};
+constexpr std::chrono::microseconds kLook{20};
+
+}  // namespace
 
 Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
   *id = 0;
@@ -95,6 +108,7 @@ Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* 
       break;
     }
     queue.stream.wrap(stream, stream_id);
+    queue.capture_expected = {};
     *wrapped = true;
     return {};
   } catch (const std::bad_alloc&) {  // while the failure was being described
@@ -105,23 +119,74 @@ Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* 
 Status Queues::check_wrapped(QueueId id) noexcept {
   if (Status over = verdict(); !over.ok()) return over;
   const ContextScope scope(context_);
-  return at(id).stream.check();
+  Queue& queue = at(id);
+  sync::LockGuard lock(queue.mutex);
+  return check(queue);
+}
+
+void Queues::expect_capture(QueueId id, bool expected) noexcept {
+  Queue& queue = at(id);
+  if (!expected) {
+    {
+      sync::LockGuard lock(queue.mutex);
+      queue.capture_expected = {};
+    }
+    wake(Urgency::high);  // for what was held meanwhile
+    return;
+  }
+  const sync::Clock::time_point until = sync::now() + kLongest;
+  do {
+    {
+      sync::LockGuard lock(queue.mutex);
+      if (!queue.filling && queue.touching == 0) {
+        queue.capture_expected = sync::now() + kExpected;  // upholds C12
+        return;
+      }
+    }
+    sync::sleep_for(kLook);
+  } while (sync::now() < until);
+}
+
+bool Queues::is_capture_expected(const Queue& queue) noexcept {
+  return queue.capture_expected != sync::Clock::time_point{} && sync::now() < queue.capture_expected;
+}
+
+Status Queues::check(const Queue& queue) const noexcept {
+  return is_capture_expected(queue) ? queue.stream.captured() : queue.stream.check();
+}
+
+void Queues::finish_wrapped(Queue& queue) noexcept {
+  for (;;) {
+    {
+      sync::LockGuard lock(queue.mutex);
+      if (!is_captured_by_owner(queue)) {
+        ++queue.touching;  // upholds C12
+        break;
+      }
+    }
+    sync::sleep_for(kLook);
+  }
+  queue.stream.finish();
+  sync::LockGuard lock(queue.mutex);
+  --queue.touching;
 }
 
 bool Queues::is_captured_by_owner(const Queue& queue) const noexcept {
   if (!queue.stream.is_wrapped()) return false;
+  if (is_capture_expected(queue)) return true;
   const ContextScope scope(context_);
   return queue.stream.is_captured_by_owner();
 }
 
 bool Queues::is_done_after_capture(Queue& queue, Flight& flight) noexcept {
-  if (const Status usable = queue.stream.check(); !usable.ok()) {
+  sync::UniqueLock lock(queue.mutex);
+  if (queue.filling) return false;  // upholds C2
+  if (const Status usable = check(queue); !usable.ok()) {
     if (says_captured(usable)) return false;
+    lock.unlock();
     queue.stream.finish();  // upholds C7
     return true;
   }
-  sync::UniqueLock lock(queue.mutex);
-  if (queue.filling) return false;  // upholds C2
   const CUresult result = driver().event_record(flight.mark.event, queue.stream.get());
   if (result == CUDA_SUCCESS) {
     flight.mark.recorded = true;
@@ -135,7 +200,8 @@ bool Queues::is_done_after_capture(Queue& queue, Flight& flight) noexcept {
 bool Queues::is_idle(QueueId id) noexcept {
   const ContextScope scope(context_);
   Queue& queue = at(id);
-  if (is_lost() || !queue.stream.check().ok()) return true;
+  sync::LockGuard lock(queue.mutex);
+  if (is_lost() || !check(queue).ok()) return true;
   return driver().stream_query(queue.stream.get()) != CUDA_ERROR_NOT_READY;
 }
 

@@ -371,6 +371,62 @@ TEST_F(Wrapped, ALeaseThatEndsInsideACaptureSpoilsNothingAndMemoryWaits) {
   EXPECT_TRUE(done);
 }
 
+// C12: other threads' frees and questions come to the stream before its captures and after them.
+TEST_F(Wrapped, CapturesThatAreExpectedAreSpoiltByNobody) {
+  Device device = Device::create("cuda:0");
+  OwnedStream owned;
+  const StreamLease lease = device.wrap(owned.get());
+  const Stream stream = lease.stream();
+  std::atomic<int> spoilt = 0, left = 1;
+  on_threads(5, [&](int number) {
+    if (number != 0) {
+      while (left != 0) {
+        void* const block = device.allocate(4096);
+        device.record_stream(block, stream);
+        device.deallocate(block);
+        static_cast<void>(stream.query());
+      }
+      return;
+    }
+    for (int i = 0; i < 300; ++i) {
+      run_on_fake_stream(owned.get(), [] {});
+      stream.expect_capture();
+      begin_fake_capture(owned.get());
+      if (!end_fake_capture(owned.get())) ++spoilt;
+      stream.capture_over();
+    }
+    left = 0;
+  });
+  EXPECT_EQ(spoilt, 0);
+  device.synchronize();
+}
+
+TEST_F(Wrapped, AnExpectedCaptureThatNeverBeginsIsForgotten) {
+  Device device = Device::create("cuda:0");
+  OwnedStream owned;
+  const StreamLease lease = device.wrap(owned.get());
+  Stream stream = lease.stream();
+  const Buffer buffer = device.buffer(stream, 64);
+  stream.expect_capture();
+  stream.fill(buffer.data(), 1, 64);
+  expect_rule("captured-stream", [&] { stream.commit(); });
+  EXPECT_TRUE(eventually([&] {
+    try {
+      return stream.commit(), true;
+    } catch (const Error&) {
+      return false;
+    }
+  }));
+  stream.wait();
+  stream.expect_capture();
+  stream.capture_over();
+  stream.fill(buffer.data(), 2, 64);
+  stream.commit();
+  stream.wait();
+  device.stream().expect_capture();  // not one of others
+  device.stream().capture_over();
+}
+
 TEST_F(Wrapped, TheLegacyDefaultStreamIsOneAndThePerThreadOneIsRefused) {
   Device device = Device::create("cuda:0");
   StreamLease lease = device.wrap(nullptr), same = device.wrap(CU_STREAM_LEGACY);

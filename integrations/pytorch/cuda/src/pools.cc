@@ -95,29 +95,45 @@ int Pools::users(c10::MempoolId_t id) {
 }
 
 void Pools::begin(c10::MempoolId_t id, Filter filter) {
-  name_current_stream();
+  const millrace::Stream captured = before_capture(filter);
   const std::unique_lock lock(begun_mutex_);
   TORCH_CHECK(std::ranges::none_of(begun_, [&](const Begun& begun) { return begun.id == id; }),
               "beginAllocateToPool: already recording to mempool_id ", named(id));
   add_user(id);
-  begun_.push_back({id, std::move(filter)});
+  begun_.push_back({id, std::move(filter), captured});
   begun_count_.store(begun_.size(), std::memory_order_release);  // release: pairs with any_begun
 }
 
-void Pools::name_current_stream() {
+millrace::Stream Pools::before_capture(const Filter& filter) {
+  const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(index_);
   try {
-    streams_.of_any(c10::cuda::getCurrentCUDAStream(index_));
+    const millrace::Stream stream = streams_.of_any(current);
+    // A MemPool's filter takes what its thread allocates; a capture's takes nothing before the capture has begun, which it
+    // does next.
+    if (filter(current.stream())) return {};
+    stream.expect_capture();
+    return stream;
   } catch (const millrace::Error&) {
-    // It is captured already: the first allocation on it says so, if there is one.
+    return {};  // it is captured already: the first allocation on it says so, if there is one
   }
 }
 
 void Pools::end(c10::MempoolId_t id) {
-  const std::unique_lock lock(begun_mutex_);
-  const auto found = std::ranges::find(begun_, id, &Begun::id);
-  TORCH_CHECK(found != begun_.end(), "endAllocatePool: not currently recording to mempool_id ", named(id));
-  begun_.erase(found);
-  begun_count_.store(begun_.size(), std::memory_order_release);  // release: as in begin
+  millrace::Stream captured;
+  {
+    const std::unique_lock lock(begun_mutex_);
+    const auto found = std::ranges::find(begun_, id, &Begun::id);
+    TORCH_CHECK(found != begun_.end(), "endAllocatePool: not currently recording to mempool_id ", named(id));
+    captured = found->captured;
+    begun_.erase(found);
+    begun_count_.store(begun_.size(), std::memory_order_release);  // release: as in begin
+  }
+  if (!captured.valid()) return;
+  try {
+    captured.capture_over();
+  } catch (const millrace::Error&) {
+    // The stream was forgotten meanwhile.
+  }
 }
 
 void Pools::set_use_on_oom(c10::MempoolId_t id, bool use) {

@@ -88,10 +88,12 @@ class Pools {
   struct Begun {
     c10::MempoolId_t id;
     Filter filter;
+    millrace::Stream captured;  // that torch was about to capture; none if it was not
   };
 
-  /// Once it is captured a stream can't be named for the first time.
-  void name_current_stream();
+  /// Names the current stream, since a captured one can't be named for the first time. If torch is about to capture it,
+  /// as the filter tells, the core leaves it alone from here on, and it is returned.
+  millrace::Stream before_capture(const Filter& filter);
   Pool& find(c10::MempoolId_t id);  // with the mutex held
   millrace::MemoryPool core_of(Pool& pool);
 

@@ -11,8 +11,8 @@ def inside(segments, tensor):
     return any(segment["address"] <= tensor.data_ptr() < segment["address"] + segment["total_size"] for segment in segments)
 
 
-def capture(call, pool=None):
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+def capture(call, pool=None, stream=None):
+    graph, stream = torch.cuda.CUDAGraph(), stream or torch.cuda.Stream()
     torch.cuda.synchronize()
     with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         result = call()
@@ -107,16 +107,16 @@ def test_mempool_gives_its_memory_back():
 
 
 def test_checkpoint_brings_live_blocks_back():
-    device, pool = torch.cuda.current_device(), torch.cuda.graph_pool_handle()
+    device, pool, stream = torch.cuda.current_device(), torch.cuda.graph_pool_handle(), torch.cuda.Stream()
     values = torch.ones(1000, device="cuda")
-    graph, kept = capture(lambda: values * 2, pool)
+    graph, kept = capture(lambda: values * 2, pool, stream)
     state = torch._C._cuda_getCheckpointState(device, pool)
-    second, more = capture(lambda: kept + 1, pool)
+    second, more = capture(lambda: kept + 1, pool, stream)
     address, live = more.data_ptr(), without_owner(kept)
     torch._C._cuda_setCheckpointPoolState(device, state, [tensor.untyped_storage()._cdata for tensor in (kept, more)],
                                           [live.untyped_storage()._cdata])
     assert torch._C._cuda_checkPoolLiveAllocations(device, pool, {live.data_ptr()})
-    third, again = capture(lambda: live + 3, pool)
+    third, again = capture(lambda: live + 3, pool, stream)
     assert again.data_ptr() == address
     graph.replay()
     third.replay()
