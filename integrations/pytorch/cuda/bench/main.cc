@@ -11,6 +11,7 @@
 // 1970, for processes that are measured together.
 #include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <charconv>
@@ -133,6 +134,9 @@ int main(int count, char** words) try {
   // Without the destructors of what is static: in a program that is linked to it, libtorch_cpu 2.11's abort, with
   // every allocator.
   std::_Exit(0);
+} catch (const c10::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what_without_backtrace());
+  return 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;
