@@ -15,9 +15,10 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
+
+from processes import FAILED, expected, run_until_done
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Of a file, the classes whose tests are of devices.
@@ -38,7 +39,6 @@ AT_THE_CALL = {
 LEFT_OUT = {"test_ops.py": r"\.test_python_ref_"}
 NONE = "^$"
 OPENREG = ("autocast", "autograd", "device", "event", "memory", "misc", "ops", "rng", "rnn", "storage", "streams", "utils")
-FAILED = ("failed", "crashed")
 
 
 def is_of_openreg(path: pathlib.Path) -> bool:
@@ -58,40 +58,18 @@ def find(folder: pathlib.Path) -> dict:
 
 
 def run(path: pathlib.Path, classes: str, every: int, device: str, log: pathlib.Path) -> dict:
-    """The last state and the reason of each test. A process that dies takes one test with it."""
+    """The last state and the reason of each test of a file."""
     environment = {**os.environ, "MILLRACE_TORCH_DEVICES": "2", "OMP_NUM_THREADS": "1",
                    "PYTORCH_PRINT_REPRO_ON_FAILURE": "0"}
     command = [sys.executable, HERE / "worker.py", path, log, classes or ".", str(every), device,
                "openreg" if is_of_openreg(path) else "millrace", AT_THE_CALL.get(path.name, NONE),
                LEFT_OUT.get(path.name, NONE)]
-    while True:
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        states = read(log)
-        if ended.returncode == 0:
-            return states
-        begun = [test for test, (state, _) in states.items() if state == "begun"]
-        if not begun:
-            return {**states, "the file": ("crashed", ended.stderr)}
-        with log.open("a") as file:
-            line = {"test": begun[0], "state": "crashed", "why": f"exit code {ended.returncode}: {ended.stderr[-3000:]}"}
-            file.write(json.dumps(line) + "\n")
-
-
-def read(log: pathlib.Path) -> dict:
-    lines = [json.loads(line) for line in log.open()] if log.exists() else []
-    return {line["test"]: (line["state"], line.get("why", "")) for line in lines}
+    return run_until_done(command, environment, log)
 
 
 def on_the_cpu(test: str) -> str:
     """The same test's name there; a class that was renamed after the device is not always of the one spelling."""
     return test.replace("PRIVATEUSE1", "CPU").replace("MILLRACE", "CPU").replace("_privateuse1", "_cpu").replace("_millrace", "_cpu")
-
-
-def expected(path: pathlib.Path) -> list:
-    """(file, pattern of tests, reason): the lines of not_passed.txt."""
-    lines = [line.strip() for line in path.read_text().splitlines()]
-    entries = [line.split(": ", 1) for line in lines if line and not line.startswith("#")]
-    return [(*what.split(" ", 1), why) for what, why in entries]
 
 
 def report(name: str, title: str, states: dict, control: dict, entries: list, used: set) -> list:

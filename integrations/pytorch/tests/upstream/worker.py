@@ -8,21 +8,16 @@ expression of tests whose operators are waited for. LEFT_OUT: one of tests that 
 """
 
 import atexit
-import faulthandler
 import importlib
-import json
 import os
 import pathlib
 import re
 import shutil
 import sys
 import tempfile
-import time
-import unittest
 import zlib
 
-# What a test is given, with compilers and many types in one; past it the process ends and the test counts as hung.
-SECONDS = 300
+from results import Results, name_of, run_module
 
 
 def keep_some_operators(every: int) -> None:
@@ -53,74 +48,21 @@ def load(path: pathlib.Path, name: str):
     return importlib.import_module(path.stem)
 
 
-def tests_in(suite):
-    for test in suite:
-        if isinstance(test, unittest.TestSuite):
-            yield from tests_in(test)
-        else:
-            yield test
-
-
-def name_of(test) -> str:
-    return ".".join(test.id().split(".")[-2:])
-
-
-class Results(unittest.TestResult):
-    """Writes down each test as it ends, and that it has begun."""
-
+class DeviceResults(Results):
     def __init__(self, path: pathlib.Path, waited: str):
-        super().__init__()
+        super().__init__(path)
         self.waited, self.waits = waited, False
-        self.log = path.open("a")
 
-    def write(self, test, state: str, why: str = "") -> None:
-        line = {"test": name_of(test), "state": state}
-        self.log.write(json.dumps({**line, "why": why[-4000:]} if why else line) + "\n")
-        self.log.flush()
-
-    def startTest(self, test):
-        super().startTest(test)
-        self.state, self.why = "passed", ""
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
-        self.write(test, "begun")
-        self.wait_for_operators(bool(re.search(self.waited, name_of(test))))
-
-    def wait_for_operators(self, waits: bool) -> None:
+    def before(self, test):
         import millrace_torch
 
+        waits = bool(re.search(self.waited, name_of(test)))
         if waits != self.waits:
             self.waits = waits
             millrace_torch.debug(synchronous=waits)
 
-    def note(self, state: str, why: str) -> None:
-        if self.state != "failed":
-            self.state, self.why = state, why
-
-    def addError(self, test, error):
-        self.note("failed", self._exc_info_to_string(error, test))
-
-    addFailure = addError
-
-    def addSubTest(self, test, subtest, error):
-        if error is not None:
-            self.note("failed", f"{subtest}: {self._exc_info_to_string(error, test)}")
-
-    def addSkip(self, test, reason):
-        self.note("skipped", reason)
-
-    def addExpectedFailure(self, test, error):
-        self.note("expected failure", "")
-
-    def addUnexpectedSuccess(self, test):
-        self.note("unexpected success", "")
-
-    def stopTest(self, test):
-        super().stopTest(test)
-        left = leave_clean()
-        if left and self.state == "passed":
-            self.note("failed", f"left behind: {left}")
-        faulthandler.cancel_dump_traceback_later()
-        self.write(test, self.state, self.why)
+    def after(self, test) -> str:
+        return leave_clean()
 
 
 def leave_clean() -> str:
@@ -148,22 +90,12 @@ def main() -> None:
 
     torch.set_num_threads(1)
     log = pathlib.Path(log)
-    done = {json.loads(line)["test"] for line in log.open()} if log.exists() else set()
     if every != "1":
         keep_some_operators(int(every))
     module = load(pathlib.Path(path).resolve(), name)
     sys.argv[:] = [module.__file__]  # what torch's loader of tests takes for the program
-    results = Results(log, waited)
-    ready, begin = set(), time.monotonic()
-    for test in tests_in(unittest.defaultTestLoader.loadTestsFromModule(module)):
-        left = re.search(left_out, name_of(test)) or not re.search(classes, type(test).__name__)
-        if left or name_of(test) in done:
-            continue
-        if type(test) not in ready:
-            ready.add(type(test))
-            type(test).setUpClass()
-        test(results)
-    print(f"{path}: done in {time.monotonic() - begin:.0f} s", flush=True)
+    run_module(module, DeviceResults(log, waited), log,
+               lambda test: re.search(classes, type(test).__name__) and not re.search(left_out, name_of(test)))
 
 
 if __name__ == "__main__":
