@@ -60,6 +60,8 @@ struct DeviceOptions {
   ExhaustionPolicy exhaustion = ExhaustionPolicy::share;
   std::chrono::milliseconds exhaustion_timeout{1000};  ///< milliseconds::max(): without bound
   int workers = 0;  ///< host: threads that run streams, cuda: host tasks; 0: one a core, at most 16
+  /// How device memory is taken. Segments that are whole waste more (docs/decisions/whole-heaps.md).
+  SegmentGrowth segments = SegmentGrowth::in_place;
   /// What one thread may keep in its cache of free blocks, and all of them together; of each kind of memory.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;

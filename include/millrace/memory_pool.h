@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include <millrace/device.h>
@@ -11,6 +12,20 @@
 #include <millrace/memory_segment.h>
 
 namespace millrace {
+
+/// Where a pool's segments come from instead of the device: memory that NCCL or a user has made, of the same
+/// device.
+///
+/// Thread safety: both members are called by any thread, several at once, while locks of the pool's memory
+/// are held; they must not call Millrace.
+class MILLRACE_API SegmentSource {
+ public:
+  virtual ~SegmentSource() = default;
+  /// Null, or an exception whose text is told, where there is none.
+  virtual void* allocate(std::size_t bytes) = 0;
+  /// What allocate gave, and as many bytes.
+  virtual void free(void* address, std::size_t bytes) noexcept = 0;
+};
 
 class MemoryPool;
 namespace detail {
@@ -27,6 +42,9 @@ struct MemoryPoolOptions {
   /// to requests that it is enough for. For memory that is registered elsewhere segment by segment.
   /// Alignments beyond the granule are refused.
   bool no_split = false;
+  /// Null: the device's own memory. Segments are as SegmentGrowth::whole has them, and count towards the
+  /// device's limit and figures. It is kept until the pool is gone.
+  std::shared_ptr<SegmentSource> source = nullptr;
 };
 
 /// What there was in a pool: every block, whose it was and where. To be given to MemoryPool::restore, and to

@@ -9,6 +9,16 @@
 
 namespace millrace {
 
+/// How a device's memory grows (DeviceOptions::segments).
+enum class SegmentGrowth : std::uint8_t {
+  in_place,  ///< large reservations get memory where it is needed, if the device can
+  /// Segments that stay as they are: as large as what was needed, or a quarter of what there is.
+  whole,
+  /// The same, of 2 MiB for blocks up to 1 MiB, of 20 MiB for blocks below 10 MiB, and else as large as the
+  /// block, in steps of 2 MiB: for programs that reckon with what CUDACachingAllocator takes.
+  fixed,
+};
+
 /// Whose a block is. Its bytes count as the figure of MemoryStats of that name.
 enum class MemoryState : std::uint8_t {
   live,     ///< a caller's

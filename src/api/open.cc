@@ -53,8 +53,9 @@ void check_range(const char* what, int value, int least, int most) {
               {.call = "Device::open", .device = {}, .rule = {}});
 }
 
-Geometry geometry_of(const MemorySource& memory, std::size_t limit) {
+Geometry geometry_of(const MemorySource& memory, std::size_t limit, SegmentGrowth growth) {
   Geometry geometry;
+  geometry.growth = growth;
   geometry.granule = memory.granule();
   // Growing in place wants room to grow; address space costs nothing until it is used.
   geometry.heap_bytes = round_up(std::clamp(limit > geometry.heap_bytes / 4 ? geometry.heap_bytes : 4 * limit,
@@ -108,8 +109,8 @@ sync::Ref<Core> build_device(const std::string& name, const DeviceOptions& optio
       memory_limit_of(options, device.info(), device.granule(), device.default_memory_limit());
   const std::size_t pinned_limit =
       options.pinned_limit != 0 ? options.pinned_limit : host::machine_memory() / 2;
-  const Geometry geometry = geometry_of(device, limit);
-  const Geometry pinned_geometry = geometry_of(device.pinned(), pinned_limit);
+  const Geometry geometry = geometry_of(device, limit, options.segments);
+  const Geometry pinned_geometry = geometry_of(device.pinned(), pinned_limit, SegmentGrowth::in_place);
   Geometry both = geometry;
   both.granule = std::min(geometry.granule, pinned_geometry.granule);
   const auto map = std::make_shared<PageMap>(both);

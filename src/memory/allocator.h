@@ -237,7 +237,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     std::optional<TimelinePoint> next{};  ///< reaching it would give back more
   };
   /// Gives back what is free in pools without users, of all of them or of one.
-  Released release_pools(const detail::PoolState* only) noexcept;
+  Released release_pools(const detail::PoolState* only) noexcept EXCLUDES(pools_mutex_);
+  Released release_ended_pools(const detail::PoolState* only) noexcept EXCLUDES(pools_mutex_);
   OutOfMemoryError out_of_memory_error(std::size_t bytes, int slot, const Growth& refusal, const char* call);
 
   // report.cc

@@ -9,10 +9,10 @@
 namespace millrace {
 
 Arena::Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& source, PageMap& map,
-             ArenaHost& host)
+             ArenaHost& host, MemorySource* memory)
     : slot_(slot),
       use_(use),
-      owner_{.slot = slot, .fixed = is_pooled()},
+      owner_{.slot = slot, .fixed = is_pooled(), .memory = memory},
       geometry_(geometry),
       timeline_(host.timeline(slot)),
       host_(host),
@@ -205,10 +205,15 @@ void Arena::refuse_uncovered_uses(const Block& block) {
   }
 }
 
+void Arena::hide(const Block& block) noexcept {
+  // Others' memory is theirs again some day, and they look at it.
+  if (owner_.memory == nullptr) host_.hide(block);
+}
+
 void Arena::retire_uses(Block& block) {
   block.uses.clear();
   block.own_end = 0;
-  host_.hide(block);
+  hide(block);
   take_in(block);
 }
 

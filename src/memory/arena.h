@@ -81,7 +81,9 @@ enum class ArenaUse : std::uint8_t {
 /// give back memory; takes no other arena's mutex.
 class Arena {
  public:
-  Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host);
+  /// memory: where its segments come from; null: where the source says.
+  Arena(int slot, ArenaUse use, const Geometry& geometry, HeapSource& source, PageMap& map, ArenaHost& host,
+        MemorySource* memory = nullptr);
 
   int slot() const noexcept { return slot_; }
   /// No thread caches its blocks, so that it can be emptied as a whole.
@@ -176,6 +178,7 @@ class Arena {
   bool all_reached(const Block& block) REQUIRES(mutex_);
   std::uint64_t own_end(OwnEnd own) const noexcept;
   void refuse_uncovered_uses(const Block& block) REQUIRES(mutex_);
+  void hide(const Block& block) noexcept;
   void retire_uses(Block& block) REQUIRES(mutex_);
   Block& unlink_pending(Block** link) REQUIRES(mutex_);
   bool is_submitted(const TimelinePoint& point) const noexcept;

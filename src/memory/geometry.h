@@ -3,17 +3,20 @@
 
 #include <cstddef>
 
+#include <millrace/memory_segment.h>
+
 namespace millrace {
 
 inline constexpr std::size_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 
-/// All powers of two but the counts and heap_bytes.
+/// Sizes are powers of two but for heap_bytes.
 struct Geometry {
-  std::size_t granule = 2 * kMiB;         ///< the device's unit of commit
-  std::size_t small_unit = 512;           ///< small blocks are multiples of it; the alignment of all blocks
-  std::size_t small_limit = kMiB;         ///< larger blocks do not go through thread caches
-  std::size_t large_unit = 64 * kKiB;     ///< large blocks are multiples of it
-  std::size_t heap_bytes = 64 * kGiB;     ///< address space reserved at once; a multiple of granule
+  std::size_t granule = 2 * kMiB;      ///< the device's unit of commit
+  std::size_t small_unit = 512;        ///< small blocks are multiples of it; the alignment of all blocks
+  std::size_t small_limit = kMiB;      ///< larger blocks do not go through thread caches
+  std::size_t large_unit = 64 * kKiB;  ///< large blocks are multiples of it
+  std::size_t heap_bytes = 64 * kGiB;  ///< address space reserved at once; a multiple of granule
+  SegmentGrowth growth = SegmentGrowth::in_place;
   std::size_t magazine_bytes = 4 * kMiB;  ///< one class in one thread cache keeps at most this
   int magazine_blocks = 64;               ///< and at most so many, but at least two
   std::size_t refill_bytes = 512 * kKiB;  ///< what one refill takes at most, but at least one block

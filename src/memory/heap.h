@@ -31,6 +31,7 @@ struct Growth {
 struct SegmentOwner {
   int slot = -1;
   bool fixed = false;                   ///< its memory stays where it is, for somebody may know its addresses
+  MemorySource* memory = nullptr;       ///< where it is from; null: the device's
   sync::atomic<std::uint64_t> pool{0};  ///< MemoryPool::number; 0: none's
 };
 

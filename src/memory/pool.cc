@@ -33,11 +33,18 @@ Allocator::Pool Allocator::create_pool(const MemoryPoolOptions& options) {
   static_cast<void>(release_pools(nullptr));
   sync::LockGuard lock(pools_mutex_);
   auto idle = std::ranges::find_if(pools_, [&](const auto& pool) {
-    return pool->number() == 0 && pool->whole_blocks == options.no_split;
+    const bool sourced = pool->source != nullptr;
+    return pool->number() == 0 && pool->whole_blocks == options.no_split &&
+           sourced == (options.source != nullptr) && !(sourced && pool->source->has());
   });
-  if (idle == pools_.end())
-    idle = pools_.insert(idle, std::make_unique<PoolState>(cached_slots_, options.no_split));
+  if (idle == pools_.end()) {
+    std::unique_ptr<SourcedSegments> segments;
+    if (options.source != nullptr) segments = std::make_unique<SourcedSegments>(geometry_.granule);
+    idle = pools_.insert(idle,
+                         std::make_unique<PoolState>(cached_slots_, options.no_split, std::move(segments)));
+  }
   PoolState& pool = **idle;
+  if (pool.source != nullptr) pool.source->set(options.source);
   // relaxed: only uniqueness matters.
   const std::uint64_t number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
   pool.for_each_arena([&](Arena& arena) { arena.set_pool(number); });
@@ -83,7 +90,7 @@ Arena& Allocator::arena_of(const Target& target) {
   if (Arena* const arena = target.pool->arena(target.slot)) return *arena;
   owned_.push_back(std::make_unique<Arena>(
       target.slot, target.pool->whole_blocks ? ArenaUse::whole_blocks : ArenaUse::pool, geometry_, source_,
-      *map_, *this));
+      *map_, *this, target.pool->source.get()));
   owned_.back()->set_pool(target.pool->number());
   target.pool->set_arena(target.slot, *owned_.back());
   return *owned_.back();
@@ -123,6 +130,20 @@ std::size_t Allocator::trim_pool(const Pool& pool) {
 }
 
 Allocator::Released Allocator::release_pools(const PoolState* only) noexcept {
+  const Released released = release_ended_pools(only);
+  for (;;) {
+    std::shared_ptr<SegmentSource> gone;
+    sync::LockGuard lock(pools_mutex_);
+    for (const auto& pool : pools_) {
+      if (pool->source == nullptr || pool->number() != 0 || !pool->source->has()) continue;
+      gone = pool->source->take();  // upholds N5
+      break;
+    }
+    if (gone == nullptr) return released;
+  }
+}
+
+Allocator::Released Allocator::release_ended_pools(const PoolState* only) noexcept {
   Released released;
   sync::LockGuard lock(pools_mutex_);
   for (const auto& pool : pools_) {

@@ -3,10 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "device/backend.h"
 #include "memory/arena.h"
+#include "memory/sourced_segments.h"
 #include "sync/atomic.h"
 
 namespace millrace::detail {
@@ -26,7 +29,11 @@ namespace millrace::detail {
 /// Thread safety: the atomics, through the members, from any thread; the rest as it says.
 class PoolState {
  public:
-  PoolState(std::size_t slots, bool whole) : whole_blocks(whole), arenas_(slots) { ends.reserve(slots); }
+  /// segments: those of a pool that somebody else provides; null: the device's.
+  PoolState(std::size_t slots, bool whole, std::unique_ptr<SourcedSegments> segments)
+      : whole_blocks(whole), source(std::move(segments)), arenas_(slots) {
+    ends.reserve(slots);
+  }
 
   /// 0: nobody's.
   std::uint64_t number() const noexcept {
@@ -97,7 +104,8 @@ class PoolState {
     }
   }
 
-  const bool whole_blocks;  ///< MemoryPoolOptions::no_split
+  const bool whole_blocks;                        ///< MemoryPoolOptions::no_split
+  const std::unique_ptr<SourcedSegments> source;  ///< null: the device's memory; what it has is as the next
   // Guarded by Allocator::pools_mutex_.
   bool dropped = false;             ///< it has no users, and ends says until when it is used
   std::vector<TimelinePoint> ends;  ///< has room for one of each stream

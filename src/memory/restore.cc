@@ -154,7 +154,7 @@ void Arena::carry_out(ArenaRestore& restore) noexcept {
     block->uses.clear();
     block->own_end = 0;
     block->free_value = covering;
-    host_.hide(*block);
+    hide(*block);
     space(block->large).give(*block);
   }
   restore.claimed.clear();

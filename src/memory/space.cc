@@ -22,8 +22,10 @@ constexpr int kLargestLooks = 32, kSmallestLooks = 256;
 constexpr int kGrowthsInARow = 8;
 constexpr std::size_t kPartGrown = 1024, kPartAhead = 128, kMostAhead = 256 * kMiB;
 
-// Of a device that commits whole heaps.
+// Where heaps are committed whole.
 constexpr std::size_t kLeastSmallHeap = 2 * kMiB, kLeastLargeHeap = 8 * kMiB, kLargestHeap = 256 * kMiB;
+// The same as CUDACachingAllocator has it (SegmentGrowth::fixed).
+constexpr std::size_t kFixedSmallHeap = 2 * kMiB, kFixedLargeHeap = 20 * kMiB, kOfItsOwn = 10 * kMiB;
 
 std::size_t padding(const Block& block, std::size_t alignment) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(block.data());
@@ -39,6 +41,7 @@ Space::Space(bool large, const Geometry& geometry, HeapSource& source, PageMap& 
       unit_(large ? geometry.large_unit : geometry.small_unit),
       geometry_(geometry),
       source_(source),
+      memory_(owner.memory != nullptr ? *owner.memory : source.memory),
       map_(map),
       pool_(pool),
       owner_(owner) {}
@@ -57,10 +60,10 @@ Space::~Space() {
         block = block->right;
         bytes += block->size;
       }
-      source_.memory.decommit(start, bytes);
+      memory_.decommit(start, bytes);
       committed += bytes;
     }
-    source_.memory.release(heap->base, heap->bytes);
+    memory_.release(heap->base, heap->bytes);
     source_.limit.give_back(committed);
     source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   }
@@ -149,7 +152,7 @@ Growth Space::grow(std::size_t size, std::size_t alignment, std::uint64_t done) 
   if (free_.find(size, fits) != nullptr) return {};  // what came back meanwhile
   pool_.reserve(4);
   if (whole_blocks_) return add_whole_heap(round_up(size, geometry_.granule));
-  if (source_.memory.commits_whole()) return grow_by_heap(size, alignment);
+  if (is_whole()) return grow_by_heap(size, alignment);
   Site site = find_site(size, alignment);
   if (site.hole == nullptr) {
     // Said before address space is reserved and described, which for an absurd size is a lot.
@@ -197,7 +200,7 @@ Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
   if (size < kLargeRequest && moved_ > kTimesMoved * most_taken_ + all_taken_ / kPartMoved) return {};
   const auto can_go = [&](const Block& block) {
     return &block != site.hole->left && block.free_value <= done &&
-           !source_.memory.decommittable(block.data(), block.size).empty();
+           !memory_.decommittable(block.data(), block.size).empty();
   };
   // Small blocks leave thousands of ranges, none of which holds a whole chunk: the largest tell.
   int looks = 0;
@@ -209,12 +212,12 @@ Moved Space::move_to(const Site& site, std::size_t size, std::uint64_t done) {
   Block* block = free_.find(geometry_.granule,
                             [&](const Block& range) { return ++looks > kSmallestLooks || can_go(range); });
   if (block == nullptr || looks > kSmallestLooks) block = one;
-  const std::span<std::byte> range = source_.memory.decommittable(block->data(), block->size);
+  const std::span<std::byte> range = memory_.decommittable(block->data(), block->size);
   Block& hole = *site.hole;
   pool_.reserve(4);
   SegmentLog::Room room_for_loss = source_.log.make_room(), room_for_gain = source_.log.make_room();
   map_.add_granules(reinterpret_cast<std::uintptr_t>(hole.data()), std::min(range.size(), hole.size), unit_);
-  Moved moved = source_.memory.move(range, hole.data(), site.need, hole.size);
+  Moved moved = memory_.move(range, hole.data(), site.need, hole.size);
   if (moved.gone == 0) {  // no chunk is as small as the hole
     std::size_t bytes = 0;
     if (decommit(*block, bytes) == nullptr) return {};
@@ -243,8 +246,16 @@ std::size_t Space::step(std::size_t need) const noexcept {
   return std::max(need, round_down(part, geometry_.granule));
 }
 
+bool Space::is_whole() const noexcept {
+  return geometry_.growth != SegmentGrowth::in_place || memory_.commits_whole();
+}
+
 Growth Space::grow_by_heap(std::size_t size, std::size_t alignment) {
   const std::size_t least = round_up(size + padding_of_base(alignment), geometry_.granule);
+  if (geometry_.growth == SegmentGrowth::fixed) {
+    const std::size_t fixed = large_ ? kFixedLargeHeap : kFixedSmallHeap;
+    return add_whole_heap(size < kOfItsOwn ? std::max(least, fixed) : round_up(least, kFixedSmallHeap));
+  }
   // A quarter of what there is at once, so that the number of heaps grows with the logarithm of their bytes.
   const std::size_t wanted = round_up(
       std::clamp(committed_ / 4, large_ ? kLeastLargeHeap : kLeastSmallHeap, kLargestHeap), kLeastSmallHeap);
@@ -294,8 +305,8 @@ Status Space::commit(Block& hole, std::size_t bytes) {
     return Status(ErrorCode::OutOfMemory,
                   "no host memory for the map of " + std::to_string(bytes) + " bytes of the device's");
   }
-  Status committed = grows_steadily() ? source_.memory.commit_lasting(hole.data(), bytes)
-                                      : source_.memory.commit(hole.data(), bytes);
+  Status committed =
+      grows_steadily() ? memory_.commit_lasting(hole.data(), bytes) : memory_.commit(hole.data(), bytes);
   if (!committed.ok()) return committed;
   committed_ += bytes;
   note_gain(std::move(room), hole, {hole.data(), bytes});
@@ -327,11 +338,11 @@ Status Space::add_heap(std::size_t least, std::size_t wanted) {
   auto heap = std::make_unique<Heap>();
   heap->bytes = wanted;
   void* base = nullptr;
-  Status reserved = source_.memory.reserve(heap->bytes, &base);
+  Status reserved = memory_.reserve(heap->bytes, &base);
   while (!reserved.ok() && heap->bytes > least) {
     // Address space can be limited too.
     heap->bytes = std::max(least, round_up(heap->bytes / 4, geometry_.granule));
-    reserved = source_.memory.reserve(heap->bytes, &base);
+    reserved = memory_.reserve(heap->bytes, &base);
   }
   if (!reserved.ok()) return reserved;
   heap->base = static_cast<std::byte*>(base);
@@ -382,13 +393,13 @@ void Space::release_heap(std::size_t index) noexcept {
   remove(*heap.first);
   pool_.put(*heap.first);
   map_.remove_granules(reinterpret_cast<std::uintptr_t>(heap.base), heap.bytes);
-  source_.memory.release(heap.base, heap.bytes);
+  memory_.release(heap.base, heap.bytes);
   source_.released.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   heaps_.erase(heaps_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
 Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
-  const std::span<std::byte> range = source_.memory.decommittable(block.data(), block.size);
+  const std::span<std::byte> range = memory_.decommittable(block.data(), block.size);
   if (range.empty()) return nullptr;
   SegmentLog::Room room;
   try {
@@ -399,7 +410,7 @@ Block* Space::decommit(Block& block, std::size_t& bytes) noexcept {
   }
   bytes = range.size();
   note_loss(std::move(room), block, range);
-  source_.memory.decommit(range.data(), bytes);
+  memory_.decommit(range.data(), bytes);
   source_.limit.give_back(bytes);
   committed_ -= bytes;
   return &make_hole(block, range);
@@ -418,7 +429,7 @@ std::size_t Space::release_whole(std::uint64_t done) noexcept {
       continue;  // nobody could be told
     }
     note_loss(std::move(room), block, {heaps_[i]->base, bytes});
-    source_.memory.decommit(heaps_[i]->base, bytes);
+    memory_.decommit(heaps_[i]->base, bytes);
     release_heap(i);
     committed_ -= bytes;
     source_.limit.give_back(bytes);  // only now, since it may be the release that gives the memory back (M2)
@@ -428,7 +439,7 @@ std::size_t Space::release_whole(std::uint64_t done) noexcept {
 }
 
 std::size_t Space::release_empty(std::uint64_t done) noexcept {
-  if (source_.memory.commits_whole()) return release_whole(done);
+  if (is_whole()) return release_whole(done);
   std::size_t released = 0;
   for (std::size_t i = heaps_.size(); i-- > 0;) {
     for (Block* block = heaps_[i]->first; block != nullptr; block = block->right) {

@@ -83,6 +83,8 @@ class Space {
   }
 
  private:
+  /// Is a heap as large as what was needed when it was made, or a reservation that grows in place?
+  bool is_whole() const noexcept;
   /// A heap that is one hole.
   Status add_heap(std::size_t least, std::size_t wanted);
   /// The same, all of it committed.
@@ -138,6 +140,7 @@ class Space {
   const std::size_t unit_;
   const Geometry& geometry_;
   HeapSource& source_;
+  MemorySource& memory_;
   PageMap& map_;
   BlockPool& pool_;
   const SegmentOwner& owner_;

@@ -211,5 +211,41 @@ TEST(MemorySegments, BesideThreadsThatAllocateAndFree) {
   device.check_accounting();
 }
 
+TEST(MemorySegments, AreFixedWhereThatIsAskedFor) {
+  Device device = create_test_device({.segments = SegmentGrowth::fixed});
+  const Stream stream = device.stream();
+  const auto added_by = [&](std::size_t bytes) {
+    const std::size_t before = device.memory().committed;
+    device.allocate(stream, bytes);
+    return (device.memory().committed - before) / kMiB;
+  };
+  EXPECT_EQ(added_by(kMiB), 2U);
+  EXPECT_EQ(added_by(kMiB), 0U);
+  EXPECT_EQ(added_by(100), 2U);
+  EXPECT_EQ(added_by(4 * kMiB), 20U);
+  EXPECT_EQ(added_by(4 * kMiB), 0U);
+  EXPECT_EQ(added_by(20 * kMiB), 20U);
+  EXPECT_EQ(added_by(21 * kMiB), 22U);
+  EXPECT_EQ(device.memory_segments().size(), 5U);
+  expect_exact(device);
+}
+
+TEST(MemorySegments, OfWholeOnesOnlyWhatIsFreeAsAWholeGoesBack) {
+  Device device = create_test_device({.segments = SegmentGrowth::whole});
+  const Stream stream = device.stream();
+  void* const kept = device.allocate(stream, 2 * kMiB);
+  void* const beside = device.allocate(stream, 2 * kMiB);
+  void* const large = device.allocate(stream, 64 * kMiB);
+  EXPECT_EQ(device.memory_segments().size(), 2U);
+  device.deallocate(beside);
+  device.deallocate(large);
+  EXPECT_EQ(device.trim(), 64 * kMiB);
+  EXPECT_EQ(device.memory_segments().size(), 1U);
+  device.deallocate(kept);
+  device.trim();
+  EXPECT_EQ(device.memory().committed, 0U);
+  expect_exact(device);
+}
+
 }  // namespace
 }  // namespace millrace::test

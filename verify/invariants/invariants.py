@@ -86,6 +86,10 @@ CORE = [
     Invariant("N4", "each range of memory that is gained or lost is told once to each observer, in the order in which it "
               "happened, by one thread at a time and with no lock held",
               "conformance memory observers"),
+    Invariant("N5", "where a pool's segments come from is kept until the last of them has gone back, and is destroyed "
+              "with no lock held",
+              "conformance memory pool",
+              upheld_by=("memory/pool.cc",)),
     Invariant("A1", "a block is handed out again only when everything that used it is ordered before",
               "allocator test in protect mode"),
     Invariant("A2", "a block freed elsewhere is taken in exactly once, and before the arena grows",

@@ -135,8 +135,6 @@ void CudaAllocator::free(void* address) {
     report_to_profiler(memory, address, -1);
   if (observers_.any()) [[unlikely]]
     observers_.on_free(memory, address);
-  if (memory.pools().foreign().any() && memory.pools().foreign().free(address)) [[unlikely]]
-    return;
   try {
     memory.device().deallocate(address);
   } catch (const millrace::Error& error) {
@@ -152,10 +150,6 @@ void CudaAllocator::recordStream(const c10::DataPtr& pointer, c10::cuda::CUDAStr
   // Of others (memory of another process, of no size) nothing is known here.
   if (pointer.get() == nullptr || pointer.get_deleter() != &CudaAllocator::delete_cached) return;
   DeviceMemory& memory = memory_at(pointer.get());
-  if (memory.pools().foreign().any() &&
-      memory.pools().foreign().record_stream(pointer.get(), stream.stream())) {
-    return;
-  }
   translated([&] { memory.device().record_stream(pointer.get(), memory.streams().of_any(stream)); });
 }
 

@@ -33,6 +33,8 @@ bool set_option(std::string_view name, double value) {
   if (name == "memory_fraction") return options.memory_fraction = value, true;
   if (name == "thread_cache_bytes") return options.thread_cache_bytes = static_cast<std::size_t>(value), true;
   if (name == "all_caches_bytes") return options.all_caches_bytes = static_cast<std::size_t>(value), true;
+  if (name == "expandable") return options.expandable = value != 0, true;
+  if (name == "native_geometry") return options.native_geometry = value != 0, true;
   if (name == "streams") return options.streams = static_cast<int>(value), true;
   if (name == "exact_peaks") return options.exact_peaks = value != 0, true;
   if (name == "out_of_memory_wait_ms")
@@ -52,9 +54,8 @@ const char* millrace_torch_cuda_set_option(const char* name, double value) {
         "the allocator is installed already; call millrace_torch.config() before millrace_torch.install()");
   if (set_option(name, value)) return nullptr;
   return kept(std::string("there is no option ") + name +
-              "; there are memory_limit, memory_fraction, thread_cache_bytes, all_caches_bytes, streams, "
-              "exact_peaks and "
-              "out_of_memory_wait_ms");
+              "; there are memory_limit, memory_fraction, thread_cache_bytes, all_caches_bytes, expandable, "
+              "native_geometry, streams, exact_peaks and out_of_memory_wait_ms");
 }
 
 int millrace_torch_cuda_installed() {

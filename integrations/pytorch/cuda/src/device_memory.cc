@@ -28,6 +28,7 @@ millrace::DeviceOptions DeviceMemory::device_options(const CudaOptions& options)
   device.thread_cache_bytes = options.thread_cache_bytes;
   device.all_caches_bytes = options.all_caches_bytes;
   device.exact_peaks = options.exact_peaks;
+  device.segments = segments_;
   device.out_of_memory_wait = std::chrono::milliseconds(options.out_of_memory_wait_ms);
   device.on_out_of_memory = [this](std::size_t) { return pools_.release_unused() || free_by_callbacks(); };
   device.wrapped_streams = options.streams;
@@ -41,6 +42,9 @@ millrace::DeviceOptions DeviceMemory::device_options(const CudaOptions& options)
 
 DeviceMemory::DeviceMemory(c10::DeviceIndex index, const CudaOptions& options, Observers& observers)
     : index_(index),
+      segments_(options.native_geometry ? millrace::SegmentGrowth::fixed
+                : options.expandable    ? millrace::SegmentGrowth::in_place
+                                        : millrace::SegmentGrowth::whole),
       device_(millrace::Device::open("cuda:" + std::to_string(index), device_options(options))),
       streams_(device_),
       pools_(index_, device_, streams_),

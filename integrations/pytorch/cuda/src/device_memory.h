@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 
 #include <millrace/device.h>
@@ -31,6 +32,10 @@ class DeviceMemory {
   millrace::Device& device() noexcept { return device_; }
   TorchStreams& streams() noexcept { return streams_; }
   Pools& pools() noexcept { return pools_; }
+  /// Do segments grow in place?
+  bool expands() const noexcept { return segments_ == millrace::SegmentGrowth::in_place; }
+  /// The same of those of one of the core's pools; 0: of none's.
+  bool expands(std::uint64_t pool) { return expands() && !pools_.has_allocator(pool); }
 
   /// What the live block at the address has, in bytes; 0 where it is none of the device's own.
   std::size_t size_of(const void* address) noexcept;
@@ -46,6 +51,7 @@ class DeviceMemory {
   millrace::DeviceOptions device_options(const CudaOptions& options);
 
   const c10::DeviceIndex index_;
+  const millrace::SegmentGrowth segments_;
   millrace::Device device_;
   TorchStreams streams_;
   Pools pools_;

@@ -62,22 +62,16 @@ void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
     if (found != begun_.rend()) chosen = found->id;
   }
   if (!chosen) return nullptr;
-  ForeignMemory::Source source;
-  {
-    const std::lock_guard lock(mutex_);
-    source = find(*chosen).source;
-  }
-  if (source != nullptr) return foreign_.allocate(*chosen, source, bytes, stream);
   const millrace::MemoryPool pool = core_pool(*chosen);
   return pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
 }
 
-void Pools::add_user(c10::MempoolId_t id, ForeignMemory::Source source) {
+void Pools::add_user(c10::MempoolId_t id, TorchSegments::Allocator allocator) {
   const std::lock_guard lock(mutex_);
   Pool& pool = pools_[id];
-  TORCH_CHECK(source == nullptr || pool.users == 0, "the pool ", named(id),
+  TORCH_CHECK(allocator == nullptr || pool.users == 0, "the pool ", named(id),
               " exists already, and an allocator can be given to a new one only");
-  if (source != nullptr) pool.source = std::move(source);
+  if (allocator != nullptr) pool.options.source = std::make_shared<TorchSegments>(std::move(allocator));
   ++pool.users;
 }
 
@@ -85,7 +79,7 @@ void Pools::drop_user(c10::MempoolId_t id) {
   const std::lock_guard lock(mutex_);
   Pool& pool = find(id);
   if (--pool.users != 0) return;
-  if (pool.core || pool.source != nullptr) unused_.push_back({id, std::move(pool.source), pool.core});
+  if (pool.core) unused_.push_back(*pool.core);
   pools_.erase(id);
 }
 
@@ -161,7 +155,7 @@ bool Pools::wait_for_device() {
 }
 
 bool Pools::release_unused() {
-  std::vector<Unused> unused;
+  std::vector<millrace::MemoryPool> unused;
   {
     const std::lock_guard lock(mutex_);
     unused.swap(unused_);
@@ -172,18 +166,23 @@ bool Pools::release_unused() {
     std::ranges::move(unused, std::back_inserter(unused_));
     return false;
   }
-  for (const Unused& pool : unused) {
-    if (pool.core) give_back(*pool.core);
-    if (pool.source != nullptr) foreign_.release(pool.id);
-  }
+  for (const millrace::MemoryPool& pool : unused) give_back(pool);
   return true;
 }
 
 millrace::MemoryPool Pools::core_pool(c10::MempoolId_t id) {
   const std::lock_guard lock(mutex_);
-  const millrace::MemoryPool pool = core_of(find(id));
-  ids_.try_emplace(pool.number(), id);
-  return pool;
+  Pool& pool = find(id);
+  const millrace::MemoryPool core = core_of(pool);
+  ids_.try_emplace(core.number(), id);
+  if (pool.options.source != nullptr) sourced_.insert(core.number());
+  return core;
+}
+
+bool Pools::has_allocator(std::uint64_t number) {
+  if (number == 0) return false;
+  const std::lock_guard lock(mutex_);
+  return sourced_.contains(number);
 }
 
 c10::MempoolId_t Pools::id_of(std::uint64_t number) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -18,7 +19,7 @@
 #include <millrace/device.h>
 #include <millrace/memory_pool.h>
 
-#include "foreign_memory.h"
+#include "torch_segments.h"
 #include "torch_streams.h"
 
 namespace millrace_torch {
@@ -48,8 +49,8 @@ class Pools {
   void* allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs);
 
   // What torch calls; all throw c10::Error for a pool that there is not.
-  /// source: where the pool's memory comes from, said by the first user; null: the device.
-  void add_user(c10::MempoolId_t id, ForeignMemory::Source source = nullptr);
+  /// allocator: where the pool's memory comes from, said by the first user; null: the device.
+  void add_user(c10::MempoolId_t id, TorchSegments::Allocator allocator = nullptr);
   void drop_user(c10::MempoolId_t id);
   int users(c10::MempoolId_t id);
   /// Allocations on streams that the filter takes go to the pool, the last begun first. One more user, who
@@ -68,22 +69,16 @@ class Pools {
   bool release_unused();
   /// The core's; made if it is not yet.
   millrace::MemoryPool core_pool(c10::MempoolId_t id);
-  ForeignMemory& foreign() noexcept { return foreign_; }
+  /// Has the pool of the core's number an allocator of its own?
+  bool has_allocator(std::uint64_t number);
   /// torch's number of a pool of the core's; (0, 0) for none.
   c10::MempoolId_t id_of(std::uint64_t number);
 
  private:
   struct Pool {
     int users = 0;
-    ForeignMemory::Source source;
     millrace::MemoryPoolOptions options;
     std::optional<millrace::MemoryPool> core;  // from the first allocation on
-  };
-  /// What torch has let go of.
-  struct Unused {
-    c10::MempoolId_t id;
-    ForeignMemory::Source source;
-    std::optional<millrace::MemoryPool> core;
   };
   struct Begun {
     c10::MempoolId_t id;
@@ -106,8 +101,8 @@ class Pools {
   std::mutex mutex_;  // protects what follows; taken after begun_mutex_
   std::map<c10::MempoolId_t, Pool> pools_;
   std::map<std::uint64_t, c10::MempoolId_t> ids_;  // by the core's number
-  std::vector<Unused> unused_;
-  ForeignMemory foreign_;
+  std::set<std::uint64_t> sourced_;                // of those, the ones with an allocator of their own
+  std::vector<millrace::MemoryPool> unused_;       // what torch has let go of
 };
 
 }  // namespace millrace_torch

@@ -11,7 +11,10 @@ void SegmentTracker::on_segment(const millrace::SegmentChange& change) noexcept 
   if (!observers_.any() || change.memory != millrace::MemoryKind::device) return;
   const bool gained = change.kind == millrace::SegmentChange::Kind::gained;
   History& history = observers_.history();
-  history.add(memory_.index(), gained ? History::Entry::SEGMENT_MAP : History::Entry::SEGMENT_UNMAP,
+  const auto action = memory_.expands(change.pool)
+                          ? (gained ? History::Entry::SEGMENT_MAP : History::Entry::SEGMENT_UNMAP)
+                          : (gained ? History::Entry::SEGMENT_ALLOC : History::Entry::SEGMENT_FREE);
+  history.add(memory_.index(), action,
               reinterpret_cast<std::size_t>(change.address), change.bytes,
               memory_.streams().handle_of(change.stream), history.gather(History::Level::ALL),
               memory_.pools().id_of(change.pool));

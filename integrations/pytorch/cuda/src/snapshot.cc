@@ -52,19 +52,19 @@ void add_segments(DeviceMemory& memory, MempoolId_t pool, const History& history
     segment.total_size = found.bytes;
     segment.stream = memory.streams().handle_of(found.stream);
     segment.is_large = found.large;
-    segment.is_expandable = true;  // it grows in place
+    segment.is_expandable = memory.expands(found.pool);
     for (const millrace::MemoryBlock& block : found.blocks) add_block(segment, block, history);
     all.push_back(std::move(segment));
   }
 }
 
-caching::AllocatorConfigInfo config() {
+caching::AllocatorConfigInfo config(bool expandable) {
   using c10::CachingAllocator::AcceleratorAllocatorConfig;
   caching::AllocatorConfigInfo info{};
   info.garbage_collection_threshold = AcceleratorAllocatorConfig::garbage_collection_threshold();
   info.max_split_size = AcceleratorAllocatorConfig::max_split_size();
   info.pinned_num_register_threads = caching::CUDAAllocatorConfig::pinned_num_register_threads();
-  info.expandable_segments = true;
+  info.expandable_segments = expandable;
   info.release_lock_on_malloc = caching::CUDAAllocatorConfig::release_lock_on_cudamalloc();
   info.pinned_use_host_register = caching::CUDAAllocatorConfig::pinned_use_cuda_host_register();
   info.graph_capture_record_stream_reuse = caching::CUDAAllocatorConfig::graph_capture_record_stream_reuse();
@@ -84,14 +84,13 @@ caching::SnapshotInfo CudaAllocator::snapshot(MempoolId_t pool, bool include_tra
       std::size_t total = 0;
       const std::size_t first = snapshot.segments.size();
       translated([&] { add_segments(*memory, pool, history, snapshot.segments); });
-      memory->pools().foreign().add_segments(index, pool, snapshot.segments);
       for (std::size_t s = first; s < snapshot.segments.size(); ++s) total += snapshot.segments[s].total_size;
       if (history.is_on()) observers_.history().add(index, TraceEntry::SNAPSHOT, 0, total, nullptr, nullptr);
     }
     snapshot.device_traces.push_back(include_traces ? history.entries(index) : std::vector<TraceEntry>());
   }
   if (include_traces) snapshot.external_annotations = history.annotations();
-  snapshot.config_metadata = config();
+  snapshot.config_metadata = config(options_.expandable && !options_.native_geometry);
   return snapshot;
 }
 

@@ -3,8 +3,8 @@
 
 FILE is test/test_cuda.py of PyTorch's repository at the version that is installed, or near it: what does not fit the torch
 that is installed fails with both. LIBRARY is libmillrace_torch_cuda.so. Millrace's is installed as `pip install` does it, by
-the entry point of `import torch`, so that processes which a test starts have it too. Both have expandable segments, which
-Millrace's has by nature. A test that fails with Millrace's alone has to stand in cuda_not_passed.txt with a reason, and what
+the entry point of `import torch`, so that processes which a test starts have it too, and has segments as torch's own takes
+them (native_geometry), which the tests count; with --expandable both have expandable ones. A test that fails with Millrace's alone has to stand in cuda_not_passed.txt with a reason, and what
 stands there has to fail; else the exit code is 1. 77 where there is no GPU.
 """
 
@@ -35,12 +35,15 @@ def make_entry_point(folder: pathlib.Path) -> None:
     (about / "entry_points.txt").write_text("[torch.backends]\nmillrace_cuda = millrace_torch_cuda:_autoload\n")
 
 
-def environment_of(allocator: str, library: pathlib.Path, entry_point: str) -> dict:
-    settings = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "PYTORCH_PRINT_REPRO_ON_FAILURE": "0",
-                "MILLRACE_TORCH": "0"}
+def environment_of(allocator: str, request, entry_point: str) -> dict:
+    settings = {"PYTORCH_PRINT_REPRO_ON_FAILURE": "0", "MILLRACE_TORCH": "0"}
+    if request.expandable:
+        settings["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    else:
+        settings["MILLRACE_TORCH_NATIVE_GEOMETRY"] = "1"
     if allocator == "millrace":
         paths = [entry_point, str(PACKAGES), os.environ.get("PYTHONPATH", "")]
-        settings |= {"MILLRACE_TORCH": "1", "MILLRACE_TORCH_CUDA_LIBRARY": str(library),
+        settings |= {"MILLRACE_TORCH": "1", "MILLRACE_TORCH_CUDA_LIBRARY": str(request.library),
                      "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     return {**os.environ, **settings}
 
@@ -58,7 +61,7 @@ def run_all(request) -> dict:
         make_entry_point(pathlib.Path(folder))
         with concurrent.futures.ThreadPoolExecutor(2 * request.jobs) as threads:
             parts = {(allocator, part): threads.submit(run, request, allocator, part,
-                                                       environment_of(allocator, request.library, folder))
+                                                       environment_of(allocator, request, folder))
                      for allocator in BACKENDS for part in range(request.jobs)}
             states = {allocator: {} for allocator in BACKENDS}
             for (allocator, _), part in parts.items():
@@ -94,6 +97,7 @@ def main() -> int:
     parser.add_argument("--library", type=pathlib.Path, required=True)
     parser.add_argument("--jobs", type=int, default=4, help="processes for each allocator")
     parser.add_argument("--select", default=".", help="a regular expression of tests; then nothing is said of the list's others")
+    parser.add_argument("--expandable", action="store_true", help="with expandable segments")
     parser.add_argument("--logs", type=pathlib.Path, help="a folder to keep results in, and to go on from")
     request = parser.parse_args()
     for path in (request.file, request.library):

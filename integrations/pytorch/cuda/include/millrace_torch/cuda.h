@@ -19,6 +19,11 @@ struct CudaOptions {
   /// What one thread may keep in its cache of free blocks, and all of them together, in bytes.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
+  /// Segments grow in place; else each is as large as what was needed when it was taken.
+  bool expandable = true;
+  /// Segments as torch's own allocator takes them without expandable ones: 2 MiB for blocks up to 1 MiB, 20 for
+  /// blocks below 10 MiB. For programs, and tests, that reckon with them. It wastes more.
+  bool native_geometry = false;
   /// How many of torch's streams a device may have memory for at once: 1 to 1024. torch's own pools have up
   /// to 128.
   int streams = 256;

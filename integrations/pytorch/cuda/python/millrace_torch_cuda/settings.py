@@ -19,16 +19,18 @@ _WITHOUT_MEANING = {
 _SIZES = {"memory_limit": "memory_limit", "thread_cache": "thread_cache_bytes", "all_caches": "all_caches_bytes"}
 
 
-def config(*, memory_limit=None, memory_fraction=None, expandable=None, thread_cache=None, all_caches=None, streams=None,
-           exact_peaks=None, out_of_memory_wait=None) -> None:
+def config(*, memory_limit=None, memory_fraction=None, expandable=None, native_geometry=None, thread_cache=None,
+           all_caches=None, streams=None, exact_peaks=None, out_of_memory_wait=None) -> None:
     """Before install(): what each device is opened with; None leaves what it is.
 
     memory_limit, thread_cache, all_caches: bytes. memory_fraction: of the device's memory, more than 0, up to 1.
-    expandable: segments grow in place; True unless said, and the other way only for devices that can't. streams: how many
-    of torch's streams a device may have memory for at once (256). exact_peaks: peaks exact while many threads allocate.
+    expandable: segments grow in place; True unless said. native_geometry: segments as torch's own allocator takes them, for
+    programs that reckon with them; it wastes more. streams: how many of torch's streams a device may have memory for at once
+    (256). exact_peaks: peaks exact while many threads allocate.
     out_of_memory_wait: seconds that an allocation may wait for memory which other streams' work still uses (1)."""
     given = {"memory_limit": memory_limit, "memory_fraction": memory_fraction, "thread_cache": thread_cache,
-             "all_caches": all_caches, "streams": streams, "exact_peaks": exact_peaks}
+             "all_caches": all_caches, "streams": streams, "exact_peaks": exact_peaks, "expandable": expandable,
+             "native_geometry": native_geometry}
     if memory_fraction is not None and not 0 < memory_fraction <= 1:
         raise ValueError(f"memory_fraction is {memory_fraction}; it must be more than 0 and at most 1")
     for name, value in given.items():
@@ -39,16 +41,14 @@ def config(*, memory_limit=None, memory_fraction=None, expandable=None, thread_c
         _set(_SIZES.get(name, name), value)
     if out_of_memory_wait is not None:
         _set("out_of_memory_wait_ms", 1000 * out_of_memory_wait)
-    if expandable is not None:
-        if installed():
-            raise RuntimeError("the allocator is installed already; call config() before install()")
-        os.environ["MILLRACE_CUDA_VIRTUAL_MEMORY"] = "on" if expandable else "off"
 
 
 def install() -> None:
     """From here on all CUDA memory of torch's is Millrace's. Before the first use of CUDA: later it raises RuntimeError,
     which says what to do. A second call does nothing."""
     if not installed():
+        if os.environ.get("MILLRACE_TORCH_NATIVE_GEOMETRY", "0") not in ("", "0"):
+            config(native_geometry=True)
         _honour(os.environ.get("PYTORCH_CUDA_ALLOC_CONF") or os.environ.get("PYTORCH_ALLOC_CONF") or "")
     checked(library().millrace_torch_cuda_install())
 
