@@ -30,7 +30,7 @@ namespace millrace::detail {
 class PoolState {
  public:
   /// segments: those of a pool that somebody else provides; null: the device's.
-  PoolState(std::size_t slots, bool whole, std::unique_ptr<SourcedSegments> segments)
+  PoolState(std::size_t slots, bool whole, std::unique_ptr<SourcedSegments> segments = nullptr)
       : whole_blocks(whole), source(std::move(segments)), arenas_(slots) {
     ends.reserve(slots);
   }

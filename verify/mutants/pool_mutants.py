@@ -38,6 +38,12 @@ POOLS = [
            "two users go at once, and one of them stays"),
     mutant("pools-released-without-lock", "N2", POOL_CC, "  Released released;\n  sync::LockGuard lock(pools_mutex_);\n", "  Released released;\n", "pool.dropped_beside_a_trim", RACE,
            "pools are released without the mutex of their list"),
+    mutant("source-goes-with-the-users", "N5", POOL_CC, "if (pool->source == nullptr || pool->number() != 0 || !pool->source->has()) continue;", "if (pool->source == nullptr || pool->users() != 0 || !pool->source->has()) continue;",
+           "pool.source_dropped_beside_a_free", WRONG + ("crash",), "a pool's source goes when its users do, and not when its segments have gone back"),
+    mutant("source-goes-under-the-lock", "N5", POOL_CC, "    std::shared_ptr<SegmentSource> gone;\n    sync::LockGuard lock(pools_mutex_);\n", "    sync::LockGuard lock(pools_mutex_);\n    std::shared_ptr<SegmentSource> gone;\n",
+           "pool.source_dropped_beside_a_free", WRONG + ("deadlock", "misuse"), "a source is destroyed while the list of pools is locked"),
+    mutant("source-replaced-by-the-next", "N5", POOL_CC, "&& !(sourced && pool->source->has())", "", "pool.source_of_the_next_beside_a_drop", WRONG + ("deadlock", "misuse"),
+           "a new pool takes the place of one whose source is still on its way out"),
 ]
 
 RESTORES = [

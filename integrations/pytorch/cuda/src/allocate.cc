@@ -135,6 +135,9 @@ void CudaAllocator::free(void* address) {
     report_to_profiler(memory, address, -1);
   if (observers_.any()) [[unlikely]]
     observers_.on_free(memory, address);
+  CaptureReuse& reuse = memory.pools().capture_reuse();
+  if (reuse.any() && reuse.free(address)) [[unlikely]]
+    return;
   try {
     memory.device().deallocate(address);
   } catch (const millrace::Error& error) {
@@ -150,6 +153,8 @@ void CudaAllocator::recordStream(const c10::DataPtr& pointer, c10::cuda::CUDAStr
   // Of others (memory of another process, of no size) nothing is known here.
   if (pointer.get() == nullptr || pointer.get_deleter() != &CudaAllocator::delete_cached) return;
   DeviceMemory& memory = memory_at(pointer.get());
+  CaptureReuse& reuse = memory.pools().capture_reuse();
+  if (reuse.any() && reuse.record(pointer.get(), stream.stream())) return;
   translated([&] { memory.device().record_stream(pointer.get(), memory.streams().of_any(stream)); });
 }
 

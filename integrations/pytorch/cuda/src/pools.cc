@@ -63,7 +63,16 @@ void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
   }
   if (!chosen) return nullptr;
   const millrace::MemoryPool pool = core_pool(*chosen);
-  return pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
+  const bool reuses = CaptureReuse::is_wanted();
+  if (reuses) free_all(reuse_.take_ordered(*chosen, stream));
+  void* const address =
+      pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
+  if (reuses) reuse_.note(*chosen, address, stream);
+  return address;
+}
+
+void Pools::free_all(const std::vector<void*>& blocks) {
+  for (void* const block : blocks) device_.deallocate(block);
 }
 
 void Pools::add_user(c10::MempoolId_t id, TorchSegments::Allocator allocator) {
@@ -122,6 +131,7 @@ void Pools::end(c10::MempoolId_t id) {
     begun_.erase(found);
     begun_count_.store(begun_.size(), std::memory_order_release);  // release: as in begin
   }
+  free_all(reuse_.end(id));
   if (!captured.valid()) return;
   try {
     captured.capture_over();

@@ -19,6 +19,7 @@
 #include <millrace/device.h>
 #include <millrace/memory_pool.h>
 
+#include "capture_reuse.h"
 #include "torch_segments.h"
 #include "torch_streams.h"
 
@@ -69,6 +70,7 @@ class Pools {
   bool release_unused();
   /// The core's; made if it is not yet.
   millrace::MemoryPool core_pool(c10::MempoolId_t id);
+  CaptureReuse& capture_reuse() noexcept { return reuse_; }
   /// Has the pool of the core's number an allocator of its own?
   bool has_allocator(std::uint64_t number);
   /// torch's number of a pool of the core's; (0, 0) for none.
@@ -92,9 +94,12 @@ class Pools {
   Pool& find(c10::MempoolId_t id);  // with the mutex held
   millrace::MemoryPool core_of(Pool& pool);
 
+  void free_all(const std::vector<void*>& blocks);
+
   const c10::DeviceIndex index_;
   millrace::Device& device_;
   TorchStreams& streams_;
+  CaptureReuse reuse_;
   std::atomic<std::size_t> begun_count_{0};
   std::shared_mutex begun_mutex_;  // protects begun_; held shared while filters are asked
   std::vector<Begun> begun_;

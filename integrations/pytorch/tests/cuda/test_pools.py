@@ -1,6 +1,9 @@
 """CUDA graphs, MemPools, and the state of pools that torch.compile's trees of graphs restore."""
 
+import ctypes
 import gc
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -104,6 +107,121 @@ def test_mempool_gives_its_memory_back():
     gc.collect()
     torch.cuda.empty_cache()
     assert torch.cuda.memory_reserved() <= before
+
+
+# Memory of the driver's, and how many segments there are.
+SEGMENTS = """
+#include <stddef.h>
+typedef unsigned long long address;
+extern int cuMemAlloc_v2(address*, size_t);
+extern int cuMemFree_v2(address);
+int segments = 0;
+void* take(size_t bytes, int device, void* stream) {
+  address found = 0;
+  if (cuMemAlloc_v2(&found, bytes) != 0) return 0;
+  ++segments;
+  return (void*)found;
+}
+void give(void* memory, size_t bytes, int device, void* stream) {
+  --segments;
+  cuMemFree_v2((address)memory);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory):
+    """A library with an allocator, and its count of segments."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    library = tmp_path_factory.mktemp("segments") / "segments.so"
+    source = library.with_suffix(".c")
+    source.write_text(SEGMENTS)
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+    allocator = torch.cuda.memory.CUDAPluggableAllocator(str(library), "take", "give")
+    return allocator, ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "segments")
+
+
+def test_mempool_with_an_allocator(segments):
+    allocator, count = segments
+    pool = torch.cuda.MemPool(allocator.allocator())
+    reserved = torch.cuda.memory_reserved()
+    with torch.cuda.use_mem_pool(pool):
+        small = [torch.zeros(1 << 20, dtype=torch.uint8, device="cuda") for _ in range(2)]
+        assert count.value == 1  # both in 2 MiB
+        large = torch.full((30 << 20,), 7, dtype=torch.uint8, device="cuda")
+    assert count.value == 2 and len(pool.snapshot()) == 2
+    assert all(inside(pool.snapshot(), tensor) for tensor in (*small, large))
+    assert torch.cuda.memory_reserved() >= reserved + (32 << 20)
+    del small, pool
+    gc.collect()
+    assert count.value >= 1 and large.unique().tolist() == [7]
+    del large
+    torch.cuda.empty_cache()
+    assert count.value == 0 and torch.cuda.memory_reserved() == reserved
+
+
+def test_a_mempool_with_an_allocator_lends(segments):
+    allocator, count = segments
+    torch.cuda.empty_cache()
+    pool = torch.cuda.MemPool(allocator.allocator(), use_on_oom=True)
+    fraction = torch.cuda.get_per_process_memory_fraction()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (80 << 20)) / total)
+    try:
+        with torch.cuda.use_mem_pool(pool):
+            held = torch.empty(64 << 20, dtype=torch.uint8, device="cuda")
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(40 << 20, dtype=torch.uint8, device="cuda")
+        address = held.data_ptr()
+        del held
+        lent = torch.empty(40 << 20, dtype=torch.uint8, device="cuda")
+        assert lent.data_ptr() == address
+        del lent
+    finally:
+        torch.cuda.set_per_process_memory_fraction(fraction)
+    del pool
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert count.value == 0
+
+
+@pytest.fixture
+def reuse_in_captures():
+    torch.cuda.memory._set_allocator_settings("graph_capture_record_stream_reuse:True")
+    yield
+    torch.cuda.memory._set_allocator_settings("graph_capture_record_stream_reuse:False")
+
+
+def test_what_another_stream_of_a_capture_used_is_used_again_once_it_joined(reuse_in_captures):
+    side = torch.cuda.Stream()
+    seen = []
+
+    def work():
+        mine = torch.cuda.current_stream()
+        result = torch.zeros(64, device="cuda")
+        used = torch.ones(64, device="cuda")
+        seen.append(used.data_ptr())
+        side.wait_stream(mine)
+        with torch.cuda.stream(side):
+            doubled = used * 2
+            used.record_stream(side)
+        del used
+        seen.append(torch.empty(64, device="cuda").data_ptr())
+        mine.wait_stream(side)
+        result += doubled
+        again = torch.full((64,), 5.0, device="cuda")
+        seen.append(again.data_ptr())
+        return result + again
+
+    graph, result = capture(work)
+    assert seen[1] != seen[0] and seen[2] == seen[0]
+    for _ in range(3):
+        graph.replay()
+        assert result.unique().tolist() == [7.0]
+    del graph, result
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def test_checkpoint_brings_live_blocks_back():

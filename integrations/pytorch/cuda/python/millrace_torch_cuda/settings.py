@@ -14,7 +14,6 @@ _WITHOUT_MEANING = {
     "roundup_power2_divisions": "sizes are rounded to classes of at most an eighth",
     "release_lock_on_cudamalloc": "no lock is held",
     "release_lock_on_hipmalloc": "no lock is held",
-    "graph_capture_record_stream_reuse": "uses inside of a capture end with it",
 }
 _SIZES = {"memory_limit": "memory_limit", "thread_cache": "thread_cache_bytes", "all_caches": "all_caches_bytes"}
 
