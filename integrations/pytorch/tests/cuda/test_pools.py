@@ -111,20 +111,20 @@ def test_mempool_gives_its_memory_back():
 
 # Memory of the driver's, and how many segments there are.
 SEGMENTS = """
+#include <dlfcn.h>
 #include <stddef.h>
 typedef unsigned long long address;
-extern int cuMemAlloc_v2(address*, size_t);
-extern int cuMemFree_v2(address);
 int segments = 0;
+static void* driver(const char* name) { return dlsym(dlopen("libcuda.so.1", RTLD_NOW), name); }
 void* take(size_t bytes, int device, void* stream) {
   address found = 0;
-  if (cuMemAlloc_v2(&found, bytes) != 0) return 0;
+  if (((int (*)(address*, size_t))driver("cuMemAlloc_v2"))(&found, bytes) != 0) return 0;
   ++segments;
   return (void*)found;
 }
 void give(void* memory, size_t bytes, int device, void* stream) {
   --segments;
-  cuMemFree_v2((address)memory);
+  ((int (*)(address))driver("cuMemFree_v2"))((address)memory);
 }
 """
 
@@ -137,7 +137,7 @@ def segments(tmp_path_factory):
     library = tmp_path_factory.mktemp("segments") / "segments.so"
     source = library.with_suffix(".c")
     source.write_text(SEGMENTS)
-    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library, "-ldl"], check=True)
     allocator = torch.cuda.memory.CUDAPluggableAllocator(str(library), "take", "give")
     return allocator, ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "segments")
 
