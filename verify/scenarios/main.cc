@@ -6,11 +6,12 @@
 //
 // Chosen are the scenarios whose name begins with one of the prefixes and that name one of the invariants;
 // with
-// --quick, those only that are not slow. --workers: processes that share the work of a scenario. --json: an
-// object a line. --results: writes to the file what --json prints, too. --sites: writes to the file an object
-// for each line of the sources on which an operation of the checker's was called: the most threads that came
-// by in one scenario, and the name of such a one. --replay: the one execution that STRING names, of the
-// report of a failure.
+// --quick, those only that are not slow. --workers: processes that share the work; those of one scenario,
+// where all of it is explored, and else a scenario each, told as they end. --json: an object a line.
+// --results: writes to the file what --json prints, too. --sites: writes to the file an object for each line
+// of the sources on which an operation of the checker's was called: the most threads that came by in one
+// scenario, and the name of such a one. --replay: the one execution that STRING names, of the report of a
+// failure.
 //
 // --max-events: runs are cut off after so many operations, whatever the scenario says.
 //
@@ -22,6 +23,7 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -33,6 +35,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "in_processes.h"
 #include "scenario.h"
 
 namespace millrace::verify {
@@ -102,13 +105,11 @@ std::string_view root() {
 /// Thread safety: one thread.
 class SitesSeen {
  public:
-  void add(const Scenario& scenario, const std::vector<interleave::Site>& sites) {
-    for (const interleave::Site& site : sites) {
-      std::string_view file = site.where.file;
-      if (file.starts_with(root())) file.remove_prefix(root().size());
-      Most& most = lines_[{std::string(file), site.where.line}];
-      const int threads = std::popcount(site.threads);
-      if (threads > most.threads) most = {threads, scenario.name};
+  /// As sites_of has them.
+  void add(const std::string& scenario, const nlohmann::ordered_json& sites) {
+    for (const auto& site : sites) {
+      Most& most = lines_[{site.at(0), site.at(1)}];
+      if (const int threads = site.at(2); threads > most.threads) most = {threads, scenario};
     }
   }
   void write(std::ostream& out) const {
@@ -128,6 +129,17 @@ class SitesSeen {
   };
   std::map<std::pair<std::string, unsigned>, Most> lines_;
 };
+
+/// A file of the project's, a line and the number of threads that came by, each.
+nlohmann::ordered_json sites_of(const interleave::Result& result) {
+  nlohmann::ordered_json sites = nlohmann::ordered_json::array();
+  for (const interleave::Site& site : result.sites) {
+    std::string_view file = site.where.file;
+    if (file.starts_with(root())) file.remove_prefix(root().size());
+    sites.push_back({file, site.where.line, std::popcount(site.threads)});
+  }
+  return sites;
+}
 
 /// Throws if it can't be written.
 std::ofstream opened(const std::string& file) {
@@ -152,35 +164,55 @@ nlohmann::ordered_json json_of(const Scenario& scenario, const interleave::Resul
   return object;
 }
 
-/// Whether it showed what it is expected to, or the execution replayed passed.
-bool run(const Scenario& scenario, const Request& request, std::ostream* results, SitesSeen& sites) {
+/// What a scenario has shown, as one process tells it another.
+nlohmann::ordered_json explore(const Scenario& scenario, const Request& request, unsigned workers) {
   interleave::Options options = scenario.options;
-  options.workers = request.workers;
+  options.workers = workers;
   options.replay = request.replay;
   if (request.max_events != 0) options.max_events = request.max_events;
   options.sites = !request.sites.empty();
   const interleave::Result result = interleave::check(options, scenario.body);
   const bool met = request.replay.empty() ? scenario.expectation.met_by(result) : result.passed();
-  sites.add(scenario, result.sites);
-  for (const std::string& note : result.notes)
+  return {{"object", json_of(scenario, result, met)},
+          {"summary", interleave::summary(result)},
+          {"passed", result.passed()},
+          {"notes", result.notes},
+          {"sites", sites_of(result)}};
+}
+
+/// Prints what a scenario has shown; whether that is what it is expected to, or the execution replayed
+/// passed.
+bool tell(const Scenario& scenario, const nlohmann::ordered_json& shown, const Request& request,
+          std::ostream* results, SitesSeen& sites) {
+  const nlohmann::ordered_json& object = shown.at("object");
+  const bool met = object.at("met"), passed = shown.at("passed");
+  const std::string summary = shown.at("summary"), report = object.at("report"), replay = object.at("replay");
+  sites.add(scenario.name, shown.at("sites"));
+  for (const std::string note : shown.at("notes"))
     std::fprintf(stderr, "%s: %s\n", scenario.name.c_str(), note.c_str());
-  if (results != nullptr) *results << text_of(json_of(scenario, result, met)) << std::endl;
+  if (results != nullptr) *results << text_of(object) << std::endl;
   if (request.json) {
-    print(json_of(scenario, result, met));
+    print(object);
   } else {
-    std::printf("%-46s %-14s %s%s\n", scenario.name.c_str(), scenario.invariants.c_str(),
-                interleave::summary(result).c_str(), met && !result.passed() ? ", as expected" : "");
+    std::printf("%-46s %-14s %s%s\n", scenario.name.c_str(), scenario.invariants.c_str(), summary.c_str(),
+                met && !passed ? ", as expected" : "");
     if (!met && request.replay.empty()) {
       std::printf("expected: %s\n", scenario.expectation.text().c_str());
     }
-    if (!met || !request.replay.empty()) std::printf("%s\n", result.report.c_str());
-    if (!met && !result.replay.empty() && request.replay.empty()) {
-      std::printf("to repeat: verify_scenarios --replay %s '%s'\n", scenario.name.c_str(),
-                  result.replay.c_str());
+    if (!met || !request.replay.empty()) std::printf("%s\n", report.c_str());
+    if (!met && !replay.empty() && request.replay.empty()) {
+      std::printf("to repeat: verify_scenarios --replay %s '%s'\n", scenario.name.c_str(), replay.c_str());
     }
   }
   std::fflush(stdout);
   return met;
+}
+
+/// Can several processes share the work? See interleave::Options::workers.
+bool is_shared(const Scenario& scenario) {
+  const interleave::Options& options = scenario.options;
+  return options.samples == 0 && options.max_preemptions < 0 && !options.duplicates &&
+         !options.load_buffering_lint;
 }
 
 int run_all(const Request& request) {
@@ -206,9 +238,22 @@ int run_all(const Request& request) {
   if (!request.sites.empty()) sites = opened(request.sites);
   SitesSeen seen;
   bool met = true;
-  for (const Scenario& scenario : chosen) {
-    met = run(scenario, request, results ? &*results : nullptr, seen) && met;
-  }
+  const auto told = [&](const Scenario& scenario, const nlohmann::ordered_json& shown) {
+    met = tell(scenario, shown, request, results ? &*results : nullptr, seen) && met;
+  };
+  const bool several = request.workers > 1 && request.replay.empty();
+  const auto shared =
+      several ? std::stable_partition(chosen.begin(), chosen.end(), std::not_fn(is_shared)) : chosen.begin();
+  in_processes(
+      static_cast<std::size_t>(shared - chosen.begin()), request.workers,
+      [&](std::size_t i) { return text_of(explore(chosen[i], request, 1)); },
+      [&](std::size_t i, const std::string& returned, const std::string& ended) {
+        if (!ended.empty()) throw std::runtime_error(chosen[i].name + ": " + ended);
+        told(chosen[i], nlohmann::ordered_json::parse(returned));
+      });
+  std::for_each(shared, chosen.end(), [&](const Scenario& scenario) {
+    told(scenario, explore(scenario, request, request.workers));
+  });
   if (sites) seen.write(*sites);
   return met ? 0 : 1;
 }
