@@ -2,7 +2,7 @@
 # Sourced, in the repository's root: a Python that has the torch which integrations/pytorch is written for.
 
 # find_torch_python INSTALL: sets `python`. That is MILLRACE_PYTORCH_PYTHON, else that of build/pytorch-venv, which is made
-# with torch from PyPI, some gigabytes, unless INSTALL is no: then whatever python3 serves if it has torch. Ends the shell with
+# with torch from PyPI, some gigabytes, unless INSTALL or MILLRACE_PYTORCH_INSTALL is no: then whatever python3 serves if it has torch. Ends the shell with
 # 1 if the Python that is named has none, and with 77 where torch can't be had.
 find_torch_python() {
   local venv=$PWD/build/pytorch-venv wanted=integrations/pytorch/tests/requirements.txt base
@@ -12,7 +12,7 @@ find_torch_python() {
     has_torch "$python" || { say "MILLRACE_PYTORCH_PYTHON is $python, and can't be used"; exit 1; }
   elif cmp -s $wanted "$venv/installed.txt"; then
     python=$venv/bin/python
-  elif [ "$1" = no ]; then
+  elif [ "$1" = no ] || [ "${MILLRACE_PYTORCH_INSTALL-}" = no ]; then
     python=python3
     has_torch $python || exit 77
   else
@@ -40,7 +40,7 @@ build_quietly() {
   local log=$1
   shift
   "$@" >>"$log" 2>&1 && return
-  grep -E "error|FAILED|rror:" "$log" | head -n 40 >&2
+  grep -E "error|FAILED|rror:" "$log" | head -n 40 >&2 || true
   tail -n 20 "$log" >&2
   return 1
 }

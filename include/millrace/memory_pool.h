@@ -16,8 +16,12 @@ namespace millrace {
 /// Where a pool's segments come from instead of the device: memory that NCCL or a user has made, of the same
 /// device.
 ///
+/// Segments are the pool's alone, and no part of what Millrace has given somebody. One that does not begin at
+/// a multiple of what the device commits is taken again with so much more, which counts towards nothing.
+///
 /// Thread safety: both members are called by any thread, several at once, while locks of the pool's memory
-/// are held; they must not call Millrace.
+/// are held; they must not call Millrace. It is destroyed with no lock held, in whichever call finds that the
+/// pool is gone, and must not close the device.
 class MILLRACE_API SegmentSource {
  public:
   virtual ~SegmentSource() = default;
@@ -42,8 +46,8 @@ struct MemoryPoolOptions {
   /// to requests that it is enough for. For memory that is registered elsewhere segment by segment.
   /// Alignments beyond the granule are refused.
   bool no_split = false;
-  /// Null: the device's own memory. Segments are as SegmentGrowth::whole has them, and count towards the
-  /// device's limit and figures. It is kept until the pool is gone.
+  /// Null: the device's own memory. Segments are whole (SegmentGrowth), and count towards the device's limit
+  /// and figures. It is kept until the last of them has gone back.
   std::shared_ptr<SegmentSource> source = nullptr;
 };
 

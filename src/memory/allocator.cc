@@ -93,6 +93,8 @@ void Allocator::finish_close() noexcept {
     sync::LockGuard lock(graphs_mutex_);
     graphs.swap(graphs_);
   }
+  arenas.clear();
+  end_pools();
 }
 
 BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, const char* call) const {

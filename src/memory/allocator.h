@@ -238,7 +238,11 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   };
   /// Gives back what is free in pools without users, of all of them or of one.
   Released release_pools(const detail::PoolState* only) noexcept EXCLUDES(pools_mutex_);
-  Released release_ended_pools(const detail::PoolState* only) noexcept EXCLUDES(pools_mutex_);
+  void end_pool(detail::PoolState& pool) noexcept REQUIRES(pools_mutex_);
+  /// With no lock held.
+  void drop_ended_sources() noexcept EXCLUDES(pools_mutex_);
+  /// Once nothing has memory of them any more.
+  void end_pools() noexcept EXCLUDES(pools_mutex_);
   OutOfMemoryError out_of_memory_error(std::size_t bytes, int slot, const Growth& refusal, const char* call);
 
   // report.cc
@@ -284,16 +288,21 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   const int small_shift_;  // of the geometry's small_unit
   const bool protect_;
   const bool free_at_once_;  // but for blocks with marks, and on wrapped streams
-  /// Tells at the end of a call what memory it has gained or lost; made before any lock or context is taken.
+  /// Tells at the end of a call what memory it has gained or lost, and lets go of pools' sources that are
+  /// over; made before any lock or context is taken.
   class TellAtEnd {
    public:
-    explicit TellAtEnd(Allocator& allocator) : log_(allocator.source_.log) {}
-    ~TellAtEnd() { log_.tell(); }
+    explicit TellAtEnd(Allocator& allocator) : allocator_(allocator) {}
+    ~TellAtEnd() {
+      allocator_.source_.log.tell();
+      // relaxed: who has raised it is this thread, or drops them itself.
+      if (allocator_.ended_sources_.load(std::memory_order_relaxed) != 0) allocator_.drop_ended_sources();
+    }
     TellAtEnd(const TellAtEnd&) = delete;
     TellAtEnd& operator=(const TellAtEnd&) = delete;
 
    private:
-    SegmentLog& log_;
+    Allocator& allocator_;
   };
 
   Limit limit_;
@@ -314,6 +323,7 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
 
   sync::Mutex pools_mutex_;  // which pools there are, and the ends of those without users; before any arena's
   std::vector<std::unique_ptr<detail::PoolState>> pools_ GUARDED_BY(pools_mutex_);  // their arenas are owned_
+  sync::atomic<int> ended_sources_{0};  // of pools that are gone; written under pools_mutex_
 
   const unsigned cached_slots_;  // those before have arenas of their own; the others are captures'
   sync::Mutex making_;           // makes arenas

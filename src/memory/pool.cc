@@ -129,21 +129,36 @@ std::size_t Allocator::trim_pool(const Pool& pool) {
   return release_pools(pool.state).bytes;
 }
 
-Allocator::Released Allocator::release_pools(const PoolState* only) noexcept {
-  const Released released = release_ended_pools(only);
+void Allocator::end_pool(PoolState& pool) noexcept {
+  pool.end();
+  if (pool.source != nullptr) ended_sources_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Allocator::drop_ended_sources() noexcept {
   for (;;) {
     std::shared_ptr<SegmentSource> gone;
     sync::LockGuard lock(pools_mutex_);
     for (const auto& pool : pools_) {
       if (pool->source == nullptr || pool->number() != 0 || !pool->source->has()) continue;
       gone = pool->source->take();  // upholds N5
+      ended_sources_.fetch_sub(1, std::memory_order_relaxed);
       break;
     }
-    if (gone == nullptr) return released;
+    if (gone == nullptr) return;
   }
 }
 
-Allocator::Released Allocator::release_ended_pools(const PoolState* only) noexcept {
+void Allocator::end_pools() noexcept {
+  {
+    sync::LockGuard lock(pools_mutex_);
+    for (const auto& pool : pools_) {
+      if (pool->number() != 0) end_pool(*pool);
+    }
+  }
+  drop_ended_sources();
+}
+
+Allocator::Released Allocator::release_pools(const PoolState* only) noexcept {
   Released released;
   sync::LockGuard lock(pools_mutex_);
   for (const auto& pool : pools_) {
@@ -162,7 +177,7 @@ Allocator::Released Allocator::release_ended_pools(const PoolState* only) noexce
     });
     if (!empty) continue;
     pool->dropped = false;
-    pool->end();
+    end_pool(*pool);
   }
   return released;
 }

@@ -18,10 +18,13 @@ Status SourcedSegments::reserve(std::size_t bytes, void** base) noexcept {
   try {
     std::string why = "it returned null";
     try {
+      // relaxed: it only saves a call.
+      if (misaligns_.load(std::memory_order_relaxed)) return reserve_shifted(bytes, base);
       *base = source_->allocate(bytes);
       if (*base != nullptr && is_aligned(*base)) return {};
       if (*base != nullptr) {
         source_->free(*base, bytes);
+        misaligns_.store(true, std::memory_order_relaxed);
         return reserve_shifted(bytes, base);
       }
     } catch (const std::bad_alloc&) {
@@ -34,7 +37,7 @@ Status SourcedSegments::reserve(std::size_t bytes, void** base) noexcept {
     return Status(ErrorCode::OutOfMemory,
                   "the pool's source has no segment of " + std::to_string(bytes) + " bytes: " + why);
   } catch (const std::bad_alloc&) {
-    return Status(ErrorCode::OutOfMemory, "no host memory for a segment of the pool's source");
+    return Status::no_memory();
   }
 }
 

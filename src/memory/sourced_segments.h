@@ -8,6 +8,7 @@
 #include <millrace/memory_pool.h>
 
 #include "device/backend.h"
+#include "sync/atomic.h"
 #include "sync/mutex.h"
 
 namespace millrace {
@@ -23,7 +24,10 @@ class SourcedSegments final : public MemorySource {
  public:
   explicit SourcedSegments(std::size_t granule) : granule_(granule) {}
 
-  void set(std::shared_ptr<SegmentSource> source) noexcept { source_ = std::move(source); }
+  void set(std::shared_ptr<SegmentSource> source) noexcept {
+    source_ = std::move(source);
+    misaligns_.store(false, std::memory_order_relaxed);  // as source_, which nobody uses yet
+  }
   bool has() const noexcept { return source_ != nullptr; }
   std::shared_ptr<SegmentSource> take() noexcept { return std::move(source_); }
 
@@ -47,6 +51,7 @@ class SourcedSegments final : public MemorySource {
 
   const std::size_t granule_;
   std::shared_ptr<SegmentSource> source_;
+  sync::atomic<bool> misaligns_{false};  // it did so once
   sync::Mutex mutex_;
   std::vector<Shifted> shifted_ GUARDED_BY(mutex_);
 };

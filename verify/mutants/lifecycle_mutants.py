@@ -185,11 +185,11 @@ MEMORY = [
     mutant("lent-without-a-use", "A1", SLOW_CC, "  lender.add_use(*block, BlockWord::generation(block->word.load(std::memory_order_relaxed)),\n                 {.point = {borrower.slot(), 0}, .until_free = true});\n", "", "out_of_memory.borrowed", WRONG,
            "memory that was lent is the lender's while the borrower's work uses it"),
     mutant("reused-while-it-is-used", "A1", SLOW_CC, "      waits = waits && streams_.try_insert_wait(arena.slot(), use.point);", "      static_cast<void>(use);", "uses.reused_behind_a_wait", WRONG, "memory is reused with no wait for its uses"),
-    mutant("limit-given-back-first", "M2", SPACE_CC, """  source_.memory.decommit(range.data(), bytes);
+    mutant("limit-given-back-first", "M2", SPACE_CC, """  memory_.decommit(range.data(), bytes);
   source_.limit.give_back(bytes);
   committed_ -= bytes;
   return &make_hole""", """  source_.limit.give_back(bytes);
-  source_.memory.decommit(range.data(), bytes);
+  memory_.decommit(range.data(), bytes);
   committed_ -= bytes;
   return &make_hole""", "limit.given_back_against_growth", WRONG, "the limit has room before the memory was given back"),
     mutant("map-spanning-store-relaxed", "P1", MAP_CC, "spanning.store(&block, std::memory_order_release);", "spanning.store(&block, std::memory_order_relaxed);", "page_map.spanning", GONE, "a block that spans granules is published before it is there"),

@@ -41,20 +41,23 @@ class TinySegments final : public SegmentSource {
 };
 
 struct Sourced {
-  Sourced() : device(by_hand({.granules = 1, .streams = 2})), pool(make()) {}
+  explicit Sourced(std::size_t granules = 1, std::uintptr_t shift = 0)
+      : base((std::uintptr_t{1} << 18) + shift),
+        device(by_hand({.granules = granules, .streams = 3})),
+        pool(make()) {}
   Allocator& memory() const noexcept { return device.memory(); }
   Pool make() {
     base += 16 * kGranule;
     return memory().create_pool({.source = std::make_shared<TinySegments>(memory(), counts, base)});
   }
-  void* allocate(const Pool& from, TinyContext& context) {
-    return memory().allocate_in(from, context.get(), 1, kGranule, kUnit);
+  void* allocate(const Pool& from, TinyContext& context, int slot = 1) {
+    return memory().allocate_in(from, context.get(), slot, kGranule, kUnit);
   }
   void free(TinyContext& context, void* block) { memory().deallocate(context.get(), block, OnMisuse::raise); }
   void drop(const Pool& dropped) { memory().drop_pool_user(dropped, "drop_user"); }
 
   TinySegments::Counts counts;
-  std::uintptr_t base = std::uintptr_t{1} << 18;
+  std::uintptr_t base;
   TinyDevice device;
   Pool pool;
 };
@@ -112,6 +115,49 @@ const Register two_allocate(
       tiny.free(contexts[0], blocks[0] != nullptr ? blocks[0] : blocks[1]);
       tiny.drop(tiny.pool);
       INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+    },
+    with_device());
+
+// Of a source whose segments begin anywhere, two streams' arenas take one each.
+const Register misaligned(
+    "pool.source_of_segments_at_any_address", "N5 M1",
+    [] {
+      Sourced tiny(2, kUnit);
+      TinyContext contexts[] = {TinyContext(tiny.device, 1), TinyContext(tiny.device, 2)};
+      void* blocks[2] = {};
+      at_once([&](int me) { blocks[me] = tiny.allocate(tiny.pool, contexts[me], me + 1); });
+      for (void* const block : blocks) {
+        INTERLEAVE_EXPECT(reinterpret_cast<std::uintptr_t>(block) % kGranule == 0);
+      }
+      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 2);
+      tiny.memory().check_accounting();
+      at_once([&](int me) { tiny.free(contexts[me], blocks[me]); });
+      tiny.drop(tiny.pool);
+      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
+      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+    },
+    with_device());
+
+// Who is out of memory has it go back, and destroys it once the procedure's lock is free again.
+const Register given_back_for_another(
+    "pool.source_given_back_for_another", "N5 O1 M2",
+    [] {
+      Sourced tiny;
+      TinyContext mine(tiny.device, 1), other(tiny.device, 2);
+      void* const block = tiny.allocate(tiny.pool, mine);
+      tiny.drop(tiny.pool);
+      thread freer([&] { tiny.free(mine, block); });
+      void* got = nullptr;
+      try {
+        got = tiny.memory().allocate(other.get(), 1, kGranule, kUnit);
+      } catch (const OutOfMemoryError&) {
+        got = nullptr;
+      }
+      freer.join();
+      tiny.memory().trim();
+      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
+      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      if (got != nullptr) tiny.free(other, got);
     },
     with_device());
 

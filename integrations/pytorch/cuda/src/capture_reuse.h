@@ -1,7 +1,6 @@
 // Memory that several streams of one capture use, for the same capture to use again.
 #pragma once
 
-#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <cuda_runtime_api.h>
 
@@ -13,41 +12,50 @@
 
 namespace millrace_torch {
 
-/// torch's setting graph_capture_record_stream_reuse: what is freed inside of a capture after other streams of the
-/// capture have used it serves that capture again as soon as its stream is ordered after those uses, and not
-/// only once the capture has ended. Events can't tell that there, but the graph can: a free puts an empty node behind each
-/// use, and the block is free when all of those nodes come before whatever the stream does next. The core
-/// knows nothing of such uses; who asks frees the block.
+/// torch's setting graph_capture_record_stream_reuse: what is freed inside of a capture after other streams of
+/// it have used it serves that capture again as soon as its stream is ordered after those uses, and not only
+/// once the capture has ended. Events can't tell that there, but the graph can: a free notes the last nodes of
+/// each stream that used the block, and it is free when all of those come before whatever its own stream does
+/// next. Nothing is added to the graph. The core knows nothing of such uses, to which the block is live until
+/// then; who asks frees it.
 ///
-/// Thread safety: all members from any thread at any time; a capture's streams by one thread at a time, as CUDA has it.
+/// Thread safety: all members from any thread at any time.
 class CaptureReuse {
  public:
-  static bool is_wanted() { return c10::cuda::CUDACachingAllocator::CUDAAllocatorConfig::graph_capture_record_stream_reuse(); }
+  static bool is_wanted() {
+    return c10::cuda::CUDACachingAllocator::CUDAAllocatorConfig::graph_capture_record_stream_reuse();
+  }
   /// Is there a block that it knows? One load.
-  bool any() const noexcept { return count_.load(std::memory_order_acquire) != 0; }  // acquire: as note's
+  bool any() const noexcept {
+    return count_.load(std::memory_order_acquire) != 0;  // acquire: pairs with the release in count
+  }
 
-  /// The pool's block was allocated for the stream, which may be captured.
-  void note(c10::MempoolId_t pool, void* address, cudaStream_t stream);
-  /// The stream uses it from here on. True if this is a use inside of a capture, which is known here now.
+  /// The block was allocated for the stream. Nothing where that is not being captured.
+  void note(void* address, cudaStream_t stream);
+  /// The stream uses it from here on. True if that is a use inside of the block's capture, which is known here now.
   bool record(void* address, cudaStream_t stream);
-  /// True if it has such uses, and is kept until they are ordered. Else it is forgotten, and the caller's to free.
+  /// True if it has such uses, and is kept until they are ordered. Else it is forgotten, and the caller's to
+  /// free. Throws c10::Error for one that is kept already.
   bool free(void* address);
-  /// The pool's blocks that were freed and whose uses come before what the stream does next, for the caller to free.
-  std::vector<void*> take_ordered(c10::MempoolId_t pool, cudaStream_t stream);
-  /// The capture that used the pool has ended: all that were freed, for the caller to free; the others are forgotten.
-  std::vector<void*> end(c10::MempoolId_t pool);
+  /// Blocks that were freed and whose uses come before what the stream does next, for the caller to free.
+  std::vector<void*> take_ordered(cudaStream_t stream);
+  /// Of captures that have ended: what was freed, for the caller to free; the rest is forgotten.
+  std::vector<void*> take_ended();
 
  private:
   struct Block {
-    c10::MempoolId_t pool;
-    cudaStream_t stream;
-    std::vector<cudaStream_t> uses;       // by other streams
-    std::vector<cudaGraphNode_t> behind;  // once it is freed: nodes after all of its uses
+    cudaStream_t stream = nullptr;
+    unsigned long long capture = 0;
+    std::vector<cudaStream_t> uses = {};       // by other streams
+    bool freed = false;
+    bool until_the_end = false;                // of a use nothing is known before the capture ends
+    std::vector<cudaGraphNode_t> behind = {};  // once it is freed: the last nodes of all of its uses
   };
+  void count();  // with the mutex held
 
-  std::mutex mutex_;
-  std::unordered_map<void*, Block> blocks_;  // guarded by mutex_
-  std::atomic<std::size_t> count_{0};        // of blocks_
+  std::mutex mutex_;  // protects blocks_
+  std::unordered_map<void*, Block> blocks_;
+  std::atomic<std::size_t> count_{0};  // of blocks_
 };
 
 }  // namespace millrace_torch

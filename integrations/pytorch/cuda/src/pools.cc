@@ -48,11 +48,6 @@ Pools::Pool& Pools::find(c10::MempoolId_t id) {
   return found->second;
 }
 
-millrace::MemoryPool Pools::core_of(Pool& pool) {
-  if (!pool.core) pool.core = millrace::MemoryPool::create(device_, pool.options);
-  return *pool.core;
-}
-
 void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
   std::optional<c10::MempoolId_t> chosen;
   {
@@ -64,10 +59,10 @@ void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
   if (!chosen) return nullptr;
   const millrace::MemoryPool pool = core_pool(*chosen);
   const bool reuses = CaptureReuse::is_wanted();
-  if (reuses) free_all(reuse_.take_ordered(*chosen, stream));
+  if (reuses) free_all(reuse_.take_ordered(stream));
   void* const address =
       pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
-  if (reuses) reuse_.note(*chosen, address, stream);
+  if (reuses) reuse_.note(address, stream);
   return address;
 }
 
@@ -131,13 +126,14 @@ void Pools::end(c10::MempoolId_t id) {
     begun_.erase(found);
     begun_count_.store(begun_.size(), std::memory_order_release);  // release: as in begin
   }
-  free_all(reuse_.end(id));
-  if (!captured.valid()) return;
-  try {
-    captured.capture_over();
-  } catch (const millrace::Error&) {
-    // The stream was forgotten meanwhile.
+  if (captured.valid()) {
+    try {
+      captured.capture_over();
+    } catch (const millrace::Error&) {
+      // The stream was forgotten meanwhile.
+    }
   }
+  if (reuse_.any()) translated([&] { free_all(reuse_.take_ended()); });
 }
 
 void Pools::set_use_on_oom(c10::MempoolId_t id, bool use) {
@@ -181,25 +177,57 @@ bool Pools::release_unused() {
 }
 
 millrace::MemoryPool Pools::core_pool(c10::MempoolId_t id) {
+  millrace::MemoryPoolOptions options;
+  {
+    const std::lock_guard lock(mutex_);
+    const Pool& pool = find(id);
+    if (pool.core) return *pool.core;
+    options = pool.options;
+  }
+  // Without the mutex: others' memory may go back meanwhile, and who is told of that asks here whose it was.
+  const millrace::MemoryPool made = millrace::MemoryPool::create(device_, options);
+  know(id, options.source != nullptr, made);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = pools_.find(id);
+    if (found != pools_.end()) {
+      Pool& pool = found->second;
+      if (!pool.core) {
+        pool.core = made;
+        if (pool.options.use_on_oom != options.use_on_oom) made.set_use_on_oom(pool.options.use_on_oom);
+      }
+      if (*pool.core == made) return made;
+    }
+  }
+  made.drop_user();  // another thread was first, or torch has released the pool
   const std::lock_guard lock(mutex_);
-  Pool& pool = find(id);
-  const millrace::MemoryPool core = core_of(pool);
-  ids_.try_emplace(core.number(), id);
-  if (pool.options.source != nullptr) sourced_.insert(core.number());
-  return core;
+  return find(id).core.value();
+}
+
+void Pools::know(c10::MempoolId_t id, bool has_allocator, const millrace::MemoryPool& core) {
+  std::vector<millrace::MemoryPool> left;
+  {
+    const std::lock_guard lock(known_mutex_);
+    known_.try_emplace(core.number(), Known{id, has_allocator, core});
+    for (const auto& [number, known] : known_) left.push_back(known.core);
+  }
+  std::erase_if(left, [](const millrace::MemoryPool& pool) { return pool.users() != 0 || !pool.segments().empty(); });
+  const std::lock_guard lock(known_mutex_);
+  for (const millrace::MemoryPool& gone : left) known_.erase(gone.number());
 }
 
 bool Pools::has_allocator(std::uint64_t number) {
   if (number == 0) return false;
-  const std::lock_guard lock(mutex_);
-  return sourced_.contains(number);
+  const std::lock_guard lock(known_mutex_);
+  const auto found = known_.find(number);
+  return found != known_.end() && found->second.has_allocator;
 }
 
 c10::MempoolId_t Pools::id_of(std::uint64_t number) {
   if (number == 0) return {0, 0};
-  const std::lock_guard lock(mutex_);
-  const auto found = ids_.find(number);
-  return found == ids_.end() ? c10::MempoolId_t{0, 0} : found->second;
+  const std::lock_guard lock(known_mutex_);
+  const auto found = known_.find(number);
+  return found == known_.end() ? c10::MempoolId_t{0, 0} : found->second.id;
 }
 
 // What torch calls.

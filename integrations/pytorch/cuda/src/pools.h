@@ -10,7 +10,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -82,6 +81,12 @@ class Pools {
     millrace::MemoryPoolOptions options;
     std::optional<millrace::MemoryPool> core;  // from the first allocation on
   };
+  /// A pool of the core's that has memory, or may have.
+  struct Known {
+    c10::MempoolId_t id;
+    bool has_allocator = false;
+    millrace::MemoryPool core;
+  };
   struct Begun {
     c10::MempoolId_t id;
     Filter filter;
@@ -92,7 +97,8 @@ class Pools {
   /// as the filter tells, the core leaves it alone from here on, and it is returned.
   millrace::Stream before_capture(const Filter& filter);
   Pool& find(c10::MempoolId_t id);  // with the mutex held
-  millrace::MemoryPool core_of(Pool& pool);
+  /// Before anybody is told of its memory.
+  void know(c10::MempoolId_t id, bool has_allocator, const millrace::MemoryPool& core);
 
   void free_all(const std::vector<void*>& blocks);
 
@@ -103,10 +109,10 @@ class Pools {
   std::atomic<std::size_t> begun_count_{0};
   std::shared_mutex begun_mutex_;  // protects begun_; held shared while filters are asked
   std::vector<Begun> begun_;
-  std::mutex mutex_;  // protects what follows; taken after begun_mutex_
+  std::mutex known_mutex_;  // protects known_; taken while nothing of the core's is, and after no other
+  std::map<std::uint64_t, Known> known_;  // by the core's number
+  std::mutex mutex_;  // protects what follows; taken after begun_mutex_, and never while the core may tell of segments
   std::map<c10::MempoolId_t, Pool> pools_;
-  std::map<std::uint64_t, c10::MempoolId_t> ids_;  // by the core's number
-  std::set<std::uint64_t> sourced_;                // of those, the ones with an allocator of their own
   std::vector<millrace::MemoryPool> unused_;       // what torch has let go of
 };
 

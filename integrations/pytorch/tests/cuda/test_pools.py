@@ -144,6 +144,7 @@ def segments(tmp_path_factory):
 
 def test_mempool_with_an_allocator(segments):
     allocator, count = segments
+    torch.cuda.empty_cache()
     pool = torch.cuda.MemPool(allocator.allocator())
     reserved = torch.cuda.memory_reserved()
     with torch.cuda.use_mem_pool(pool):
@@ -158,7 +159,7 @@ def test_mempool_with_an_allocator(segments):
     assert count.value >= 1 and large.unique().tolist() == [7]
     del large
     torch.cuda.empty_cache()
-    assert count.value == 0 and torch.cuda.memory_reserved() == reserved
+    assert count.value == 0 and torch.cuda.memory_reserved() <= reserved
 
 
 def test_a_mempool_with_an_allocator_lends(segments):
@@ -222,6 +223,55 @@ def test_what_another_stream_of_a_capture_used_is_used_again_once_it_joined(reus
     del graph, result
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def test_a_block_freed_after_the_join_adds_nothing_to_a_capture(reuse_in_captures):
+    side = torch.cuda.Stream()
+    seen = []
+
+    def work():
+        mine = torch.cuda.current_stream()
+        used = torch.ones(64, device="cuda")
+        seen.append(used.data_ptr())
+        side.wait_stream(mine)
+        with torch.cuda.stream(side):
+            doubled = used * 2
+            used.record_stream(side)
+        mine.wait_stream(side)
+        result = doubled + 1
+        del used
+        again = torch.full((64,), 5.0, device="cuda")
+        seen.append(again.data_ptr())
+        return result + again
+
+    graph, result = capture(work)
+    assert seen[1] == seen[0]
+    graph.replay()
+    assert result.unique().tolist() == [8.0]
+    del graph, result
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def test_a_mempool_with_an_allocator_inside_of_a_capture(segments):
+    allocator, count = segments
+    pool = torch.cuda.MemPool(allocator.allocator())
+    values = torch.ones(1000, device="cuda")
+
+    def work():
+        with torch.cuda.use_mem_pool(pool):
+            return values + 1
+
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph, stream=stream):  # what the allocator does is not refused there
+        result = work()
+    graph.replay()
+    assert count.value == 1 and result.unique().tolist() == [2.0]
+    del graph, result, pool
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert count.value == 0
 
 
 def test_checkpoint_brings_live_blocks_back():

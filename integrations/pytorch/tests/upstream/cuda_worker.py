@@ -1,7 +1,8 @@
-"""cuda_worker.py FILE RESULTS ALLOCATOR PART PARTS SELECTED: runs the tests of upstream's test_cuda.py with one of the allocators.
+"""cuda_worker.py FILE RESULTS ALLOCATOR PART PARTS SELECTED ALONE WHICH: runs the tests of upstream's test_cuda.py with one of the allocators.
 
 As worker.py. ALLOCATOR: what torch.cuda.get_allocator_backend() has to say, so that a run with the wrong one counts for nothing.
-PART of PARTS: the tests whose names fall to it. SELECTED: a regular expression that their names fit.
+PART of PARTS: the tests whose names fall to it. SELECTED: a regular expression that their names fit. ALONE: one of those that are
+run by one process at a time, which WHICH, `alone` or `together`, says whether to run.
 """
 
 import importlib
@@ -47,7 +48,7 @@ def load(path: pathlib.Path):
 
 
 def main() -> None:
-    path, log, allocator, part, parts, selected = sys.argv[1:]
+    path, log, allocator, part, parts, selected, alone, which = sys.argv[1:]
     path, log = pathlib.Path(path).resolve(), pathlib.Path(log)
     import torch
 
@@ -55,8 +56,13 @@ def main() -> None:
         sys.exit(f"the allocator is {torch.cuda.get_allocator_backend()}, and {allocator} was to be tested")
     module = load(path)
     sys.argv[:] = [module.__file__]  # what torch's loader of tests takes for the program
-    run_module(module, CudaResults(log), log,
-               lambda test: zlib.crc32(name_of(test).encode()) % int(parts) == int(part) and re.search(selected, name_of(test)))
+
+    def is_mine(test) -> bool:
+        name = name_of(test)
+        return (bool(re.search(selected, name)) and bool(re.search(alone, name)) == (which == "alone") and
+                zlib.crc32(name.encode()) % int(parts) == int(part))
+
+    run_module(module, CudaResults(log), log, is_mine)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ _WITHOUT_MEANING = {
     "release_lock_on_cudamalloc": "no lock is held",
     "release_lock_on_hipmalloc": "no lock is held",
 }
+_geometry_said = False  # config() has said it, which goes before the environment
 _SIZES = {"memory_limit": "memory_limit", "thread_cache": "thread_cache_bytes", "all_caches": "all_caches_bytes"}
 
 
@@ -30,6 +31,9 @@ def config(*, memory_limit=None, memory_fraction=None, expandable=None, native_g
     given = {"memory_limit": memory_limit, "memory_fraction": memory_fraction, "thread_cache": thread_cache,
              "all_caches": all_caches, "streams": streams, "exact_peaks": exact_peaks, "expandable": expandable,
              "native_geometry": native_geometry}
+    if native_geometry is not None:
+        global _geometry_said
+        _geometry_said = True
     if memory_fraction is not None and not 0 < memory_fraction <= 1:
         raise ValueError(f"memory_fraction is {memory_fraction}; it must be more than 0 and at most 1")
     for name, value in given.items():
@@ -46,7 +50,7 @@ def install() -> None:
     """From here on all CUDA memory of torch's is Millrace's. Before the first use of CUDA: later it raises RuntimeError,
     which says what to do. A second call does nothing."""
     if not installed():
-        if os.environ.get("MILLRACE_TORCH_NATIVE_GEOMETRY", "0") not in ("", "0"):
+        if not _geometry_said and os.environ.get("MILLRACE_TORCH_NATIVE_GEOMETRY", "0") not in ("", "0"):
             config(native_geometry=True)
         _honour(os.environ.get("PYTORCH_CUDA_ALLOC_CONF") or os.environ.get("PYTORCH_ALLOC_CONF") or "")
     checked(library().millrace_torch_cuda_install())
