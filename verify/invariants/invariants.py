@@ -262,8 +262,10 @@ CUDA = [
               upheld_by=("backends/cuda/queue.h", "backends/cuda/wrapped.cc")),
     Invariant("C11", "no two operations of a launch touch the same byte, unless both only read it",
               "`unit_backend_cuda` hazards, packs",
-              unmodelled="operations are gathered by the one thread that fills a queue's stream: a matter of "
-                         "arithmetic and not of order"),
+              upheld_by=("backends/cuda/reduce/hazards.h", "backends/cuda/reduce/packs.h")),
+    Invariant("C13", "the tickets that a launch counts with are its stream's alone until the stream gives them back",
+              "conformance reductions, on a GPU",
+              upheld_by=("backends/cuda/reduce/tickets.h",)),
 ]
 
 PAGES = {

@@ -163,9 +163,27 @@ CUDA_OTHERS = [
            "cuda_wrapped.expected_beside_questions", WRONG, "a stream that is about to be captured is asked for its number"),
 ]
 
+TICKETS_CC = "src/backends/cuda/reduce/tickets.cc"
+PACKS_CC = "src/backends/cuda/reduce/packs.cc"
+AROUND = "cuda_packs.around_other_work"
+
+PACKS = [
+    mutant("tickets-taken-without-lock", "C13", TICKETS_CC, "    sync::LockGuard lock(all.mutex);\n    for (int i", "    for (int i", "cuda_packs.two_streams_take_tickets", RACE + WRONG,
+           "two streams take a set of tickets at once"),
+    mutant("tickets-given-back-without-lock", "C13", TICKETS_CC, "    sync::LockGuard lock(all.mutex);\n    all.taken.reset", "    all.taken.reset",
+           "cuda_packs.tickets_given_back_beside_another", RACE + WRONG, "a set is given back while another stream looks for one"),
+    mutant("pack-takes-what-conflicts", "C11", PACKS_CC, "  if (!hazards_.allows(touched)) {\n", "  if (false) {\n", "cuda_packs.what_conflicts_is_launched_later", WRONG,
+           "a reduction of another one's result shares its launch"),
+    mutant("packs-left-open", "C1", "src/backends/cuda/queue.cc", "  Status launched = queue.stream.launch_gathered();\n", "  Status launched;\n", AROUND, WRONG,
+           "what tells of a submission's end is recorded before its reductions are launched"),
+    mutant("other-work-overtakes-packs", "C1", "src/backends/cuda/gather.cc", "    Status failure = launch_gathered();\n", "    Status failure;\n", AROUND, WRONG,
+           "an operation of another kind is put on the stream before the reductions that come before it"),
+]
+
 SECTIONS = {
     "The host's queue": HOST_QUEUE,
     "The CUDA backend's completion": CUDA_COMPLETION,
     "The CUDA backend's stops, losses and threads for tasks": CUDA_ENDS,
     "The CUDA backend's streams and events of others": CUDA_OTHERS,
+    "Reductions that share launches": PACKS,
 }

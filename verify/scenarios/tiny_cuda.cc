@@ -2,8 +2,11 @@
 
 #include "backends/cuda/driver.h"
 #include "backends/cuda/own_queues.h"
+#include "backends/cuda/reduce/kernels.h"
+#include "backends/cuda/reduce/launch.h"
 #include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/reduce.h"
+#include "backends/cuda/reduce/ticket_words.h"
 #include "backends/cuda/reduce/tickets.h"
 
 namespace millrace::verify {
@@ -26,6 +29,7 @@ struct Stream {
   };
   std::array<Entry, 8> entries;
   std::size_t count = 0;
+  std::size_t reductions = 0;  // launched; as entries
   interleave::atomic<bool> captured{false};
   interleave::atomic<bool> spoilt{false};
   interleave::atomic<bool> gone{false};
@@ -33,6 +37,18 @@ struct Stream {
 
 // The one that its owner has destroyed.
 interleave::atomic<const Stream*> destroyed{nullptr};
+
+// Of the run: how many reductions were launched, and have to be before an event is recorded.
+interleave::atomic<std::size_t> launched{0};
+std::size_t launched_of_each = 0;
+
+// A sum's place, and the largest input there is.
+constexpr std::uintptr_t kTensors = std::uintptr_t{1} << 32, kPlace = std::uintptr_t{1} << 23;
+constexpr std::uintptr_t kPlaces = 16;
+// The tickets' words are addresses only; whose they are is plain, so that two streams that have the same ones
+// race.
+constexpr std::uintptr_t kTickets = std::uintptr_t{1} << 40, kSet = std::uintptr_t{1} << 16;
+std::array<const void*, 4> ticket_owners{};
 
 Stream& stream_of(CUstream stream) {
   return *reinterpret_cast<Stream*>(stream);
@@ -94,6 +110,7 @@ cuda::Driver make_driver() {
   made.event_record = [](CUevent event, CUstream stream) {
     if (is_gone(stream_of(stream))) return CUDA_ERROR_INVALID_HANDLE;
     touch(stream_of(stream));
+    if (launched_of_each != 0) INTERLEAVE_EXPECT(stream_of(stream).reductions % launched_of_each == 0);
     event_of(event) = {&stream_of(stream), stream_of(stream).count, is_captured(stream_of(stream))};
     return CUDA_SUCCESS;
   };
@@ -141,7 +158,69 @@ cuda::Driver make_driver() {
 
 const cuda::Driver tiny_driver = make_driver();
 
+struct Range {
+  std::uintptr_t begin, end;
+  bool meets(const Range& other) const { return begin < other.end && other.begin < end; }
+};
+
+/// What the kernels would be given: C11, and C13.
+void take_launch(const cuda::ReducePlan& plan, std::span<const cuda::PackItem> items, cudaStream_t stream) {
+  const auto number = [](const void* address) { return reinterpret_cast<std::uintptr_t>(address); };
+  const std::uintptr_t bytes = number(plan.input_end) - number(plan.input);
+  for (const cuda::PackItem& item : items) {
+    const Range written{number(item.output), number(item.output) + sizeof(float)};
+    for (const cuda::PackItem& other : items) {
+      if (&other == &item) continue;
+      INTERLEAVE_EXPECT(!written.meets({number(other.input), number(other.input) + bytes}));
+      INTERLEAVE_EXPECT(item.output != other.output);
+      INTERLEAVE_EXPECT(item.tickets == nullptr || item.tickets != other.tickets);
+    }
+    if (item.tickets == nullptr) continue;
+    const void*& owner = ticket_owners.at((number(item.tickets) - kTickets) / kSet);
+    INTERLEAVE_EXPECT(owner == nullptr || owner == stream);
+    owner = stream;
+  }
+  launched.fetch_add(items.size(), std::memory_order_relaxed);
+  if (launched_of_each != 0) stream_of(stream).reductions += items.size();
+}
+
 }  // namespace
+
+ReduceWork sum_of(int input, int result, bool split) {
+  ReduceWork work;
+  const std::int64_t count = split ? std::int64_t{1} << 20 : 1024;
+  work.input = reinterpret_cast<const void*>(kTensors + kPlace * static_cast<std::uintptr_t>(input));
+  work.output = reinterpret_cast<void*>(kTensors + kPlace * static_cast<std::uintptr_t>(result));
+  if (split) work.scratch = static_cast<std::byte*>(work.output) + (kPlace >> 1);
+  work.reduced = {count};
+  work.reduced_strides = {1};
+  work.reduced_count = count;
+  return work;
+}
+Operation sum_operation(int input, int result, bool split) {
+  Operation made;
+  made.work = sum_of(input, result, split);
+  made.name = "sum";
+  return made;
+}
+std::size_t reductions_launched() {
+  return launched.load(std::memory_order_relaxed);
+}
+void expect_reductions_of_each(std::size_t count) {
+  launched_of_each = count;
+  launched.store(0, std::memory_order_relaxed);
+  ticket_owners = {};
+}
+void forget_tickets(cudaStream_t stream) {
+  for (const void*& owner : ticket_owners) {
+    if (owner == stream) owner = nullptr;
+  }
+}
+
+bool CudaQueues::NoMemory::contains(const void* address, std::size_t) const noexcept {
+  const auto number = reinterpret_cast<std::uintptr_t>(address);
+  return number >= kTensors && number < kTensors + kPlaces * kPlace;
+}
 
 CUresult CudaWork::ask() {
   State state = state_.load(std::memory_order_acquire);
@@ -252,19 +331,26 @@ CUresult hold_primary_context(CUdevice, CUcontext* context) noexcept {
   *context = nullptr;
   return CUDA_SUCCESS;
 }
-Status launch_reduce(const ReduceWork&, void*, unsigned*, cudaStream_t) {
+cudaError_t launch_items(const ReducePlan& plan, std::span<const PackItem> items, cudaStream_t stream) {
+  verify::take_launch(plan, items, stream);
+  return cudaSuccess;
+}
+Status launch_reduce(const ReduceWork& work, void* scratch, unsigned* tickets, cudaStream_t stream) {
+  const PackItem item{work.input, work.output, scratch, tickets};
+  verify::take_launch(plan_reduce(work), {&item, 1}, stream);
   return {};
 }
-Status Packs::add(const ReduceWork&, Tickets&, cudaStream_t) {
+Status launch_failure(const ReduceWork&, std::size_t, cudaError_t) {
   return {};
 }
-Status Packs::launch(cudaStream_t) {
-  return {};
+ReduceKernels kernels_for(const ReducePlan&) noexcept {
+  return {sizeof(double), nullptr, nullptr};
 }
-// Nothing is reduced, so nobody counts.
-unsigned* Tickets::words(int) noexcept {
-  return nullptr;
+std::size_t accumulator_bytes(const ReducePlan&, const ReduceKernels&) noexcept {
+  return sizeof(double);
 }
-void Tickets::give_back() noexcept {}
+unsigned* ticket_words(int set) noexcept {
+  return reinterpret_cast<unsigned*>(verify::kTickets + verify::kSet * static_cast<std::uintptr_t>(set));
+}
 
 }  // namespace millrace::cuda

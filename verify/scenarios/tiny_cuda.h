@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cuda.h>
+#include <cuda_runtime_api.h>
 
 #include <array>
 #include <cstddef>
@@ -79,6 +80,19 @@ class CudaStream {
 };
 constexpr std::uint64_t kStreamNumber = 7;  ///< the driver's, of each of them
 
+/// A sum of f32 that lie at the number's place in the device's memory, to be launched with its like: of
+/// 1,024, by one block; or of a million, by several, which count each other (cuda/reduce/tickets.h). The
+/// result's place is another number's.
+ReduceWork sum_of(int input, int result, bool split = false);
+Operation sum_operation(int input, int result, bool split = false);
+/// How many reductions were launched in this run.
+std::size_t reductions_launched();
+/// From here on a stream's event is recorded only when all of so many reductions that each submission has
+/// were launched; 0: nothing is looked at. In a run, before its threads start.
+void expect_reductions_of_each(std::size_t count);
+/// The stream's own of them are nobody's now: it is going to give its tickets back.
+void forget_tickets(cudaStream_t stream);
+
 /// How much of its stream an event marks. The caller sees to it that it is not recorded meanwhile.
 std::size_t marked_by(CUevent event);
 
@@ -109,12 +123,12 @@ class CudaQueues {
   }
 
  private:
-  /// None of it is the device's.
+  /// None of it is the device's, but for what sums are of.
   class NoMemory final : public cuda::Memory {
    public:
     NoMemory() : Memory({}, "cuda") {}
     Status grant_access(CUdevice) noexcept override { return {}; }
-    bool contains(const void*, std::size_t) const noexcept override { return false; }
+    bool contains(const void* address, std::size_t) const noexcept override;
     std::size_t committed_bytes() const noexcept override { return 0; }
     std::size_t granule() const noexcept override { return kLargestGranule; }
     Status reserve(std::size_t, void**) noexcept override { return {}; }

@@ -9,7 +9,10 @@ namespace millrace::cuda {
 /// of a launch. There are a few hundred for all streams of the process; what is not to be had is not needed
 /// (launch_reduce).
 ///
-/// Thread safety: one thread at a time.
+/// Invariants (docs/concurrency.md):
+///   C13  The tickets that a launch counts with are its stream's alone until the stream gives them back.
+///
+/// Thread safety: one thread at a time; those of several streams at once.
 class Tickets {
  public:
   Tickets() = default;
