@@ -258,8 +258,7 @@ CUDA = [
               upheld_by=("backends/cuda/lent_events.cc",)),
     Invariant("C12", "from when the owner of a wrapped stream has said that it will capture it, for as long as it said, "
               "nothing of ours touches the stream",
-              "`unit_backend_cuda` wrapped: captures that are expected",
-              upheld_by=("backends/cuda/queue.h", "backends/cuda/wrapped.cc")),
+              "`unit_backend_cuda` wrapped: captures that are expected"),
     Invariant("C11", "no two operations of a launch touch the same byte, unless both only read it",
               "`unit_backend_cuda` hazards, packs",
               upheld_by=("backends/cuda/reduce/hazards.h", "backends/cuda/reduce/packs.h")),
