@@ -168,9 +168,9 @@ PACKS_CC = "src/backends/cuda/reduce/packs.cc"
 AROUND = "cuda_packs.around_other_work"
 
 PACKS = [
-    mutant("tickets-taken-without-lock", "C13", TICKETS_CC, "    sync::LockGuard lock(all.mutex);\n    for (int i", "    for (int i", "cuda_packs.two_streams_take_tickets", RACE + WRONG,
+    mutant("tickets-taken-without-lock", "C13", TICKETS_CC, "  sync::LockGuard lock(mutex_);\n  for (int i", "  for (int i", "cuda_packs.two_streams_take_tickets", RACE + WRONG,
            "two streams take a set of tickets at once"),
-    mutant("tickets-given-back-without-lock", "C13", TICKETS_CC, "    sync::LockGuard lock(all.mutex);\n    all.taken.reset", "    all.taken.reset",
+    mutant("tickets-given-back-without-lock", "C13", TICKETS_CC, "  sync::LockGuard lock(mutex_);\n  taken_.reset", "  taken_.reset",
            "cuda_packs.tickets_given_back_beside_another", RACE + WRONG, "a set is given back while another stream looks for one"),
     mutant("pack-takes-what-conflicts", "C11", PACKS_CC, "  if (!hazards_.allows(touched)) {\n", "  if (false) {\n", "cuda_packs.what_conflicts_is_launched_later", WRONG,
            "a reduction of another one's result shares its launch"),

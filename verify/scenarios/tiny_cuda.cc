@@ -163,6 +163,11 @@ struct Range {
   bool meets(const Range& other) const { return begin < other.end && other.begin < end; }
 };
 
+/// The stream that counts with these tickets; null: none does.
+const void*& owner_of(const unsigned* words) {
+  return ticket_owners.at((reinterpret_cast<std::uintptr_t>(words) - kTickets) / kSet);
+}
+
 /// What the kernels would be given: C11, and C13.
 void take_launch(const cuda::ReducePlan& plan, std::span<const cuda::PackItem> items, cudaStream_t stream) {
   const auto number = [](const void* address) { return reinterpret_cast<std::uintptr_t>(address); };
@@ -176,7 +181,7 @@ void take_launch(const cuda::ReducePlan& plan, std::span<const cuda::PackItem> i
       INTERLEAVE_EXPECT(item.tickets == nullptr || item.tickets != other.tickets);
     }
     if (item.tickets == nullptr) continue;
-    const void*& owner = ticket_owners.at((number(item.tickets) - kTickets) / kSet);
+    const void*& owner = owner_of(item.tickets);
     INTERLEAVE_EXPECT(owner == nullptr || owner == stream);
     owner = stream;
   }
@@ -211,10 +216,8 @@ void expect_reductions_of_each(std::size_t count) {
   launched.store(0, std::memory_order_relaxed);
   ticket_owners = {};
 }
-void forget_tickets(cudaStream_t stream) {
-  for (const void*& owner : ticket_owners) {
-    if (owner == stream) owner = nullptr;
-  }
+void forget_tickets(const unsigned* words) {
+  owner_of(words) = nullptr;
 }
 
 bool CudaQueues::NoMemory::contains(const void* address, std::size_t) const noexcept {

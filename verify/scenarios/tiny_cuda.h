@@ -90,8 +90,8 @@ std::size_t reductions_launched();
 /// From here on a stream's event is recorded only when all of so many reductions that each submission has
 /// were launched; 0: nothing is looked at. In a run, before its threads start.
 void expect_reductions_of_each(std::size_t count);
-/// The stream's own of them are nobody's now: it is going to give its tickets back.
-void forget_tickets(cudaStream_t stream);
+/// These are nobody's now: whoever counts with them is going to give them back.
+void forget_tickets(const unsigned* words);
 
 /// How much of its stream an event marks. The caller sees to it that it is not recorded meanwhile.
 std::size_t marked_by(CUevent event);

@@ -2,8 +2,28 @@
 #pragma once
 
 #include <array>
+#include <bitset>
+
+#include "backends/cuda/reduce/ticket_words.h"
+#include "sync/mutex.h"
 
 namespace millrace::cuda {
+
+/// Which sets of words somebody has; one is taken on all devices at once.
+///
+/// Thread safety: all members from any thread.
+class TicketSets {
+ public:
+  /// Those of the process.
+  static TicketSets& all() noexcept;
+  /// The number of one that is nobody else's from here on; -1 where all are taken.
+  int take() noexcept EXCLUDES(mutex_);
+  void give_back(int number) noexcept EXCLUDES(mutex_);
+
+ private:
+  sync::Mutex mutex_;
+  std::bitset<kTicketSets> taken_ GUARDED_BY(mutex_);
+};
 
 /// Sets of kMostSplitTiles words that are 0 between reductions, for one stream's use: one for each reduction
 /// of a launch. There are a few hundred for all streams of the process; what is not to be had is not needed
@@ -15,7 +35,7 @@ namespace millrace::cuda {
 /// Thread safety: one thread at a time; those of several streams at once.
 class Tickets {
  public:
-  Tickets() = default;
+  explicit Tickets(TicketSets& sets = TicketSets::all()) noexcept : sets_(sets) {}
   Tickets(const Tickets&) = delete;
   Tickets& operator=(const Tickets&) = delete;
   ~Tickets() { give_back(); }
@@ -33,6 +53,7 @@ class Tickets {
     int number = -1;
     unsigned* words = nullptr;
   };
+  TicketSets& sets_;
   std::array<Set, kMost> own_;
 };
 
