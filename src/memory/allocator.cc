@@ -94,7 +94,7 @@ void Allocator::finish_close() noexcept {
     graphs.swap(graphs_);
   }
   arenas.clear();
-  end_pools();
+  drop_sources(Sources::all);
 }
 
 BlockRequest Allocator::request_for(std::size_t bytes, std::size_t alignment, const char* call) const {

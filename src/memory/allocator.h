@@ -239,10 +239,9 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
   /// Gives back what is free in pools without users, of all of them or of one.
   Released release_pools(const detail::PoolState* only) noexcept EXCLUDES(pools_mutex_);
   void end_pool(detail::PoolState& pool) noexcept REQUIRES(pools_mutex_);
-  /// With no lock held.
-  void drop_ended_sources() noexcept EXCLUDES(pools_mutex_);
-  /// Once nothing has memory of them any more.
-  void end_pools() noexcept EXCLUDES(pools_mutex_);
+  /// Those of pools that are over; all, once nothing has memory of them any more. With no lock held.
+  enum class Sources : std::uint8_t { ended, all };
+  void drop_sources(Sources which) noexcept EXCLUDES(pools_mutex_);
   OutOfMemoryError out_of_memory_error(std::size_t bytes, int slot, const Growth& refusal, const char* call);
 
   // report.cc
@@ -296,7 +295,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
     ~TellAtEnd() {
       allocator_.source_.log.tell();
       // relaxed: who has raised it is this thread, or drops them itself.
-      if (allocator_.ended_sources_.load(std::memory_order_relaxed) != 0) allocator_.drop_ended_sources();
+      if (allocator_.ended_sources_.load(std::memory_order_relaxed) != 0)
+        allocator_.drop_sources(Sources::ended);
     }
     TellAtEnd(const TellAtEnd&) = delete;
     TellAtEnd& operator=(const TellAtEnd&) = delete;

@@ -134,28 +134,19 @@ void Allocator::end_pool(PoolState& pool) noexcept {
   if (pool.source != nullptr) ended_sources_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Allocator::drop_ended_sources() noexcept {
+void Allocator::drop_sources(Sources which) noexcept {
   for (;;) {
     std::shared_ptr<SegmentSource> gone;
     sync::LockGuard lock(pools_mutex_);
     for (const auto& pool : pools_) {
-      if (pool->source == nullptr || pool->number() != 0 || !pool->source->has()) continue;
+      const bool is_over = pool->number() == 0;
+      if (pool->source == nullptr || !pool->source->has() || (which == Sources::ended && !is_over)) continue;
       gone = pool->source->take();  // upholds N5
-      ended_sources_.fetch_sub(1, std::memory_order_relaxed);
+      if (is_over) ended_sources_.fetch_sub(1, std::memory_order_relaxed);
       break;
     }
     if (gone == nullptr) return;
   }
-}
-
-void Allocator::end_pools() noexcept {
-  {
-    sync::LockGuard lock(pools_mutex_);
-    for (const auto& pool : pools_) {
-      if (pool->number() != 0) end_pool(*pool);
-    }
-  }
-  drop_ended_sources();
 }
 
 Allocator::Released Allocator::release_pools(const PoolState* only) noexcept {

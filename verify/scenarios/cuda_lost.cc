@@ -6,13 +6,13 @@ namespace {
 
 using interleave::thread;
 
-// All that is on the device or behind it fails.
 /// Runs of three submissions, with what comes of a loss, are longer than the checker's bound is by itself.
 interleave::Options with_many_events(interleave::Options options) {
   options.max_events = 400;
   return options;
 }
 
+// All that is on the device or behind it fails.
 const Register in_flight(
     "cuda_lost.with_work_in_flight", "C1 C4",
     [] {
