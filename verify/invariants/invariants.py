@@ -88,8 +88,7 @@ CORE = [
               "conformance memory observers"),
     Invariant("N5", "where a pool's segments come from is kept until the last of them has gone back, and is destroyed "
               "with no lock held",
-              "conformance memory pool",
-              upheld_by=("memory/pool.cc",)),
+              "conformance memory pool"),
     Invariant("A1", "a block is handed out again only when everything that used it is ordered before",
               "allocator test in protect mode"),
     Invariant("A2", "a block freed elsewhere is taken in exactly once, and before the arena grows",
@@ -260,11 +259,9 @@ CUDA = [
               "nothing of ours touches the stream",
               "`unit_backend_cuda` wrapped: captures that are expected"),
     Invariant("C11", "no two operations of a launch touch the same byte, unless both only read it",
-              "`unit_backend_cuda` hazards, packs",
-              upheld_by=("backends/cuda/reduce/hazards.h", "backends/cuda/reduce/packs.h")),
+              "`unit_backend_cuda` hazards, packs"),
     Invariant("C13", "the tickets that a launch counts with are its stream's alone until the stream gives them back",
-              "conformance reductions, on a GPU",
-              upheld_by=("backends/cuda/reduce/tickets.h",)),
+              "conformance reductions, on a GPU"),
 ]
 
 PAGES = {

@@ -131,7 +131,7 @@ const Register misaligned(
       }
       INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 2);
       tiny.memory().check_accounting();
-      at_once([&](int me) { tiny.free(contexts[me], blocks[me]); });
+      for (const int me : {0, 1}) tiny.free(contexts[me], blocks[me]);
       tiny.drop(tiny.pool);
       INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
       INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);

@@ -12,6 +12,9 @@ EXCEPTIONS = {
         ("src/stream/dispatch.cc", "Dispatcher::tell", "sync::add_single_writer(exceptions_, std::uint64_t{1});"),
         ("src/stream/dispatch.cc", "Dispatcher::tell", "sync::add_single_writer(run_, std::uint64_t{1});"),
     ],
+    "Whoever makes a pool, under the list's mutex: nobody has anything of the source yet.": [
+        ("src/memory/sourced_segments.h", "set", "misaligns_.store(false, std::memory_order_relaxed);"),
+    ],
     "The forked child has one thread.": [
         ("src/device/fork.cc", "enter_child", "in_child.store(true, std::memory_order_relaxed);"),
     ],
