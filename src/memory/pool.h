@@ -105,7 +105,7 @@ class PoolState {
   }
 
   const bool whole_blocks;                        ///< MemoryPoolOptions::no_split
-  const std::unique_ptr<SourcedSegments> source;  ///< null: the device's memory; what it has is as the next
+  const std::unique_ptr<SourcedSegments> source;  ///< null: the device's memory
   // Guarded by Allocator::pools_mutex_.
   bool dropped = false;             ///< it has no users, and ends says until when it is used
   std::vector<TimelinePoint> ends;  ///< has room for one of each stream

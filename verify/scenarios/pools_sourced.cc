@@ -54,6 +54,12 @@ struct Sourced {
     return memory().allocate_in(from, context.get(), slot, kGranule, kUnit);
   }
   void free(TinyContext& context, void* block) { memory().deallocate(context.get(), block, OnMisuse::raise); }
+  void expect_segments(int expected) const {
+    INTERLEAVE_EXPECT(counts.segments.load(std::memory_order_relaxed) == expected);
+  }
+  void expect_destroyed(int expected) const {
+    INTERLEAVE_EXPECT(counts.destroyed.load(std::memory_order_relaxed) == expected);
+  }
   void drop(const Pool& dropped) { memory().drop_pool_user(dropped, "drop_user"); }
 
   TinySegments::Counts counts;
@@ -72,8 +78,8 @@ const Register dropped_beside_a_free(
       tiny.drop(tiny.pool);
       freer.join();
       tiny.memory().trim();
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      tiny.expect_segments(0);
+      tiny.expect_destroyed(1);
     },
     with_device());
 
@@ -87,11 +93,11 @@ const Register the_next(
       thread dropper([&] { tiny.drop(tiny.pool); });
       const Pool next = tiny.make();
       dropper.join();
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      tiny.expect_destroyed(1);
       tiny.free(mine, tiny.allocate(next, mine));
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 1);
+      tiny.expect_segments(1);
       tiny.drop(next);
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 2);
+      tiny.expect_destroyed(2);
     },
     with_device());
 
@@ -110,11 +116,11 @@ const Register two_allocate(
         }
       });
       INTERLEAVE_EXPECT((blocks[0] == nullptr) != (blocks[1] == nullptr));
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 1);
+      tiny.expect_segments(1);
       tiny.memory().check_accounting();
       tiny.free(contexts[0], blocks[0] != nullptr ? blocks[0] : blocks[1]);
       tiny.drop(tiny.pool);
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      tiny.expect_destroyed(1);
     },
     with_device());
 
@@ -129,12 +135,12 @@ const Register misaligned(
       for (void* const block : blocks) {
         INTERLEAVE_EXPECT(reinterpret_cast<std::uintptr_t>(block) % kGranule == 0);
       }
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 2);
+      tiny.expect_segments(2);
       tiny.memory().check_accounting();
       for (const int me : {0, 1}) tiny.free(contexts[me], blocks[me]);
       tiny.drop(tiny.pool);
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      tiny.expect_segments(0);
+      tiny.expect_destroyed(1);
     },
     with_device());
 
@@ -155,8 +161,8 @@ const Register given_back_for_another(
       }
       freer.join();
       tiny.memory().trim();
-      INTERLEAVE_EXPECT(tiny.counts.segments.load(std::memory_order_relaxed) == 0);
-      INTERLEAVE_EXPECT(tiny.counts.destroyed.load(std::memory_order_relaxed) == 1);
+      tiny.expect_segments(0);
+      tiny.expect_destroyed(1);
       if (got != nullptr) tiny.free(other, got);
     },
     with_device());

@@ -1,7 +1,5 @@
 #include "bench/peer_library.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <array>
 #include <system_error>
@@ -9,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "formats/file_format_error.h"
+#include "peers/open.h"
 #include "usage_error.h"
 
 namespace millrace::tool {
@@ -43,24 +42,13 @@ std::vector<fs::path> libraries_in(const fs::path& folder) {
 
 /// Adds a library's peers of a kind; returns why it has none to give, or nothing.
 std::string open_library(const fs::path& file, const std::string& kind,
-                         std::vector<const millrace_peer*>& peers) {
-  void* const library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return ::dlerror();
-  const auto interface =
-      reinterpret_cast<decltype(&millrace_peer_interface)>(::dlsym(library, "millrace_peer_interface"));
-  const auto list = reinterpret_cast<decltype(&millrace_peers)>(::dlsym(library, "millrace_peers"));
-  if (interface == nullptr || list == nullptr) {
-    return "expected a library that exports millrace_peer_interface and millrace_peers, found none of that "
-           "name";
+                         std::vector<const millrace_peer*>& found) {
+  std::string why;
+  const millrace_peer* const* at = peers::open_library(file, why);
+  for (; at != nullptr && *at != nullptr; ++at) {
+    if (kind == (*at)->device) found.push_back(*at);
   }
-  if (const std::uint32_t version = interface(); version != MILLRACE_PEER_INTERFACE) {
-    return fmt::format("expected interface {}, found {}; build it again with scripts/build-peers",
-                       MILLRACE_PEER_INTERFACE, version);
-  }
-  for (const millrace_peer* const* at = list(); *at != nullptr; ++at) {
-    if (kind == (*at)->device) peers.push_back(*at);
-  }
-  return {};
+  return why;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "allocators.h"
 
 #include <c10/cuda/CUDACachingAllocator.h>
-#include <dlfcn.h>
 #include <torch/csrc/cuda/CUDAPluggableAllocator.h>
 
 #include <filesystem>
@@ -11,7 +10,7 @@
 
 #include "ceiling.h"
 #include "millrace_torch/cuda.h"
-#include "peer.h"
+#include "open.h"
 
 namespace millrace_torch::bench {
 namespace {
@@ -31,16 +30,10 @@ const millrace_peer* find_peer(const std::string& name, const std::string& folde
   std::error_code none;
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     if (entry.path().extension() != ".so") continue;
-    void* const library = ::dlopen(entry.path().c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      others += "; " + std::string(::dlerror());
-      continue;
-    }
-    const auto version =
-        reinterpret_cast<decltype(&millrace_peer_interface)>(::dlsym(library, "millrace_peer_interface"));
-    const auto peers = reinterpret_cast<decltype(&millrace_peers)>(::dlsym(library, "millrace_peers"));
-    if (version == nullptr || peers == nullptr || version() != MILLRACE_PEER_INTERFACE) continue;
-    for (const millrace_peer* const* peer = peers(); *peer != nullptr; ++peer) {
+    std::string why;
+    const millrace_peer* const* peer = millrace::peers::open_library(entry.path(), why);
+    if (peer == nullptr) others += "; " + why;
+    for (; peer != nullptr && *peer != nullptr; ++peer) {
       if ((*peer)->name == name) return *peer;
       others += ", " + std::string((*peer)->name);
     }

@@ -15,7 +15,7 @@ struct Layer {
 class Encoder final : public Model {
  public:
   explicit Encoder(const Shape& shape) : shape_(shape) {
-    const auto on = at::TensorOptions().device(at::kCUDA).dtype(at::kHalf);
+    const at::TensorOptions on = halves();
     const std::int64_t width = shape.width, hidden = 4 * width;
     const auto weight = [&](std::int64_t to, std::int64_t from) { return at::randn({to, from}, on) * 0.02; };
     for (std::int64_t i = 0; i < shape.layers; ++i) {
@@ -27,8 +27,7 @@ class Encoder final : public Model {
   }
 
   at::Tensor make_input() const override {
-    return at::randn({shape_.batch, shape_.length, shape_.width},
-                     at::TensorOptions().device(at::kCUDA).dtype(at::kHalf));
+    return at::randn({shape_.batch, shape_.length, shape_.width}, halves());
   }
 
   at::Tensor infer(const at::Tensor& input) const override {

@@ -14,7 +14,12 @@ struct Shape {
   std::int64_t layers = 6, width = 384, heads = 12, batch = 1, length = 32;
 };
 
-/// f16 on the current device. Thread safety: infer from any thread, on the stream that is current there.
+/// What the models are made of: f16 on the current device.
+inline at::TensorOptions halves() {
+  return at::TensorOptions().device(at::kCUDA).dtype(at::kHalf);
+}
+
+/// In halves. Thread safety: infer from any thread, on the stream that is current there.
 class Model {
  public:
   virtual ~Model() = default;

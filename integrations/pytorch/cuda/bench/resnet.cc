@@ -5,10 +5,6 @@
 namespace millrace_torch::bench {
 namespace {
 
-at::TensorOptions halves() {
-  return at::TensorOptions().device(at::kCUDA).dtype(at::kHalf);
-}
-
 /// A convolution with the batch norm behind it.
 struct Convolution {
   Convolution(std::int64_t from, std::int64_t to, std::int64_t size, std::int64_t step)

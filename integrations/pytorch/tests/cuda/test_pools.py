@@ -14,10 +14,10 @@ def inside(segments, tensor):
     return any(segment["address"] <= tensor.data_ptr() < segment["address"] + segment["total_size"] for segment in segments)
 
 
-def capture(call, pool=None, stream=None):
+def capture(call, pool=None, stream=None, mode="thread_local"):
     graph, stream = torch.cuda.CUDAGraph(), stream or torch.cuda.Stream()
     torch.cuda.synchronize()
-    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode=mode):
         result = call()
     return graph, result
 
@@ -194,6 +194,15 @@ def reuse_in_captures():
     torch.cuda.memory._set_allocator_settings("graph_capture_record_stream_reuse:False")
 
 
+def doubled_on(side, used):
+    """Twice the values, by a stream that waits for the current one and is not waited for."""
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        doubled = used * 2
+        used.record_stream(side)
+    return doubled
+
+
 def test_what_another_stream_of_a_capture_used_is_used_again_once_it_joined(reuse_in_captures):
     side = torch.cuda.Stream()
     seen = []
@@ -203,10 +212,7 @@ def test_what_another_stream_of_a_capture_used_is_used_again_once_it_joined(reus
         result = torch.zeros(64, device="cuda")
         used = torch.ones(64, device="cuda")
         seen.append(used.data_ptr())
-        side.wait_stream(mine)
-        with torch.cuda.stream(side):
-            doubled = used * 2
-            used.record_stream(side)
+        doubled = doubled_on(side, used)
         del used
         seen.append(torch.empty(64, device="cuda").data_ptr())
         mine.wait_stream(side)
@@ -233,10 +239,7 @@ def test_a_block_freed_after_the_join_adds_nothing_to_a_capture(reuse_in_capture
         mine = torch.cuda.current_stream()
         used = torch.ones(64, device="cuda")
         seen.append(used.data_ptr())
-        side.wait_stream(mine)
-        with torch.cuda.stream(side):
-            doubled = used * 2
-            used.record_stream(side)
+        doubled = doubled_on(side, used)
         mine.wait_stream(side)
         result = doubled + 1
         del used
@@ -262,10 +265,7 @@ def test_a_mempool_with_an_allocator_inside_of_a_capture(segments):
         with torch.cuda.use_mem_pool(pool):
             return values + 1
 
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    torch.cuda.synchronize()
-    with torch.cuda.graph(graph, stream=stream):  # what the allocator does is not refused there
-        result = work()
+    graph, result = capture(work, mode="global")  # what the allocator does is not refused there
     graph.replay()
     assert count.value == 1 and result.unique().tolist() == [2.0]
     del graph, result, pool

@@ -4,8 +4,9 @@
 FILE is test/test_cuda.py of PyTorch's repository at the version that is installed, or near it: what does not fit the torch
 that is installed fails with both. LIBRARY is libmillrace_torch_cuda.so. Millrace's is installed as `pip install` does it, by
 the entry point of `import torch`, so that processes which a test starts have it too, and has segments as torch's own takes
-them (native_geometry), which the tests count; with --expandable both have expandable ones. A test that fails, or is skipped, with Millrace's alone has to stand in cuda_not_passed.txt with a reason, and what
-stands there has to fail; else the exit code is 1. 77 where there is no GPU.
+them (native_geometry), which the tests count; with --expandable both have expandable ones. A test that fails, or is skipped,
+with Millrace's alone has to stand in cuda_not_passed.txt with a reason, and what stands there has to fail; else the exit code
+is 1. 77 where there is no GPU.
 """
 
 import argparse
