@@ -73,7 +73,8 @@ MILLRACE_API millrace_status millrace_device_stream(millrace_device* device, mil
 MILLRACE_API millrace_status millrace_device_lease(millrace_device* device, millrace_lease** lease,
                                                    millrace_stream* stream);
 /* A stream that the caller has made with the driver (a cudaStream_t; null is the legacy default stream)
- * becomes one of the device's until millrace_lease_end; see millrace::Device::wrap. */
+ * becomes one of the device's until millrace_lease_end; see millrace::Device::wrap, with
+ * StreamLifetime::lease. */
 MILLRACE_API millrace_status millrace_device_wrap(millrace_device* device, void* native,
                                                   millrace_lease** lease, millrace_stream* stream);
 /* What was recorded and not committed is abandoned; committed work goes on. Null is ignored. */

@@ -41,6 +41,12 @@ enum class StreamPriority : std::uint8_t {
   high,  ///< the driver's highest; as normal where the device knows no priorities
 };
 
+/// How long a stream that somebody else made is there (Device::wrap).
+enum class StreamLifetime : std::uint8_t {
+  lease,   ///< as long as the leases of it: then it may be destroyed, and another one may get its handle
+  device,  ///< at least as long as the device is open
+};
+
 /// What a device is opened with. The defaults suit a program that has it to itself.
 struct DeviceOptions {
   /// Committed bytes never exceed it. 0: what the device has (host: three quarters of the memory).
@@ -228,6 +234,11 @@ class MILLRACE_API Device {
   /// What the live allocation at the address has: what was asked for, rounded up, in bytes. Of any kind of
   /// memory. Throws as deallocate for an address that is none.
   std::size_t size_of(const void* address) const;
+  /// Of a live allocation, of any kind of memory: so many bytes were asked for, where whoever allocates for
+  /// others rounds up. Reports and MemoryStatistics::requested_bytes say so; a block that has 4 GiB more than
+  /// that or yet more counts as if it were 4 GiB. By one thread at a time, while nobody frees it. Throws as
+  /// size_of; InvalidArgument for more than the block has.
+  void note_requested(const void* address, std::size_t bytes);
   /// allocate, owned.
   Buffer buffer(std::size_t bytes, std::size_t alignment = kDefaultAlignment);
   Buffer buffer(Stream stream, std::size_t bytes, std::size_t alignment = kDefaultAlignment);
@@ -289,7 +300,13 @@ class MILLRACE_API Device {
   /// wrapped stream, calls that need the driver's may throw "captured-stream" too, and "destroyed-stream"
   /// where its handle is another stream's by now; work that finds out later fails with that. A handle that is
   /// nobody's may crash the driver, so do end the lease first.
-  StreamLease wrap(void* native_stream);
+  ///
+  /// StreamLifetime::device: the stream lasts at least as long as the device is open, as a program's own
+  /// often do. Then its handle serves as the number does: it may be wrapped while it is being captured, too,
+  /// and nobody notices if it is destroyed all the same. It is the same Stream as without that promise, but
+  /// where it was wrapped without it before, and is now inside of a capture. PoolExhausted may mean there
+  /// that the slots which are not leased have work that it would have to wait for.
+  StreamLease wrap(void* native_stream, StreamLifetime lifetime = StreamLifetime::lease);
   /// Begins a capture. Nobody else's capture is disturbed by it, nor by anything else of the device's, in
   /// whatever mode the driver was told to capture. Throws PoolExhausted beyond DeviceOptions::captures,
   /// Unsupported where DeviceInfo::driver_streams is false.

@@ -15,7 +15,9 @@ enum class SegmentGrowth : std::uint8_t {
   /// Segments that stay as they are: as large as what was needed, or a quarter of what there is.
   whole,
   /// The same, of 2 MiB for blocks up to 1 MiB, of 20 MiB for blocks below 10 MiB, and else as large as the
-  /// block, in steps of 2 MiB: for programs that reckon with what CUDACachingAllocator takes.
+  /// block, in steps of 2 MiB: for programs that reckon with what CUDACachingAllocator takes. Blocks above 1
+  /// MiB are multiples of 512 bytes rather than of 64 KiB, for 32 KiB of the host's memory a 2 MiB of the
+  /// device's.
   fixed,
 };
 

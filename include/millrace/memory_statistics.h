@@ -27,7 +27,8 @@ struct MemoryFigures {
 struct MemoryStatistics {
   MemoryFigures allocations;      ///< blocks that callers hold
   MemoryFigures allocated_bytes;  ///< in them, rounded up as MemoryBlock::bytes is
-  MemoryFigures requested_bytes;  ///< as they were asked for; peak and allocated are those of allocated_bytes
+  MemoryFigures requested_bytes;  ///< as they were asked for; peak is that of allocated_bytes, allocated as
+                                  ///< well, but for what Device::note_requested said
   MemoryFigures active;           ///< blocks that callers hold, and those freed that work may still use
   MemoryFigures active_bytes;
   MemoryFigures segments;  ///< ranges of memory that lie in one piece, as Device::memory_segments lists them

@@ -127,6 +127,12 @@ std::size_t Device::size_of(const void* address) const {
   return Allocator::of(core).size_of(address, kCall);
 }
 
+void Device::note_requested(const void* address, std::size_t bytes) {
+  constexpr const char* kCall = "Device::note_requested";
+  Context& context = context_on(core_, kCall);
+  Allocator::of(*core_).note_requested(context, address, bytes, kCall);
+}
+
 Buffer Device::buffer(std::size_t bytes, std::size_t alignment) {
   void* data = allocate(bytes, alignment);
   return Buffer(core_->id(), data, bytes);
@@ -204,10 +210,11 @@ StreamLease Device::lease(StreamPriority priority) {
       Access::make_stream(*core_, StreamPool::of(*core_).lease(context, kCall, priority)));
 }
 
-StreamLease Device::wrap(void* native_stream) {
+StreamLease Device::wrap(void* native_stream, StreamLifetime lifetime) {
   constexpr const char* kCall = "Device::wrap";
   Core& core = open_core(core_, kCall);
-  return Access::make_lease(Access::make_stream(core, StreamPool::of(core).wrap(native_stream, kCall)));
+  return Access::make_lease(
+      Access::make_stream(core, StreamPool::of(core).wrap(native_stream, lifetime, kCall)));
 }
 
 Event Device::event() {

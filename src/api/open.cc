@@ -57,6 +57,7 @@ Geometry geometry_of(const MemorySource& memory, std::size_t limit, SegmentGrowt
   Geometry geometry;
   geometry.growth = growth;
   geometry.granule = memory.granule();
+  if (growth == SegmentGrowth::fixed) geometry.large_unit = geometry.small_unit;
   // Growing in place wants room to grow; address space costs nothing until it is used.
   geometry.heap_bytes = round_up(std::clamp(limit > geometry.heap_bytes / 4 ? geometry.heap_bytes : 4 * limit,
                                             kGiB, geometry.heap_bytes),

@@ -14,8 +14,8 @@ Status Backend::native_stream(QueueId /*queue*/, void** stream) noexcept try {
   return Status::no_memory();
 }
 
-Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept try {
-  *id = 0;
+Status Backend::identify(void* /*stream*/, StreamLifetime /*lifetime*/, StreamIdentity* /*identity*/) noexcept
+    try {
   return Status(
       ErrorCode::Unsupported,
       "the device has no streams of a driver's, so there is none to wrap; take one with Device::lease");
@@ -23,7 +23,8 @@ Status Backend::identify(void* /*stream*/, std::uint64_t* id) noexcept try {
   return Status::no_memory();
 }
 
-Status Backend::wrap(QueueId /*queue*/, void* /*stream*/, std::uint64_t /*id*/, bool* wrapped) noexcept {
+Status Backend::wrap(QueueId /*queue*/, void* /*stream*/, const StreamIdentity& /*identity*/,
+                     bool* wrapped) noexcept {
   *wrapped = false;
   return {};
 }

@@ -22,6 +22,14 @@ namespace millrace {
 /// The number of a stream in its pool; the backend has one queue for each.
 using QueueId = int;
 
+/// What a stream that somebody else made is known by.
+struct StreamIdentity {
+  /// The driver's, which no other stream ever gets. Of one that is being captured it can't be asked for.
+  std::optional<std::uint64_t> number;
+  std::uintptr_t handle = 0;  ///< another stream's, once this one is gone
+  bool lasts = false;         ///< at least as long as the device is open
+};
+
 /// A point on a queue's timeline. Values start at 1 and grow; 0 is done from the start.
 struct TimelinePoint {
   QueueId queue = 0;
@@ -186,20 +194,22 @@ class Backend : public MemorySource {
   // Streams of the driver's that somebody else made, and puts work on without telling. Unsupported, or not
   // called, where info().driver_streams is false.
 
-  /// The driver's number for a stream, which no other one ever gets. InvalidArgument for one of another
-  /// context; rules "per-thread-default-stream", "captured-stream".
-  virtual Status identify(void* stream, std::uint64_t* id) noexcept;
+  /// What a stream is known by. Its lifetime is what its owner has promised. InvalidArgument for one of
+  /// another context; rules "per-thread-default-stream", and "captured-stream" for one that may end before
+  /// the device.
+  virtual Status identify(void* stream, StreamLifetime lifetime, StreamIdentity* identity) noexcept;
   /// From here on the queue is that stream, after all that was put on the one before. Nothing is submitted
-  /// meanwhile. wrapped: false if it can't be now, since something of the queue is still the host's. Fails,
-  /// and nothing has changed, with rule "captured-stream" and DeviceLost.
-  virtual Status wrap(QueueId queue, void* stream, std::uint64_t id, bool* wrapped) noexcept;
+  /// meanwhile. wrapped: false if it can't be now: something of the queue is still the host's, or the stream
+  /// lasts and is being captured, so that it can't be made to wait for the one before. Fails, and nothing has
+  /// changed, with rule "captured-stream" and DeviceLost.
+  virtual Status wrap(QueueId queue, void* stream, const StreamIdentity& identity, bool* wrapped) noexcept;
   /// Can work be put on the wrapped stream? Rules "captured-stream", "destroyed-stream".
   virtual Status check_wrapped(QueueId queue) noexcept;
   /// From the return on the queue's stream is treated as one that is being captured: for 100 ms, or until
   /// expected is false. Waits as long for what is being put there.
   virtual void expect_capture(QueueId queue, bool expected) noexcept;
-  /// What identify says, at once and of any stream: nothing is checked. False where the driver does not tell,
-  /// as of a stream that is being captured.
+  /// The driver's number for a stream, at once and of any stream: nothing is checked. False where the driver
+  /// does not tell, as of a stream that is being captured.
   virtual bool number_of(void* stream, std::uint64_t* id) noexcept;
   /// Waits until all is done that is on a stream which can't be wrapped. False at once if it is being
   /// captured.

@@ -80,6 +80,8 @@ class Allocator final : public Layer, public ArenaHost, public UseChecker {
 
   /// What the live allocation at the address has, which is what was asked for or a little more.
   std::size_t size_of(const void* address, const char* call) const;
+  /// So much was asked for of the live allocation at the address, by its owner.
+  void note_requested(Context& context, const void* address, std::size_t bytes, const char* call);
   /// The slot of the stream that the live allocation at the address is for.
   int slot_of(const void* address, const char* call) const;
   /// slot's stream uses the allocation: up to now, or until the allocation is freed.

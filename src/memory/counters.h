@@ -34,6 +34,9 @@ struct Totals {
   // Of these, what was of large blocks.
   std::uint64_t large_allocated_bytes = 0, large_freed_bytes = 0;
   std::uint64_t large_allocations = 0, large_frees = 0;
+  /// Of what was allocated, what Device::note_requested said was not asked for, in bytes. Sums modulo 2^64:
+  /// one thread may take back what another one said.
+  std::uint64_t small_unasked = 0, large_unasked = 0;
 
   void operator+=(const Totals& other) noexcept {
     allocated_bytes += other.allocated_bytes;
@@ -44,6 +47,8 @@ struct Totals {
     large_freed_bytes += other.large_freed_bytes;
     large_allocations += other.large_allocations;
     large_frees += other.large_frees;
+    small_unasked += other.small_unasked;
+    large_unasked += other.large_unasked;
   }
 };
 

@@ -32,6 +32,7 @@ Totals Allocator::totals() {
   // allocation, so that the difference is never negative (M4); among the retired totals are frees of threads
   // that have no context.
   core_.with_contexts([&](std::span<Context* const> contexts) {
+    for (Context* context : contexts) cache_of(*context).add_unasked_to(sum);
     for (Context* context : contexts) cache_of(*context).counters().add_freed_to(sum);
     {
       sync::LockGuard lock(totals_mutex_);

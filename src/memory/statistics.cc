@@ -61,9 +61,11 @@ struct Inactive {
   }
 };
 
-/// What of a figure was asked for.
-void reduce_to(MemoryFigure& figure, std::uint64_t requested) noexcept {
+/// What of a figure was asked for: now, and of all that was allocated.
+void reduce_to(MemoryFigure& figure, std::uint64_t requested, std::uint64_t unasked) noexcept {
   figure.current = requested;
+  // Read beside threads that count, it may be one's and not yet the other's, and so less than nothing.
+  if (static_cast<std::int64_t>(unasked) > 0) figure.allocated -= std::min(unasked, figure.allocated);
   figure.freed = figure.allocated - std::min(requested, figure.allocated);
 }
 
@@ -84,9 +86,10 @@ MemoryStatistics Allocator::statistics() {
       figures({sum.allocated_bytes, sum.freed_bytes}, {sum.large_allocated_bytes, sum.large_freed_bytes},
               peak.live.bytes, peak.small_live.bytes, peak.large_live.bytes);
   all.requested_bytes = all.allocated_bytes;
-  reduce_to(all.requested_bytes.all, inactive.small_requested + inactive.large_requested);
-  reduce_to(all.requested_bytes.small, inactive.small_requested);
-  reduce_to(all.requested_bytes.large, inactive.large_requested);
+  reduce_to(all.requested_bytes.all, inactive.small_requested + inactive.large_requested,
+            sum.small_unasked + sum.large_unasked);
+  reduce_to(all.requested_bytes.small, inactive.small_requested, sum.small_unasked);
+  reduce_to(all.requested_bytes.large, inactive.large_requested, sum.large_unasked);
   all.active = all.allocations;
   all.active_bytes = all.allocated_bytes;
   const Amount pending = inactive.small_pending + inactive.large_pending;

@@ -200,6 +200,7 @@ void ThreadCache::fold() noexcept {
   // Both at once under the readers' mutex, so the order between them does not matter here.
   counters_.add_freed_to(shared_.retired_totals);
   counters_.add_allocated_to(shared_.retired_totals);
+  add_unasked_to(shared_.retired_totals);
 }
 
 }  // namespace millrace

@@ -144,6 +144,16 @@ class ThreadCache final : public ContextPart {
     peak_share_.on_free(shared_.peaks, bytes, large, used);
   }
 
+  /// So many bytes more of a block were not asked for, modulo 2^64.
+  void count_unasked(std::uint64_t bytes, bool large) noexcept {
+    sync::add_single_writer(large ? large_unasked_ : small_unasked_, bytes);
+  }
+  void add_unasked_to(Totals& totals) const noexcept {
+    // relaxed: a statistic.
+    totals.small_unasked += small_unasked_.load(std::memory_order_relaxed);
+    totals.large_unasked += large_unasked_.load(std::memory_order_relaxed);
+  }
+
   /// Gives every cached and unsent block back to its arena.
   void flush() noexcept;
   /// The same of one arena's cached blocks. The cache has to be filled again, and once a program does the
@@ -205,6 +215,7 @@ class ThreadCache final : public ContextPart {
   int flushes_ = 0;               // before growth: that were earned and not used
   std::uint64_t next_flush_ = 0;  // the next is earned after so many allocations
   std::array<Unsent, kArenas> unsent_;
+  sync::atomic<std::uint64_t> small_unasked_{0}, large_unasked_{0};
   Counters counters_;
 };
 

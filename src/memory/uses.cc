@@ -1,5 +1,7 @@
 // Uses of memory: by other streams, by recorded work, and none at all.
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "device/status.h"
@@ -10,6 +12,22 @@ namespace millrace {
 std::size_t Allocator::size_of(const void* address, const char* call) const {
   std::uint64_t word = 0;
   return live_block(address, call, word).size;
+}
+
+void Allocator::note_requested(Context& context, const void* address, std::size_t bytes, const char* call) {
+  const Context::Hold hold = context.hold();
+  if (!hold) core_.throw_closed(call);
+  std::uint64_t word = 0;
+  Block& block = live_block(address, call, word);
+  if (bytes > block.size) {
+    throw Error(ErrorCode::InvalidArgument,
+                std::to_string(bytes) + " bytes can't have been asked for: the allocation has " +
+                    std::to_string(block.size),
+                core_.error_context(call));
+  }
+  const std::size_t before = block.unasked();
+  block.set_unasked(std::min<std::size_t>(block.size - bytes, std::numeric_limits<std::uint32_t>::max()));
+  cache_of(context, block.kind).count_unasked(block.unasked() - before, block.large);
 }
 
 int Allocator::slot_of(const void* address, const char* call) const {

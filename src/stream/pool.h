@@ -93,10 +93,10 @@ class StreamPool final : public Layer, public CompletionSink {
   /// From any thread; mine is its context, or null. The slot is kept with the thread or becomes free.
   void end_lease(Context* mine, int slot) noexcept;
   /// A stream that somebody else made; for an object, as lease. Throws as Device::wrap.
-  StreamId wrap(void* stream, const char* call);
+  StreamId wrap(void* stream, StreamLifetime lifetime, const char* call);
   /// As Stream::expect_capture, and capture_over.
   void expect_capture(StreamId id, bool expected, const char* call);
-  /// The driver's number of a wrapped stream whose lease lasts.
+  /// The driver's number of a wrapped stream whose lease lasts; 0 where nobody has asked for it.
   std::uint64_t wrapped_number(int slot) noexcept { return wrapped_.number_of(slot); }
   /// Throws rule "stale-stream", InvalidArgument, Closed.
   void check_handle(StreamId stream, const char* call);

@@ -16,6 +16,12 @@ namespace {
 // Between two looks whether what the host has done with was put on the stream.
 constexpr std::chrono::microseconds kPause{50};
 
+/// Numbers are never used again; a handle may be, where the stream that had it has gone.
+bool are_one(const StreamIdentity& known, const StreamIdentity& named) noexcept {
+  if (known.number && named.number) return *known.number == *named.number;
+  return known.lasts && known.handle == named.handle;
+}
+
 }  // namespace
 
 WrappedStreams::WrappedStreams(StreamPool& pool, int first_slot, int slots)
@@ -25,22 +31,26 @@ bool WrappedStreams::is_held(std::size_t index) const noexcept {
   return pool_.state(slot_of(index)).leased();
 }
 
-bool WrappedStreams::try_take(std::size_t index, void* stream, std::uint64_t id, const char* call) {
+bool WrappedStreams::try_take(std::size_t index, void* stream, const StreamIdentity& identity,
+                              const char* call) {
   StreamState& state = pool_.state(slot_of(index));
   if (is_held(index) || !state.is_settled()) return false;
   Core& core = pool_.core();
   bool wrapped = false;
-  core.throw_if_failed(core.backend().wrap(slot_of(index), stream, id, &wrapped), call);
+  core.throw_if_failed(core.backend().wrap(slot_of(index), stream, identity, &wrapped), call);
   if (!wrapped) return false;
-  slots_[index] = {id, true};
+  slots_[index] = {identity, slots_[index].turn + 1};
   state.begin_wrapped();
   return true;
 }
 
-StreamId WrappedStreams::lease(void* stream, std::uint64_t id, const char* call) {
+StreamId WrappedStreams::lease(void* stream, const StreamIdentity& identity, const char* call) {
   sync::LockGuard lock(mutex_);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].used || slots_[i].id != id) continue;
+    if (slots_[i].turn == 0 || !are_one(slots_[i].identity, identity)) continue;
+    StreamIdentity& known = slots_[i].identity;
+    if (!known.number) known.number = identity.number;
+    known.lasts |= identity.lasts;
     StreamState& state = pool_.state(slot_of(i));
     if (const auto generation = state.try_share_lease()) return {slot_of(i), *generation};
     state.begin_wrapped();
@@ -50,7 +60,7 @@ StreamId WrappedStreams::lease(void* stream, std::uint64_t id, const char* call)
   for (std::size_t tries = 0; taken == slots_.size() && tries < slots_.size(); ++tries) {
     const std::size_t index = next_;
     next_ = (next_ + 1) % slots_.size();
-    if (try_take(index, stream, id, call)) taken = index;
+    if (try_take(index, stream, identity, call)) taken = index;
   }
   if (taken == slots_.size()) {
     throw Error(
@@ -67,12 +77,12 @@ void WrappedStreams::end(int slot) noexcept {
   StreamState& state = pool_.state(slot);
   Fifo<Segment> finished;
   Aftermath after;
-  std::uint64_t id = 0, last = 0;
+  std::uint64_t turn = 0, last = 0;
   {
     sync::LockGuard lock(mutex_);
     if (state.drop_holder() == StreamState::LeaseEnd::held_by_others) return;
     finished = pool_.give_up_ended(slot);
-    id = slots_[index_of(slot)].id;
+    turn = slots_[index_of(slot)].turn;
     last = state.timeline().last_used();
     after = state.end_wrapped();
   }
@@ -80,7 +90,7 @@ void WrappedStreams::end(int slot) noexcept {
   pool_.destroy(finished);
   // One of the device's own threads may be what it would wait for.
   if (pool_.core().on_device_thread()) return;
-  while (!is_put(slot, id)) {
+  while (!is_put(slot, turn)) {
     // Something is the host's. What comes behind it is put on the stream when that is done.
     const std::uint64_t next = state.timeline().completed() + 1;
     if (next <= last) {
@@ -91,11 +101,11 @@ void WrappedStreams::end(int slot) noexcept {
   }
 }
 
-bool WrappedStreams::is_put(int slot, std::uint64_t id) noexcept {
+bool WrappedStreams::is_put(int slot, std::uint64_t turn) noexcept {
   sync::LockGuard lock(mutex_);
   const std::size_t index = index_of(slot);
   // Wrapped anew, it is there for longer; and it became another one after all was put on it.
-  if (is_held(index) || slots_[index].id != id) return true;
+  if (is_held(index) || slots_[index].turn != turn) return true;
   Backend& backend = pool_.core().backend();
   // Of what can't be put there now nobody waits here: a capture may be the caller's.
   if (!backend.check_wrapped(slot).ok()) return true;
@@ -106,11 +116,11 @@ bool WrappedStreams::is_put(int slot, std::uint64_t id) noexcept {
 
 // What the pool does for streams that others put work on.
 
-StreamId StreamPool::wrap(void* stream, const char* call) {
+StreamId StreamPool::wrap(void* stream, StreamLifetime lifetime, const char* call) {
   const sync::Gate::Pass pass = core_.enter(call);
-  std::uint64_t id = 0;
-  core_.throw_if_failed(core_.backend().identify(stream, &id), call);
-  const StreamId wrapped = wrapped_.lease(stream, id, call);
+  StreamIdentity identity;
+  core_.throw_if_failed(core_.backend().identify(stream, lifetime, &identity), call);
+  const StreamId wrapped = wrapped_.lease(stream, identity, call);
   leases_taken_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
   return wrapped;
 }

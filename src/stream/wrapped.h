@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/backend.h"
 #include "sync/annotations.h"
 #include "sync/mutex.h"
 
@@ -17,38 +18,39 @@ struct StreamId;
 /// that it stands for next runs after all that was put on the one before.
 ///
 /// Invariants (docs/concurrency/streams.md):
-///   S13 As long as a lease lasts, a driver's stream is one slot, and a slot is one driver's stream: by the
-///       driver's number, never by its handle.
+///   S13 As long as a lease lasts, a driver's stream is one slot, and a slot is one driver's stream: by what
+///       the backend identifies it by, which is its handle only where that can't become another stream's.
 ///
 /// Thread safety: all members from any thread.
 class WrappedStreams {
  public:
   WrappedStreams(StreamPool& pool, int first_slot, int slots);
 
-  /// id: what the backend calls it. Throws PoolExhausted, and as Backend::wrap.
-  StreamId lease(void* stream, std::uint64_t id, const char* call) EXCLUDES(mutex_);
+  /// identity: as the backend has it. Throws PoolExhausted, and as Backend::wrap.
+  StreamId lease(void* stream, const StreamIdentity& identity, const char* call) EXCLUDES(mutex_);
   /// A holder leaves. After the last one nothing that others put on the stream is seen any more. What was
   /// committed and waits for work that was not is given up; blocks until all else is on the stream, so that
   /// its owner may destroy it: not on the device's own threads, nor while the stream is being captured.
   void end(int slot) noexcept EXCLUDES(mutex_);
-  /// The driver's, of the stream that the slot stands for.
+  /// The driver's, of the stream that the slot stands for; 0 where nobody has asked for it.
   std::uint64_t number_of(int slot) noexcept EXCLUDES(mutex_) {
     sync::LockGuard lock(mutex_);
-    return slots_[index_of(slot)].id;
+    return slots_[index_of(slot)].identity.number.value_or(0);
   }
 
  private:
   struct Slot {
-    std::uint64_t id = 0;  // of the stream that it stands for, also when nobody holds it
-    bool used = false;     // it ever stood for one
+    StreamIdentity identity;  // of the stream that it stands for, also when nobody holds it
+    std::uint64_t turn = 0;   // how many it has stood for
   };
   int slot_of(std::size_t index) const noexcept { return first_slot_ + static_cast<int>(index); }
   std::size_t index_of(int slot) const noexcept { return static_cast<std::size_t>(slot - first_slot_); }
   bool is_held(std::size_t index) const noexcept;
   /// Is all on the stream that was recorded in its ended lease, or can't be put there?
-  bool is_put(int slot, std::uint64_t id) noexcept EXCLUDES(mutex_);
+  bool is_put(int slot, std::uint64_t turn) noexcept EXCLUDES(mutex_);
   /// Makes the slot the stream, if it can stand for another one now. Throws as Backend::wrap.
-  bool try_take(std::size_t index, void* stream, std::uint64_t id, const char* call) REQUIRES(mutex_);
+  bool try_take(std::size_t index, void* stream, const StreamIdentity& identity, const char* call)
+      REQUIRES(mutex_);
 
   StreamPool& pool_;
   const int first_slot_;

@@ -230,6 +230,22 @@ TEST(MemorySegments, AreFixedWhereThatIsAskedFor) {
   expect_exact(device);
 }
 
+TEST(MemorySegments, FixedOnesHaveBlocksOfSingleUnits) {
+  Device device = create_test_device({.segments = SegmentGrowth::fixed});
+  const Stream stream = device.stream();
+  std::vector<void*> blocks;
+  for (const std::size_t beyond : {1U, 512U, 513U, 5000U, 65'536U}) {
+    blocks.push_back(device.allocate(stream, kMiB + beyond));
+    EXPECT_EQ(device.size_of(blocks.back()), kMiB + (beyond + 511) / 512 * 512);
+  }
+  expect_exact(device);
+  device.check_accounting();
+  for (void* const block : blocks) device.deallocate(block);
+  // What adjoins is one again.
+  device.trim();
+  EXPECT_EQ(device.memory().committed, 0U);
+}
+
 TEST(MemorySegments, OfWholeOnesOnlyWhatIsFreeAsAWholeGoesBack) {
   Device device = create_test_device({.segments = SegmentGrowth::whole});
   const Stream stream = device.stream();

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
+#include "support/expect_error.h"
 #include "support/held_stream.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -81,6 +83,39 @@ TEST(MemoryStatistics, WhatWasAskedForIsKnownToTheByte) {
   now = device.memory_statistics();
   EXPECT_EQ(now.requested_bytes.all.current, 0U);
   EXPECT_EQ(now.requested_bytes.all.allocated, now.requested_bytes.all.freed);
+}
+
+TEST(MemoryStatistics, WhoRoundsUpForOthersSaysWhatTheyAskedFor) {
+  Device device = create_test_device();
+  const MemoryPool pool = MemoryPool::create(device);
+  void* const small = device.allocate(64 * kKiB);
+  void* const pooled = pool.allocate(device.stream(), 4 * kMiB);
+  device.note_requested(small, 40'000);
+  device.note_requested(pooled, 3 * kMiB + 5);
+  MemoryStatistics now = device.memory_statistics();
+  EXPECT_EQ(now.allocated_bytes.small.current, 64 * kKiB);
+  EXPECT_EQ(now.requested_bytes.small.current, 40'000U);
+  EXPECT_EQ(now.requested_bytes.small.allocated, 40'000U);
+  EXPECT_EQ(now.requested_bytes.large.current, 3 * kMiB + 5);
+  EXPECT_EQ(now.requested_bytes.large.allocated, 3 * kMiB + 5);
+  // Said again, by another thread, and of the host's.
+  std::thread([&] { device.note_requested(small, 50'000); }).join();
+  void* const pinned = device.allocate_pinned(64 * kKiB);
+  device.note_requested(pinned, 33'000);
+  now = device.memory_statistics();
+  EXPECT_EQ(now.requested_bytes.small.current, 50'000U);
+  EXPECT_EQ(now.requested_bytes.small.allocated, 50'000U);
+  EXPECT_EQ(device.memory_statistics(MemoryKind::pinned).requested_bytes.all.allocated, 33'000U);
+  device.deallocate(pinned);
+  expect_code(ErrorCode::InvalidArgument, [&] { device.note_requested(small, 64 * kKiB + 1); });
+  expect_code(ErrorCode::InvalidArgument, [&] { device.note_requested(&device, 1); });
+  device.deallocate(small);
+  device.deallocate(pooled);
+  expect_rule("double-free", [&] { device.note_requested(small, 1); });
+  now = device.memory_statistics();
+  EXPECT_EQ(now.requested_bytes.all.current, 0U);
+  EXPECT_EQ(now.requested_bytes.all.allocated, 50'000U + 3 * kMiB + 5);
+  EXPECT_EQ(now.requested_bytes.all.freed, 50'000U + 3 * kMiB + 5);
 }
 
 TEST(MemoryStatistics, OfOneThreadAreExactPeaksToo) {

@@ -175,7 +175,7 @@ STREAMS = [
               "put it there",
               "`unit_backend_cuda` wrapped"),
     Invariant("S13", "as long as a lease lasts, a wrapped stream is one slot and a slot one stream, by the driver's "
-              "number",
+              "number, or by its handle where that can't become another stream's",
               "`unit_backend_cuda` wrapped",
               upheld_by=("stream/wrapped.cc",)),
     Invariant("S14", "the driver is asked about a wrapped stream on behalf of nobody but a lease that lasts: under the "
@@ -262,6 +262,9 @@ CUDA = [
               "`unit_backend_cuda` hazards, packs"),
     Invariant("C13", "the tickets that a launch counts with are its stream's alone until the stream gives them back",
               "conformance reductions, on a GPU"),
+    Invariant("C15", "a stream that lasts as long as the device is asked for its number once at most: when it is wrapped, "
+              "unless it is being captured then",
+              "`unit_backend_cuda` wrapped: streams that last"),
 ]
 
 PAGES = {

@@ -112,6 +112,7 @@ CUDA_COMPLETION = [
 
 LENT_CC = "src/backends/cuda/lent_events.cc"
 WRAPPED_CC = "src/backends/cuda/wrapped.cc"
+NATIVE_STREAM_CC = "src/backends/cuda/native_stream.cc"
 CUDA_GIVEN_UP = "cuda_stop.given_up_while_it_reports"
 GIVES_UP = "cuda_stop.gives_up_on_a_task"
 LOST = "cuda_lost.with_work_in_flight"
@@ -161,6 +162,10 @@ CUDA_OTHERS = [
            "work is put on a stream that is about to be captured"),
     mutant("cuda-expected-is-asked", "C12", WRAPPED_CC, "  return is_capture_expected(queue) ? queue.stream.captured() : queue.stream.check();\n", "  return queue.stream.check();\n",
            "cuda_wrapped.expected_beside_questions", WRONG, "a stream that is about to be captured is asked for its number"),
+    mutant("cuda-lasting-is-asked", "C15", NATIVE_STREAM_CC, "  if (identity_.lasts) return true;  // upholds C15\n", "", "cuda_wrapped.lasting", WRONG,
+           "a stream that lasts is asked for its number while it is wrapped"),
+    mutant("cuda-captured-is-asked", "C15", WRAPPED_CC, "if (result == CUDA_SUCCESS && captured.ok()) result", "if (result == CUDA_SUCCESS) result", "cuda_wrapped.lasting", WRONG,
+           "a stream is asked for its number as it is wrapped inside of a capture"),
 ]
 
 TICKETS_CC = "src/backends/cuda/reduce/tickets.cc"

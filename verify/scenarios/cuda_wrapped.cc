@@ -133,6 +133,27 @@ const Register asked(
     },
     Expectation::proved(), with_clock(10));
 
+// Wrapped while it is being captured, and asked whether it still is there.
+const Register lasting(
+    "cuda_wrapped.lasting", "C15",
+    [] {
+      TinySink sink;
+      CudaStream stream;
+      CudaQueues queues{1, sink};
+      stream.begin_capture();
+      StreamIdentity identity;
+      INTERLEAVE_EXPECT(queues->identify(stream.handle(), StreamLifetime::device, &identity).ok());
+      queues.wrap(0, stream, identity);
+      thread asking([&] { static_cast<void>(queues->check_wrapped(0)); });
+      stream.end_capture();
+      INTERLEAVE_EXPECT(!stream.is_spoilt());
+      stream.begin_capture();
+      stream.end_capture();
+      INTERLEAVE_EXPECT(!stream.is_spoilt());
+      asking.join();
+    },
+    Expectation::proved(), with_clock(10));
+
 // The handle is nobody's any more, and what its owner had put there goes on: all of the device is waited for.
 const Register gone(
     "cuda_wrapped.destroyed_by_its_owner", "C1 C7",

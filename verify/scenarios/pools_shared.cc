@@ -129,6 +129,19 @@ const Register two_large(
     },
     with_device());
 
+const Register two_note(
+    "statistics.two_say_what_was_asked_for", "M1",
+    [] {
+      TwoPools tiny;
+      void* const blocks[] = {tiny.allocate(0, 1, kUnit), tiny.allocate(1, 1, kUnit)};
+      at_once([&](int me) {
+        tiny.memory().note_requested(tiny.contexts[me].get(), blocks[me], 1, "note_requested");
+      });
+      const MemoryFigure asked = tiny.memory().statistics().requested_bytes.all;
+      INTERLEAVE_EXPECT(asked.current == 2 && asked.allocated == 2 && asked.freed == 0);
+    },
+    with_device());
+
 const Register two_ask(
     "statistics.two_ask", "M1 M4",
     [] {

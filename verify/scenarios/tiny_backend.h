@@ -107,11 +107,12 @@ class TinyBackend final : public Backend {
     *stream = holds_back_ ? nullptr : this;
     return {};
   }
-  Status identify(void* stream, std::uint64_t* id) noexcept override {
-    *id = reinterpret_cast<std::uintptr_t>(stream);
+  Status identify(void* stream, StreamLifetime lifetime, StreamIdentity* identity) noexcept override {
+    const auto number = reinterpret_cast<std::uintptr_t>(stream);
+    *identity = {.number = number, .handle = number, .lasts = lifetime == StreamLifetime::device};
     return {};
   }
-  Status wrap(QueueId, void*, std::uint64_t, bool* wrapped) noexcept override {
+  Status wrap(QueueId, void*, const StreamIdentity&, bool* wrapped) noexcept override {
     *wrapped = true;
     return {};
   }

@@ -130,6 +130,10 @@ cuda::Driver make_driver() {
         is_captured(stream_of(stream)) ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
     return CUDA_SUCCESS;
   };
+  made.stream_context = [](CUstream, CUcontext* context) {
+    *context = nullptr;  // all of them are the device's
+    return CUDA_SUCCESS;
+  };
   made.stream_id = [](CUstream stream, unsigned long long* id) {
     touch(stream_of(stream));
     *id = kStreamNumber;

@@ -117,9 +117,10 @@ class CudaQueues {
 
   cuda::Queues* operator->() const noexcept { return queues_.get(); }
   void submit(Submission made) { INTERLEAVE_EXPECT(queues_->submit(sink_.expect(std::move(made))).ok()); }
-  void wrap(QueueId queue, const CudaStream& stream) {
+  void wrap(QueueId queue, const CudaStream& stream,
+            const StreamIdentity& identity = {.number = kStreamNumber}) {
     bool wrapped = false;
-    INTERLEAVE_EXPECT(queues_->wrap(queue, stream.handle(), kStreamNumber, &wrapped).ok() && wrapped);
+    INTERLEAVE_EXPECT(queues_->wrap(queue, stream.handle(), identity, &wrapped).ok() && wrapped);
   }
 
  private:

@@ -16,7 +16,7 @@ const Register covered(
     [] {
       TinyDevice device(with_wrapped());
       int driver_stream = 0;
-      const StreamId wrapped = device.streams().wrap(&driver_stream, "wrap");
+      const StreamId wrapped = device.streams().wrap(&driver_stream, StreamLifetime::lease, "wrap");
       const Timeline& timeline = device.streams().timeline(wrapped.slot);
       std::uint64_t asked = 0;
       thread asker([&] {
@@ -37,7 +37,7 @@ const Register asked_only(
     [] {
       TinyDevice device(with_wrapped());
       int driver_stream = 0;
-      const StreamId wrapped = device.streams().wrap(&driver_stream, "wrap");
+      const StreamId wrapped = device.streams().wrap(&driver_stream, StreamLifetime::lease, "wrap");
       const Timeline& timeline = device.streams().timeline(wrapped.slot);
       std::uint64_t asked = 0;
       thread asker([&] { asked = timeline.covering(); });
@@ -56,7 +56,7 @@ const Register two_wrap(
       int driver_stream = 0, another = 0;
       const auto use = [&](void* stream) {
         try {
-          const StreamId wrapped = device.streams().wrap(stream, "wrap");
+          const StreamId wrapped = device.streams().wrap(stream, StreamLifetime::lease, "wrap");
           device.streams().check_handle(wrapped, "check");
           device.streams().end_lease(nullptr, wrapped.slot);
           return true;
@@ -79,9 +79,9 @@ const Register again(
     [] {
       TinyDevice device(with_wrapped());
       int driver_stream = 0;
-      const StreamId first = device.streams().wrap(&driver_stream, "wrap");
+      const StreamId first = device.streams().wrap(&driver_stream, StreamLifetime::lease, "wrap");
       thread leaver([&] { device.streams().end_lease(nullptr, first.slot); });
-      const StreamId second = device.streams().wrap(&driver_stream, "wrap");
+      const StreamId second = device.streams().wrap(&driver_stream, StreamLifetime::lease, "wrap");
       leaver.join();
       INTERLEAVE_EXPECT(second.slot == first.slot && device.streams().timeline(second.slot).is_wrapped());
       device.streams().check_handle(second, "check");

@@ -8,7 +8,7 @@ struct OneWrapped {
   OneWrapped()
       : device(by_hand({.streams = 4, .wrapped_streams = 1})),
         mine(device, 1),
-        wrapped(device.streams().wrap(&driver_stream, "wrap")) {}
+        wrapped(device.streams().wrap(&driver_stream, StreamLifetime::lease, "wrap")) {}
   void run_all() { device.backend().run_all(); }
   void end() {
     device.streams().end_lease(nullptr, wrapped.slot);

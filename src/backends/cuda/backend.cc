@@ -150,11 +150,11 @@ class CudaBackend final : public Backend {
     *stream = native;
     return status;
   }
-  Status identify(void* stream, std::uint64_t* id) noexcept override {
-    return queues_->identify(handle(stream), id);
+  Status identify(void* stream, StreamLifetime lifetime, StreamIdentity* identity) noexcept override {
+    return queues_->identify(handle(stream), lifetime, identity);
   }
-  Status wrap(QueueId queue, void* stream, std::uint64_t id, bool* wrapped) noexcept override {
-    return queues_->wrap(queue, handle(stream), id, wrapped);
+  Status wrap(QueueId queue, void* stream, const StreamIdentity& identity, bool* wrapped) noexcept override {
+    return queues_->wrap(queue, handle(stream), identity, wrapped);
   }
   bool number_of(void* stream, std::uint64_t* id) noexcept override {
     return queues_->number_of(handle(stream), id);

@@ -106,16 +106,17 @@ void NativeStream::close() noexcept {
 }
 
 bool NativeStream::is_still_there() const noexcept {
+  if (identity_.lasts) return true;  // upholds C15
   // By its number: the handle may be another stream's by now.
   unsigned long long id = 0;
-  return driver().stream_id(stream_, &id) == CUDA_SUCCESS && id == id_;
+  return driver().stream_id(stream_, &id) == CUDA_SUCCESS && id == identity_.number;
 }
 
 bool NativeStream::is_captured_by_owner() const noexcept {
   return is_wrapped() && is_captured(stream_);
 }
 
-void NativeStream::wrap(CUstream stream, std::uint64_t id) {
+void NativeStream::wrap(CUstream stream, const StreamIdentity& identity) {
   if (captured_.ok()) captured_ = captured_failure(device_, number_);
   if (destroyed_.ok()) {
     destroyed_ = Status(ErrorCode::InvalidState,
@@ -124,7 +125,7 @@ void NativeStream::wrap(CUstream stream, std::uint64_t id) {
                         {.call = {}, .device = device_, .stream = number_, .rule = "destroyed-stream"});
   }
   stream_ = stream;
-  id_ = id;
+  identity_ = identity;
   wrapped_ = true;
 }
 

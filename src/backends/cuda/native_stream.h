@@ -11,6 +11,7 @@
 #include "backends/cuda/owner.h"
 #include "backends/cuda/reduce/packs.h"
 #include "backends/cuda/reduce/tickets.h"
+#include "device/backend.h"
 #include "device/operation.h"
 #include "device/status.h"
 
@@ -43,9 +44,9 @@ class NativeStream {
 
   CUstream get() const noexcept { return stream_; }
 
-  /// From here on it is one that somebody else made, owns and puts work on. id: the driver's number.
-  /// Throws std::bad_alloc before anything has changed.
-  void wrap(CUstream stream, std::uint64_t id);
+  /// From here on it is one that somebody else made, owns and puts work on. Throws
+  /// std::bad_alloc before anything has changed.
+  void wrap(CUstream stream, const StreamIdentity& identity);
   bool is_wrapped() const noexcept { return wrapped_; }
 
   /// Before open: with the highest priority that the device knows.
@@ -104,7 +105,7 @@ class NativeStream {
   Tickets tickets_;
   std::unique_ptr<Packs> packs_;  // from when something is gathered
   KnownPages known_;              // of what is gathered
-  std::uint64_t id_ = 0;          // of a wrapped one
+  StreamIdentity identity_;       // of a wrapped one
   bool wrapped_ = false;
   Status captured_, destroyed_;  // of a wrapped one: made before, since they are said to whoever asks
   bool high_priority_ = false;

@@ -56,6 +56,8 @@ namespace millrace::cuda {
 ///   C12 From when the owner of a wrapped stream has said that it will capture it, for as long as it said,
 ///       nothing of ours touches the stream.
 ///   C8  An event that was lent is recorded no more before everybody has returned it.
+///   C15 A stream that lasts as long as the device is asked for its number once at most: when it is wrapped,
+///       unless it is being captured then. So no capture of it is spoilt by that.
 ///
 /// Thread safety: all members from any thread, but start, which comes first, and stop, which comes
 /// last. Threads hold a reference, so those that stop gave up on find everything they touch alive.
@@ -78,11 +80,11 @@ class Queues final : public sync::RefCounted {
   /// As Backend::native_stream.
   Status native_stream(QueueId id, CUstream* stream) noexcept;
   // As those of Backend (wrapped.cc).
-  Status identify(CUstream asked, std::uint64_t* id) const noexcept;
+  Status identify(CUstream asked, StreamLifetime lifetime, StreamIdentity* identity) const noexcept;
   bool number_of(CUstream stream, std::uint64_t* id) const noexcept;
   bool is_captured(CUstream stream) const noexcept;
   bool finish(CUstream stream) const noexcept;
-  Status wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* wrapped) noexcept;
+  Status wrap(QueueId id, CUstream stream, const StreamIdentity& identity, bool* wrapped) noexcept;
   Status check_wrapped(QueueId id) noexcept;
   void expect_capture(QueueId id, bool expected) noexcept;
   bool is_idle(QueueId id) noexcept;

@@ -20,8 +20,10 @@ constexpr std::chrono::microseconds kLook{20};
 
 }  // namespace
 
-Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
-  *id = 0;
+Status Queues::identify(CUstream asked, StreamLifetime lifetime, StreamIdentity* identity) const noexcept {
+  *identity = {.number = std::nullopt,
+               .handle = reinterpret_cast<std::uintptr_t>(asked),
+               .lasts = lifetime == StreamLifetime::device};
   try {
     const auto refuse = [&](ErrorCode code, std::string why, const char* rule = "") {
       return Status(code, std::move(why), {.call = {}, .device = device_, .stream = -1, .rule = rule});
@@ -38,9 +40,10 @@ Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
     CUcontext owner = nullptr;
     unsigned long long number = 0;
     // Before all else: asking a stream that is being captured for its number spoils the capture.
-    if (Status captured = refuse_captured(asked, device_, -1); !captured.ok()) return captured;
+    Status captured = refuse_captured(asked, device_, -1);
+    if (!captured.ok() && !identity->lasts) return captured;
     CUresult result = driver().stream_context(asked, &owner);
-    if (result == CUDA_SUCCESS) result = driver().stream_id(asked, &number);
+    if (result == CUDA_SUCCESS && captured.ok()) result = driver().stream_id(asked, &number);  // upholds C15
     if (result != CUDA_SUCCESS) {
       return refuse(
           is_fatal(result) && result != CUDA_ERROR_CONTEXT_IS_DESTROYED ? ErrorCode::DeviceLost
@@ -53,7 +56,7 @@ Status Queues::identify(CUstream asked, std::uint64_t* id) const noexcept {
           "the stream is of another context than the device's primary one: of another device, or of a "
           "context that was made with cuCtxCreate; make it after cudaSetDevice for this device");
     }
-    *id = number;
+    if (captured.ok()) identity->number = number;
     return {};
   } catch (const std::bad_alloc&) {  // while the failure was being described
     return failures_.no_memory;
@@ -87,7 +90,7 @@ bool Queues::finish(CUstream stream) const noexcept {
   return driver().stream_synchronize(stream) != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
-Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* wrapped) noexcept {
+Status Queues::wrap(QueueId id, CUstream stream, const StreamIdentity& identity, bool* wrapped) noexcept {
   *wrapped = false;
   if (Status over = verdict(); !over.ok()) return over;
   Queue& queue = at(id);
@@ -100,14 +103,15 @@ Status Queues::wrap(QueueId id, CUstream stream, std::uint64_t stream_id, bool* 
       if (flight->mark.event == nullptr) continue;
       if (!flight->mark.recorded) return {};
       // A capture may have begun since the stream was identified.
-      if (Status captured = refuse_captured(stream, device_, id); !captured.ok()) return captured;
+      if (Status captured = refuse_captured(stream, device_, id); !captured.ok())
+        return identity.lasts ? Status() : captured;
       const CUresult result = driver().stream_wait_event(stream, flight->mark.event, 0);
       if (Status failed = status_of(result, "waited for the stream that the slot was before", device_, id);
           !failed.ok())
         return failed;
       break;
     }
-    queue.stream.wrap(stream, stream_id);
+    queue.stream.wrap(stream, identity);
     queue.capture_expected = {};
     *wrapped = true;
     return {};

@@ -371,6 +371,91 @@ TEST_F(Wrapped, ALeaseThatEndsInsideACaptureSpoilsNothingAndMemoryWaits) {
   EXPECT_TRUE(done);
 }
 
+// C15: the driver's number can't be asked for then, and is not needed.
+TEST_F(Wrapped, OneThatLastsMayBeWrappedWhileItIsCaptured) {
+  OwnedStream owned;
+  Device device = small_device();
+  begin_fake_capture(owned.get());
+  const StreamLease lease = device.wrap(owned.get(), StreamLifetime::device);
+  const StreamLease again = device.wrap(owned.get(), StreamLifetime::device);
+  Stream stream = lease.stream();
+  EXPECT_EQ(again.stream(), stream);
+  // Memory for it, which its capture keeps from others.
+  void* const block = device.allocate(stream, 48 * kMiB);
+  expect_rule("captured-stream", [&] { stream.wait(); });
+  device.deallocate(block);
+  EXPECT_FALSE(can_take(device, device.default_stream(), 48 * kMiB));
+  EXPECT_TRUE(end_fake_capture(owned.get()));
+  EXPECT_TRUE(eventually([&] { return can_take(device, device.default_stream(), 48 * kMiB); }));
+  // Whoever wraps it later has the same, with the promise and without.
+  const StreamLease lasting = device.wrap(owned.get(), StreamLifetime::device),
+                    other = device.wrap(owned.get());
+  EXPECT_EQ(lasting.stream(), stream);
+  EXPECT_EQ(other.stream(), stream);
+  std::atomic<bool> done = false;
+  run_on_fake_stream(owned.get(), [&] { done = true; });
+  stream.wait();
+  EXPECT_TRUE(done);
+}
+
+TEST_F(Wrapped, OneThatLastsIsTheSameAsBeforeThePromise) {
+  OwnedStream owned, unnamed;
+  Device device = Device::create("cuda:0");
+  const StreamLease lease = device.wrap(owned.get()), before = device.wrap(unnamed.get());
+  const StreamLease lasting = device.wrap(owned.get(), StreamLifetime::device);
+  EXPECT_EQ(lasting.stream(), lease.stream());
+  begin_fake_capture(owned.get());
+  EXPECT_EQ(device.wrap(owned.get(), StreamLifetime::device).stream(), lease.stream());
+  EXPECT_TRUE(end_fake_capture(owned.get()));
+  // One that nothing was promised of may have gone: then the handle says nothing.
+  begin_fake_capture(unnamed.get());
+  const StreamLease inside = device.wrap(unnamed.get(), StreamLifetime::device);
+  EXPECT_NE(inside.stream(), before.stream());
+  EXPECT_TRUE(end_fake_capture(unnamed.get()));
+  // Both are in the order of the one that they are.
+  const Buffer buffer = device.buffer(inside.stream(), 64);
+  inside.stream().fill(buffer.data(), 1, 64);
+  inside.stream().commit();
+  Event filled = device.event();
+  filled.record(inside.stream());
+  before.stream().wait_event(filled);
+  before.stream().fill(buffer.data(), 2, 64);
+  device.record_stream(buffer.data(), before.stream());
+  before.stream().commit();
+  before.stream().wait();
+}
+
+TEST_F(Wrapped, OneThatLastsIsThisDevicesAlsoWhileItIsCaptured) {
+  OwnedStream elsewhere(1);
+  Device device = Device::create("cuda:0"), other = Device::create("cuda:1");
+  const auto wrapped = [&] { static_cast<void>(device.wrap(elsewhere.get(), StreamLifetime::device)); };
+  expect_code(ErrorCode::InvalidArgument, wrapped);
+  begin_fake_capture(elsewhere.get());
+  expect_code(ErrorCode::InvalidArgument, wrapped);
+  EXPECT_TRUE(end_fake_capture(elsewhere.get()));
+  expect_rule("per-thread-default-stream",
+              [&] { static_cast<void>(device.wrap(CU_STREAM_PER_THREAD, StreamLifetime::device)); });
+  // Each device has a legacy default stream of its own.
+  const StreamLease here = device.wrap(nullptr, StreamLifetime::device);
+  const StreamLease there = other.wrap(CU_STREAM_LEGACY, StreamLifetime::device);
+  EXPECT_EQ(here.stream(), device.wrap(CU_STREAM_LEGACY).stream());
+  EXPECT_EQ(there.stream(), other.wrap(nullptr).stream());
+}
+
+TEST_F(Wrapped, OneThatIsCapturedTakesASlotThatIsDone) {
+  OwnedStream first, second, captured;
+  Device device = Device::create("cuda:0", {.wrapped_streams = 2});
+  StreamLease one = device.wrap(first.get()), two = device.wrap(second.get());
+  two.reset();
+  device.synchronize();
+  first.hold();
+  one.reset();  // the next slot in turn is one that a stream would have to wait for
+  begin_fake_capture(captured.get());
+  const StreamLease lease = device.wrap(captured.get(), StreamLifetime::device);
+  EXPECT_TRUE(end_fake_capture(captured.get()));
+  first.open();
+}
+
 // C12: other threads' frees and questions come to the stream before its captures and after them.
 TEST_F(Wrapped, CapturesThatAreExpectedAreSpoiltByNobody) {
   Device device = Device::create("cuda:0");
