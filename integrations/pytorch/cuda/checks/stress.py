@@ -1,6 +1,9 @@
 """Threads that allocate, free each other's tensors, record streams, empty caches, capture graphs, use MemPools and run out
-of memory, with every value looked at; and what is left when they are done."""
+of memory, with every value looked at; and what is left when they are done. --without leaves some of that out: emptied,
+pools, graphs, out_of_memory, with commas between them. --stuck says each time so many seconds have passed where each
+thread is."""
 
+import faulthandler
 import gc
 import queue
 import random
@@ -12,7 +15,12 @@ import side
 
 
 def main() -> int:
-    request = side.parse(__doc__, threads=16, seconds=60.0, seed=1, limit_gib=8)
+    request = side.parse(__doc__, threads=16, seconds=60.0, seed=1, limit_gib=8, without="", stuck=0.0)
+    if request.stuck > 0:
+        faulthandler.dump_traceback_later(request.stuck, repeat=True)
+    left_out = set(filter(None, request.without.split(",")))
+    if unknown := left_out - {"emptied", "pools", "graphs", "out_of_memory"}:
+        sys.exit(f"--without knows nothing of {', '.join(sorted(unknown))}")
     import torch
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, request.limit_gib * 2**30 / total))
@@ -67,17 +75,17 @@ def main() -> int:
             check(copied, 3 * value)
             copied.record_stream(own)
             counts["recorded"] += 1
-        elif kind < 0.87:
+        elif kind < 0.87 and "emptied" not in left_out:
             torch.cuda.empty_cache()
             counts["emptied"] += 1
-        elif kind < 0.93:
+        elif 0.87 <= kind < 0.93 and "pools" not in left_out:
             pool = torch.cuda.MemPool()
             with torch.cuda.use_mem_pool(pool):
                 inside = torch.full((size,), value, device="cuda")
             check(inside, value)
             del inside, pool
             counts["pools"] += 1
-        elif kind < 0.95 and size < 2**20:
+        elif 0.93 <= kind < 0.95 and size < 2**20 and "graphs" not in left_out:
             with capturing:
                 graph = torch.cuda.CUDAGraph()
                 own.synchronize()
@@ -87,7 +95,7 @@ def main() -> int:
                 check(result, 2 * value + 1)
                 del graph, result
             counts["graphs"] += 1
-        elif kind < 0.96:
+        elif 0.95 <= kind < 0.96 and "out_of_memory" not in left_out:
             try:
                 torch.empty(request.limit_gib * 2**30, dtype=torch.uint8, device="cuda")
             except torch.OutOfMemoryError:

@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "out_of_memory.h"
 #include "pools.h"
+#include "rounding.h"
 
 namespace millrace_torch {
 namespace {
@@ -61,19 +62,44 @@ void CudaAllocator::copy_data(void* to, const void* from, std::size_t bytes) con
   C10_CUDA_CHECK(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice));
 }
 
+void* CudaAllocator::raw_uncached(std::size_t bytes) {
+  const std::lock_guard lock(uncached_mutex_);
+  uncached_.reserve(uncached_.size() + 1);
+  void* const address = allocate_uncached(bytes);
+  uncached_.insert(address);
+  uncached_count_.store(uncached_.size(),
+                        std::memory_order_release);  // release: pairs with raw_delete's acquire
+  return address;
+}
+
+bool CudaAllocator::take_uncached(void* address) {
+  const std::lock_guard lock(uncached_mutex_);
+  const bool was = uncached_.erase(address) != 0;
+  uncached_count_.store(uncached_.size(), std::memory_order_release);
+  return was;
+}
+
 void* CudaAllocator::raw_alloc(std::size_t bytes) {
   if (bytes == 0) return nullptr;
+  if (!caches()) [[unlikely]]
+    return raw_uncached(bytes);
   const c10::DeviceIndex index = c10::cuda::current_device();
   return obtain(index, bytes, c10::cuda::getCurrentCUDAStream(index));
 }
 
 void* CudaAllocator::raw_alloc_with_stream(std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return nullptr;
+  if (!caches()) [[unlikely]]
+    return raw_uncached(bytes);
   DeviceMemory& memory = memory_of(c10::cuda::current_device());
   return obtain_on(memory, bytes, stream, memory.streams().is_known(stream));
 }
 
 void CudaAllocator::raw_delete(void* address) {
+  // By where it came from: the switch may have been turned since. acquire: pairs with the release in
+  // raw_uncached.
+  if (uncached_count_.load(std::memory_order_acquire) != 0 && take_uncached(address)) [[unlikely]]
+    return delete_uncached(address);
   free(address);
 }
 
@@ -84,12 +110,15 @@ void* CudaAllocator::obtain(c10::DeviceIndex index, std::size_t bytes, c10::cuda
 void* CudaAllocator::obtain_on(DeviceMemory& memory, std::size_t bytes, cudaStream_t handle, bool is_torchs) {
   void* address = nullptr;
   try {
+    const std::size_t room = rounded_up(bytes);
     if (memory.pools().any_begun()) [[unlikely]]
-      address = memory.pools().allocate(bytes, handle, is_torchs);
+      address = memory.pools().allocate(room, handle, is_torchs);
     if (address == nullptr) {
-      address = is_torchs ? memory.device().allocate(memory.streams().of(handle), bytes)
-                          : memory.streams().external_memory().allocate(handle, bytes);
+      address = is_torchs ? memory.device().allocate(memory.streams().of(handle), room)
+                          : memory.streams().external_memory().allocate(handle, room);
     }
+    if (room != bytes) [[unlikely]]
+      memory.device().note_requested(address, bytes);
   } catch (const millrace::OutOfMemoryError& error) {
     throw_out_of_memory(memory, observers_, bytes, handle, error);
   } catch (const millrace::Error& error) {

@@ -138,6 +138,11 @@ class CudaAllocator final : public caching::CUDAAllocator {
   void* obtain(c10::DeviceIndex index, std::size_t bytes, c10::cuda::CUDAStream stream);
   void* obtain_on(DeviceMemory& memory, std::size_t bytes, cudaStream_t handle, bool is_torchs);
   void free(void* address);
+  /// What raw_alloc gives while nothing is cached: the driver's own, which no figures count. Throws
+  /// c10::Error, std::bad_alloc.
+  void* raw_uncached(std::size_t bytes);
+  /// False for one that is not of those, or was taken already.
+  bool take_uncached(void* address);
   static void delete_cached(void* address);
   bool caches() const noexcept;
 
@@ -151,6 +156,9 @@ class CudaAllocator final : public caching::CUDAAllocator {
   std::array<std::atomic<DeviceMemory*>, kMostDevices> devices_{};
   std::mutex opening_;  // one at a time
   Observers observers_;
+  std::atomic<std::size_t> uncached_count_{0};  // what follows, counted
+  std::mutex uncached_mutex_;                   // protects what follows
+  std::unordered_set<void*> uncached_;          // what raw_uncached has given and nobody has freed
 };
 
 }  // namespace millrace_torch

@@ -24,7 +24,8 @@ bool free_by_callbacks() {
 millrace::DeviceOptions DeviceMemory::device_options(const CudaOptions& options) {
   millrace::DeviceOptions device;
   device.memory_limit = options.memory_limit;
-  device.memory_fraction = options.memory_fraction;
+  // Nothing at all is a limit that a device is not opened with.
+  device.memory_fraction = options.memory_fraction == 0 ? 1 : options.memory_fraction;
   device.thread_cache_bytes = options.thread_cache_bytes;
   device.all_caches_bytes = options.all_caches_bytes;
   device.exact_peaks = options.exact_peaks;
@@ -49,6 +50,7 @@ DeviceMemory::DeviceMemory(c10::DeviceIndex index, const CudaOptions& options, O
       streams_(device_),
       pools_(index_, device_, streams_),
       fraction_(options.memory_fraction) {
+  if (options.memory_fraction == 0) device_.set_memory_limit(0);
   device_.add_memory_observer(std::make_shared<SegmentTracker>(*this, observers));
 }
 

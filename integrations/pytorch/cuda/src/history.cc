@@ -8,6 +8,8 @@
 namespace millrace_torch {
 namespace {
 
+constexpr const char* kNotCompiled = "N/A";  // what torch's own says
+
 struct Doing {
   std::vector<std::string> compile_contexts;
   std::string user_metadata;
@@ -74,7 +76,8 @@ void History::add(c10::DeviceIndex device, Action action, std::size_t address, s
                   cudaStream_t stream, Context context, c10::MempoolId_t pool) {
   const Doing& now = doing();
   Entry entry(action, device, address, size, stream, pool, c10::getApproximateTime(), std::move(context),
-              now.compile_contexts.empty() ? std::string() : now.compile_contexts.back(), now.user_metadata);
+              now.compile_contexts.empty() ? std::string(kNotCompiled) : now.compile_contexts.back(),
+              now.user_metadata);
   const std::lock_guard lock(mutex_);
   add_locked(std::move(entry));
 }

@@ -60,8 +60,7 @@ void* Pools::allocate(std::size_t bytes, cudaStream_t stream, bool is_torchs) {
   const millrace::MemoryPool pool = core_pool(*chosen);
   const bool reuses = CaptureReuse::is_wanted();
   if (reuses) free_all(reuse_.take_ordered(stream));
-  void* const address =
-      pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
+  void* const address = pool.allocate(is_torchs ? streams_.of(stream) : streams_.of_external(stream), bytes);
   if (reuses) reuse_.note(address, stream);
   return address;
 }
@@ -106,8 +105,8 @@ millrace::Stream Pools::before_capture(const Filter& filter) {
   const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(index_);
   try {
     const millrace::Stream stream = streams_.of_any(current);
-    // A MemPool's filter takes what its thread allocates; a capture's takes nothing before the capture has begun, which it
-    // does next.
+    // A MemPool's filter takes what its thread allocates; a capture's takes nothing before the capture has
+    // begun, which it does next.
     if (filter(current.stream())) return {};
     stream.expect_capture();
     return stream;
@@ -209,11 +208,14 @@ void Pools::know(c10::MempoolId_t id, bool has_allocator, const millrace::Memory
   {
     const std::lock_guard lock(known_mutex_);
     known_.try_emplace(core.number(), Known{id, has_allocator, core});
+    if (known_.size() < look_again_at_) return;
     for (const auto& [number, known] : known_) left.push_back(known.core);
   }
-  std::erase_if(left, [](const millrace::MemoryPool& pool) { return pool.users() != 0 || !pool.segments().empty(); });
+  std::erase_if(
+      left, [](const millrace::MemoryPool& pool) { return pool.users() != 0 || !pool.segments().empty(); });
   const std::lock_guard lock(known_mutex_);
   for (const millrace::MemoryPool& gone : left) known_.erase(gone.number());
+  look_again_at_ = std::max(kFewPools, 2 * known_.size());
 }
 
 bool Pools::has_allocator(std::uint64_t number) {

@@ -93,8 +93,11 @@ class Pools {
     millrace::Stream captured;  // that torch was about to capture; none if it was not
   };
 
-  /// Names the current stream, since a captured one can't be named for the first time. If torch is about to capture it,
-  /// as the filter tells, the core leaves it alone from here on, and it is returned.
+  static constexpr std::size_t kFewPools = 16;  // before anybody looks which of them are over
+
+  /// Names the current stream, since one of others that is captured can't be named for the first time. If
+  /// torch is about to capture it, as the filter tells, the core leaves it alone from here on, and it is
+  /// returned.
   millrace::Stream before_capture(const Filter& filter);
   Pool& find(c10::MempoolId_t id);  // with the mutex held
   /// Before anybody is told of its memory.
@@ -109,11 +112,14 @@ class Pools {
   std::atomic<std::size_t> begun_count_{0};
   std::shared_mutex begun_mutex_;  // protects begun_; held shared while filters are asked
   std::vector<Begun> begun_;
-  std::mutex known_mutex_;  // protects known_; taken while nothing of the core's is, and after no other
-  std::map<std::uint64_t, Known> known_;  // by the core's number
-  std::mutex mutex_;  // protects what follows; taken after begun_mutex_, and never while the core may tell of segments
+  std::mutex known_mutex_;  // protects what follows up to mutex_; taken while nothing of the core's is, and
+                            // after no other
+  std::map<std::uint64_t, Known> known_;   // by the core's number
+  std::size_t look_again_at_ = kFewPools;  // when there are so many: which of them are over?
+  std::mutex mutex_;  // protects what follows; taken after begun_mutex_, and never while the core may tell of
+                      // segments
   std::map<c10::MempoolId_t, Pool> pools_;
-  std::vector<millrace::MemoryPool> unused_;       // what torch has let go of
+  std::vector<millrace::MemoryPool> unused_;  // what torch has let go of
 };
 
 }  // namespace millrace_torch

@@ -80,6 +80,8 @@ caching::SnapshotInfo CudaAllocator::snapshot(MempoolId_t pool, bool include_tra
   const History& history = observers_.history();
   for (int i = 0; i < device_count(); ++i) {
     const auto index = static_cast<c10::DeviceIndex>(i);
+    // As torch has it: a snapshot's own entry is in the next one.
+    snapshot.device_traces.push_back(include_traces ? history.entries(index) : std::vector<TraceEntry>());
     if (DeviceMemory* const memory = find_memory(index)) {
       std::size_t total = 0;
       const std::size_t first = snapshot.segments.size();
@@ -87,7 +89,6 @@ caching::SnapshotInfo CudaAllocator::snapshot(MempoolId_t pool, bool include_tra
       for (std::size_t s = first; s < snapshot.segments.size(); ++s) total += snapshot.segments[s].total_size;
       if (history.is_on()) observers_.history().add(index, TraceEntry::SNAPSHOT, 0, total, nullptr, nullptr);
     }
-    snapshot.device_traces.push_back(include_traces ? history.entries(index) : std::vector<TraceEntry>());
   }
   if (include_traces) snapshot.external_annotations = history.annotations();
   snapshot.config_metadata = config(options_.expandable && !options_.native_geometry);

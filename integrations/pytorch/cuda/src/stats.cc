@@ -1,6 +1,9 @@
 // torch.cuda.memory_stats, from the core's figures.
 #include <c10/cuda/CUDACachingAllocator.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "allocator.h"
 #include "errors.h"
 
@@ -11,11 +14,17 @@ using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
 
+/// What a total has grown by. Of what was asked for it may be less than before for a moment: who rounds up
+/// says so only after the allocation.
+std::int64_t since(std::uint64_t base, std::uint64_t now) {
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(now - base));
+}
+
 void set(Stat& stat, const millrace::MemoryFigure& now, const millrace::MemoryFigure& base) {
   stat.current = static_cast<std::int64_t>(now.current);
   stat.peak = static_cast<std::int64_t>(now.peak);
-  stat.allocated = static_cast<std::int64_t>(now.allocated - base.allocated);
-  stat.freed = static_cast<std::int64_t>(now.freed - base.freed);
+  stat.allocated = since(base.allocated, now.allocated);
+  stat.freed = since(base.freed, now.freed);
 }
 
 void set(StatArray& array, const millrace::MemoryFigures& now, const millrace::MemoryFigures& base) {

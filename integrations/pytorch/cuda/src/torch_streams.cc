@@ -27,7 +27,9 @@ millrace::Stream TorchStreams::look_up(cudaStream_t stream) {
     if (const auto found = leases_.find(stream); found != leases_.end()) {
       wrapped = found->second.stream();
     } else {
-      millrace::StreamLease lease = device_.wrap(stream);
+      // torch keeps its streams for the life of the process. So one that is named for the first time inside a
+      // capture, which it has joined, is known too.
+      millrace::StreamLease lease = device_.wrap(stream, millrace::StreamLifetime::device);
       wrapped = lease.stream();
       leases_.emplace(stream, std::move(lease));
     }

@@ -43,6 +43,21 @@ def test_a_limit():
     assert "OutOfMemoryError" in done.stderr
 
 
+@pytest.mark.parametrize("fraction", ["0.0", "0.5"])
+def test_the_fraction_that_is_configured(fraction):
+    done = run("import torch, millrace_torch_cuda; millrace_torch_cuda.install()\n"
+               "print(torch.cuda.get_per_process_memory_fraction())\n"
+               "torch.zeros(1, device='cuda')", PYTORCH_CUDA_ALLOC_CONF=f"per_process_memory_fraction:{fraction}")
+    assert done.stdout.split() == [fraction], done.stderr
+    assert ("OutOfMemoryError" in done.stderr) == (fraction == "0.0")
+
+
+@pytest.mark.without_gpu
+def test_a_fraction_that_is_none_is_refused():
+    done = run("from millrace_torch_cuda.settings import _honour; _honour('per_process_memory_fraction:1.1')")
+    assert "per_process_memory_fraction is invalid" in done.stderr
+
+
 def test_keys_without_meaning_are_named():
     done = run("import millrace_torch_cuda; millrace_torch_cuda.install()",
                PYTORCH_CUDA_ALLOC_CONF="max_split_size_mb:200,expandable_segments:True")

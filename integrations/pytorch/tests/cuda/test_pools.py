@@ -62,6 +62,34 @@ def test_two_graphs_share_a_pool():
     assert more.unique().tolist() == [3.0]
 
 
+def test_streams_that_a_capture_is_the_first_to_use():
+    values = torch.ones(1000, device="cuda")
+    sides = [torch.cuda.Stream(priority=-1) for _ in range(3)]
+
+    def work():
+        mine, results = torch.cuda.current_stream(), []
+        for number, side in enumerate(sides):
+            side.wait_stream(mine)
+            with torch.cuda.stream(side):
+                results.append((values + number) * 2)
+        for side in sides:
+            mine.wait_stream(side)
+        return torch.stack(results)
+
+    graph, result = capture(work, mode="global")
+    for turn in range(3):
+        values.fill_(turn)
+        graph.replay()
+        assert result[:, 0].tolist() == [2.0 * turn, 2.0 * turn + 2, 2.0 * turn + 4]
+    # They are as other streams afterwards.
+    for side in sides:
+        with torch.cuda.stream(side):
+            assert torch.full((1000,), 3.0, device="cuda").unique().tolist() == [3.0]
+    del graph, result
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
 def test_mempool_has_memory_of_its_own():
     pool = torch.cuda.MemPool()
     with torch.cuda.use_mem_pool(pool):

@@ -43,6 +43,29 @@ def test_live_blocks_have_their_stacks(history):
     assert any(frame["name"] == "test_live_blocks_have_their_stacks" for frame in blocks[0]["frames"])
 
 
+def test_a_snapshots_own_entry_is_in_the_next_one(history):
+    held = torch.empty(1000, device="cuda")
+    first, second = (torch.cuda.memory._snapshot()["device_traces"][0] for _ in range(2))
+    assert first[-1]["action"] == "alloc" and first[-1]["addr"] == held.data_ptr()
+    assert second[-1]["action"] == "snapshot" and second[-1]["size"] >= 4000
+
+
+def test_what_compiled_code_allocates_is_told_apart(history):
+    torch.cuda.memory._record_memory_history(max_entries=10_000, stacks="python", compile_context=True)
+
+    @torch.compile(backend="eager")
+    def doubled(values):
+        return values * 2
+
+    torch.compiler.reset()  # the regions are numbered from 0 then
+    held = [torch.ones(1000, device="cuda")]
+    held.append(doubled(held[0]))
+    contexts = {entry["addr"]: entry["compile_context"] for entry in torch.cuda.memory._snapshot()["device_traces"][0]
+                if entry["action"] == "alloc"}
+    assert contexts[held[0].data_ptr()] == "N/A"
+    assert contexts[held[1].data_ptr()] == "Torch-Compiled Region: 0/0"
+
+
 def test_only_so_many_entries():
     torch.cuda.memory._record_memory_history(max_entries=7)
     for _ in range(20):

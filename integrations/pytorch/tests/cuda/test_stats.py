@@ -53,6 +53,43 @@ def test_accumulated_begin_anew():
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == 1
 
 
+@pytest.mark.parametrize("settings, size, rounded", [
+    ("4", 21 << 22, 96 << 20), ("4", 3_000_000, 3 << 20), ("4", 1 << 22, 1 << 22), ("4", 4200, 5120), ("2", 9000, 12_288), ("4", 1000, 1024),
+    ("[64:8,128:2,256:2,512:2,1024:1,>:1]", 21 << 22, 88 << 20), ("[64:1,256:2,>:1]", 3_000_000, 3_000_320)])
+def test_sizes_are_rounded_as_the_setting_says(settings, size, rounded):
+    byte_tensor(size)
+    before = torch.cuda.memory_stats()
+    torch._C._accelerator_setAllocatorSettings(f"roundup_power2_divisions:{settings}")
+    try:
+        tensor = byte_tensor(size)
+        allocated = change(before, "allocated_bytes.all.current")
+        assert rounded <= allocated <= max(1.125 * rounded, rounded + (64 << 10))
+        assert change(before, "requested_bytes.all.current") == size
+        del tensor
+        assert change(before, "allocated_bytes.all.current") == change(before, "requested_bytes.all.current") == 0
+        # Of what is rounded up further, to a class, only the rounding of the setting is known to have been added.
+        assert size <= change(before, "requested_bytes.all.allocated") <= size + allocated - rounded + 512
+    finally:
+        torch._C._accelerator_setAllocatorSettings("")
+
+
+def test_what_the_switch_takes_past_the_cache_is_not_counted():
+    stream = torch.cuda.current_stream().cuda_stream
+    before = torch.cuda.memory_stats()
+    torch.cuda.caching_allocator_enable(False)
+    try:
+        uncached = torch.cuda.caching_allocator_alloc(1 << 20, stream=stream)
+    finally:
+        torch.cuda.caching_allocator_enable(True)
+    assert change(before, "allocated_bytes.all.current") == 0
+    cached = torch.cuda.caching_allocator_alloc(1 << 20, stream=stream)
+    assert change(before, "allocated_bytes.all.current") == 1 << 20
+    torch.cuda.caching_allocator_delete(uncached)
+    assert change(before, "allocated_bytes.all.current") == 1 << 20
+    torch.cuda.caching_allocator_delete(cached)
+    assert change(before, "allocated_bytes.all.current") == 0
+
+
 def test_sums_of_the_snapshot_are_the_stats():
     held = [byte_tensor(size) for size in SIZES]
     stats = torch.cuda.memory_stats()

@@ -14,15 +14,15 @@ namespace millrace_torch {
 struct CudaOptions {
   /// Committed bytes never exceed it. 0: what the device has.
   std::size_t memory_limit = 0;
-  /// And never more than this part of what the device has, from more than 0 to 1.
+  /// And never more than this part of what the device has, from 0 to 1. 0: nothing is to be had.
   double memory_fraction = 1;
   /// What one thread may keep in its cache of free blocks, and all of them together, in bytes.
   std::size_t thread_cache_bytes = std::size_t{32} << 20;
   std::size_t all_caches_bytes = std::size_t{1} << 30;
   /// Segments grow in place; else each is as large as what was needed when it was taken.
   bool expandable = true;
-  /// Segments as torch's own allocator takes them without expandable ones: 2 MiB for blocks up to 1 MiB, 20 for
-  /// blocks below 10 MiB. For programs, and tests, that reckon with them. It wastes more.
+  /// Segments as torch's own allocator takes them without expandable ones: 2 MiB for blocks up to 1 MiB, 20
+  /// for blocks below 10 MiB. For programs, and tests, that reckon with them. It wastes more.
   bool native_geometry = false;
   /// How many of torch's streams a device may have memory for at once: 1 to 1024. torch's own pools have up
   /// to 128.

@@ -11,7 +11,6 @@ _WITHOUT_MEANING = {
     "max_non_split_rounding_mb": "blocks are cut by best fit",
     "large_segment_size_mb": "segments grow by what is needed",
     "garbage_collection_threshold": "free memory moves to where it is needed",
-    "roundup_power2_divisions": "sizes are rounded to classes of at most an eighth",
     "release_lock_on_cudamalloc": "no lock is held",
     "release_lock_on_hipmalloc": "no lock is held",
 }
@@ -23,7 +22,7 @@ def config(*, memory_limit=None, memory_fraction=None, expandable=None, native_g
            all_caches=None, streams=None, exact_peaks=None, out_of_memory_wait=None) -> None:
     """Before install(): what each device is opened with; None leaves what it is.
 
-    memory_limit, thread_cache, all_caches: bytes. memory_fraction: of the device's memory, more than 0, up to 1.
+    memory_limit, thread_cache, all_caches: bytes. memory_fraction: of the device's memory, 0 to 1.
     expandable: segments grow in place; True unless said. native_geometry: segments as torch's own allocator takes them, for
     programs that reckon with them; it wastes more. streams: how many of torch's streams a device may have memory for at once
     (256). exact_peaks: peaks exact while many threads allocate.
@@ -34,8 +33,8 @@ def config(*, memory_limit=None, memory_fraction=None, expandable=None, native_g
     if native_geometry is not None:
         global _geometry_said
         _geometry_said = True
-    if memory_fraction is not None and not 0 < memory_fraction <= 1:
-        raise ValueError(f"memory_fraction is {memory_fraction}; it must be more than 0 and at most 1")
+    if memory_fraction is not None and not 0 <= memory_fraction <= 1:
+        raise ValueError(f"memory_fraction is {memory_fraction}; it must be from 0 to 1")
     for name, value in given.items():
         if value is None:
             continue
@@ -85,6 +84,9 @@ def _honour(settings: str) -> None:
     """What PYTORCH_CUDA_ALLOC_CONF asks of torch's own allocator. What it asks of pinned memory is torch's still."""
     for key, value in _pairs(settings):
         if key == "per_process_memory_fraction":
+            if not 0 <= float(value) <= 1:
+                raise ValueError(f"per_process_memory_fraction is invalid: it is {value} in PYTORCH_CUDA_ALLOC_CONF, and has to "
+                                 "be from 0 to 1")
             config(memory_fraction=float(value))
         elif key == "expandable_segments" and value.lower() == "false":
             config(expandable=False)
