@@ -255,16 +255,29 @@ def verdicts(program: pathlib.Path, prefixes, enough=()) -> dict:
 
 
 class Proved:
-    """Sees to it, once for each set of scenarios, that they show without a mutant what they are to show."""
+    """Sees to it, once for each set of scenarios, that they show without a mutant what they are to show. Different sets are
+    explored at the same time."""
 
     def __init__(self, core: Core):
-        self.core, self.lock, self.known = core, threading.Lock(), {}
+        self.core, self.known = core, {}
+        self.lock = threading.Lock()  # protects known, and the programs that sets have in common while they are linked
 
     def require(self, prefixes):
         with self.lock:
-            if prefixes not in self.known:
-                self.known[prefixes] = verdicts(self.core.plain_program(prefixes), prefixes)
-        for name, (met, verdict) in self.known[prefixes].items():
+            found = self.known.get(prefixes)
+            program = None
+            if found is None:
+                found = self.known[prefixes] = concurrent.futures.Future()
+                try:
+                    program = self.core.plain_program(prefixes)
+                except BaseException as error:
+                    found.set_exception(error)
+        if program is not None:
+            try:
+                found.set_result(verdicts(program, prefixes))
+            except BaseException as error:
+                found.set_exception(error)
+        for name, (met, verdict) in found.result().items():
             if not met:
                 raise Failed(f"{name} does not show without the mutant what it is to show: {verdict}")
 

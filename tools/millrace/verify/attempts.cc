@@ -14,7 +14,7 @@ bool build_for(Attempt& attempt, const AttemptContext& context, const std::strin
       .arguments = {"bash", "-c", fmt::format(". scripts/setup.sh && build {} {}", preset, target)},
       .environment = {},
       .folder = context.root,
-      .limit = std::chrono::minutes(20)};
+      .limit = std::chrono::minutes(60)};  // from nothing, on two cores that do something else too
   const ChildResult result = run_child(command);
   if (result.succeeded()) return true;
   const std::string what = fmt::format("the build of {} {} {}", preset, target, result.how_it_ended(command));
