@@ -77,7 +77,7 @@ std::vector<std::thread> start_and_park(Device& device, std::barrier<>& parked) 
   std::vector<std::thread> threads;
   for (const test::Operation operation : test::kEveryOperation) {
     threads.emplace_back([&device, &parked, operation] {
-      for (int i = 0; i < 3; ++i) operation(device);
+      for (int i = 0; i < 3; ++i) test::unless_out_of_memory(operation, device);
       parked.arrive_and_wait();
       parked.arrive_and_wait();  // the device has been closed
     });
@@ -130,7 +130,7 @@ int main() {
     if (WIFSIGNALED(status)) std::fprintf(stderr, "child %zu: signal %d\n", i, WTERMSIG(status));
     require(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child did not end well");
     // The parent goes on.
-    test::submit_and_wait(device);
+    test::unless_out_of_memory(test::submit_and_wait, device);
   }
   device.close();
   if (test::kSanitized) parked.arrive_and_wait();
