@@ -44,8 +44,8 @@ class NativeStream {
 
   CUstream get() const noexcept { return stream_; }
 
-  /// From here on it is one that somebody else made, owns and puts work on. Throws
-  /// std::bad_alloc before anything has changed.
+  /// From here on it is one that somebody else made, owns and puts work on. Throws std::bad_alloc before
+  /// anything has changed.
   void wrap(CUstream stream, const StreamIdentity& identity);
   bool is_wrapped() const noexcept { return wrapped_; }
 

@@ -75,17 +75,23 @@ def main() -> int:
             check(copied, 3 * value)
             copied.record_stream(own)
             counts["recorded"] += 1
-        elif kind < 0.87 and "emptied" not in left_out:
+        elif kind < 0.87:
+            if "emptied" in left_out:
+                return
             torch.cuda.empty_cache()
             counts["emptied"] += 1
-        elif 0.87 <= kind < 0.93 and "pools" not in left_out:
+        elif kind < 0.93:
+            if "pools" in left_out:
+                return
             pool = torch.cuda.MemPool()
             with torch.cuda.use_mem_pool(pool):
                 inside = torch.full((size,), value, device="cuda")
             check(inside, value)
             del inside, pool
             counts["pools"] += 1
-        elif 0.93 <= kind < 0.95 and size < 2**20 and "graphs" not in left_out:
+        elif kind < 0.95 and size < 2**20:
+            if "graphs" in left_out:
+                return
             with capturing:
                 graph = torch.cuda.CUDAGraph()
                 own.synchronize()
@@ -95,7 +101,9 @@ def main() -> int:
                 check(result, 2 * value + 1)
                 del graph, result
             counts["graphs"] += 1
-        elif 0.95 <= kind < 0.96 and "out_of_memory" not in left_out:
+        elif kind < 0.96:
+            if "out_of_memory" in left_out:
+                return
             try:
                 torch.empty(request.limit_gib * 2**30, dtype=torch.uint8, device="cuda")
             except torch.OutOfMemoryError:

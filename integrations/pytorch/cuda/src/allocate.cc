@@ -63,18 +63,23 @@ void CudaAllocator::copy_data(void* to, const void* from, std::size_t bytes) con
 }
 
 void* CudaAllocator::raw_uncached(std::size_t bytes) {
-  const std::lock_guard lock(uncached_mutex_);
-  uncached_.reserve(uncached_.size() + 1);
   void* const address = allocate_uncached(bytes);
-  uncached_.insert(address);
-  uncached_count_.store(uncached_.size(),
-                        std::memory_order_release);  // release: pairs with raw_delete's acquire
+  try {
+    const std::lock_guard lock(uncached_mutex_);
+    uncached_.insert(address);
+    // release: pairs with the acquire in raw_delete.
+    uncached_count_.store(uncached_.size(), std::memory_order_release);
+  } catch (...) {
+    delete_uncached(address);
+    throw;
+  }
   return address;
 }
 
 bool CudaAllocator::take_uncached(void* address) {
   const std::lock_guard lock(uncached_mutex_);
   const bool was = uncached_.erase(address) != 0;
+  // release: as in raw_uncached.
   uncached_count_.store(uncached_.size(), std::memory_order_release);
   return was;
 }
@@ -96,8 +101,7 @@ void* CudaAllocator::raw_alloc_with_stream(std::size_t bytes, cudaStream_t strea
 }
 
 void CudaAllocator::raw_delete(void* address) {
-  // By where it came from: the switch may have been turned since. acquire: pairs with the release in
-  // raw_uncached.
+  // By where it came from: the switch may have been turned since. acquire: as raw_uncached's.
   if (uncached_count_.load(std::memory_order_acquire) != 0 && take_uncached(address)) [[unlikely]]
     return delete_uncached(address);
   free(address);

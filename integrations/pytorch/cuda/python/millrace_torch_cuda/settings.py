@@ -84,10 +84,10 @@ def _honour(settings: str) -> None:
     """What PYTORCH_CUDA_ALLOC_CONF asks of torch's own allocator. What it asks of pinned memory is torch's still."""
     for key, value in _pairs(settings):
         if key == "per_process_memory_fraction":
-            if not 0 <= float(value) <= 1:
-                raise ValueError(f"per_process_memory_fraction is invalid: it is {value} in PYTORCH_CUDA_ALLOC_CONF, and has to "
-                                 "be from 0 to 1")
-            config(memory_fraction=float(value))
+            try:
+                config(memory_fraction=float(value))
+            except ValueError as error:
+                raise ValueError(f"PYTORCH_CUDA_ALLOC_CONF's per_process_memory_fraction is invalid: {error}") from error
         elif key == "expandable_segments" and value.lower() == "false":
             config(expandable=False)
         elif key == "backend" and value != "native":
