@@ -108,7 +108,8 @@ void take_loads(ReducePlan& plan) noexcept {
   if (plan.regime == Regime::vectors) {
     Loop& loop = plan.reduced[0];
     plan.run = static_cast<int>(loop.size);
-    loop = {vectors_of_run(plan, loop.size, is_aligned(plan, loop, elements)), elements,
+    plan.is_aligned = is_aligned(plan, loop, elements);
+    loop = {vectors_of_run(plan, loop.size, plan.is_aligned), elements,
             loop.other * elements, 0, 0};
   }
   if (plan.regime == Regime::lanes || plan.regime == Regime::columns) {
@@ -152,6 +153,31 @@ bool cut_few(ReducePlan& plan) noexcept {
   return true;
 }
 
+/// Does what the threads of a tile read in a step follow each other in memory, in their order, in each tile
+/// and each step?
+bool is_streamed(const ReducePlan& plan) noexcept {
+  const bool is_lanes = plan.regime == Regime::lanes, is_runs = plan.regime == Regime::vectors && plan.is_aligned;
+  if (!(is_lanes || is_runs) || is_position(plan)) return false;
+  if (plan.inner * plan.ways * plan.outer != kThreads || plan.whole_steps != plan.steps) return false;
+  if (plan.by_columns && (plan.kept[0].size % plan.inner != 0 || plan.last_lanes != plan.lanes)) return false;
+  const int first = plan.by_columns ? 1 : 0;
+  if (plan.outer > 1 && (plan.kept_rank == first || plan.kept[first].size % plan.outer != 0)) return false;
+  const std::int64_t elements = vector_elements(plan);
+  for (int thread = 0; thread < kThreads; ++thread) {
+    const int outer = thread / plan.inner / plan.ways;
+    std::int64_t at = plan.by_columns ? thread % plan.inner * plan.kept[0].stride : 0;
+    if (outer > 0) at += outer * plan.kept[first].stride;
+    std::int64_t way = thread / plan.inner % plan.ways;
+    for (int i = 0; i < plan.covered; ++i) {
+      at += way % plan.reduced[i].size * plan.reduced[i].stride;
+      way /= plan.reduced[i].size;
+    }
+    if (plan.covered < plan.reduced_rank) at += way * plan.reduced[plan.covered].stride;
+    if (at != thread * elements) return false;
+  }
+  return true;
+}
+
 /// vectors, lanes, columns, elements
 void cut_walk(ReducePlan& plan, Regime regime) noexcept {
   plan.regime = regime;
@@ -188,6 +214,20 @@ void cut_walk(ReducePlan& plan, Regime regime) noexcept {
       static_cast<int>(std::min<std::int64_t>(kThreads / (plan.inner * plan.ways), plan.outer_count));
   plan.tiles = plan.inner_tiles * ceil_div(plan.outer_count, plan.outer);
   split(plan, plan.steps * plan.inner * plan.ways * plan.outer * load_bytes, 1);
+  plan.is_streamed = kHasStreams && is_streamed(plan);
+}
+
+/// Rows that a block reads by whole steps.
+bool cut_streamed_rows(ReducePlan& plan) noexcept {
+  if (!kHasStreams || !is_tuned(plan) || is_position(plan)) return false;
+  if (plan.reduced_count >= std::numeric_limits<int>::max() / 2) return false;
+  if (!is_aligned(plan, plan.reduced[0], vector_elements(plan))) return false;
+  if (plan.reduced_count * element_bytes(plan) % kStreamedBytes != 0) return false;
+  ReducePlan streamed = plan;
+  cut_walk(streamed, Regime::vectors);
+  if (!streamed.is_streamed) return false;
+  plan = streamed;
+  return true;
 }
 
 /// For what is not dense.
@@ -215,13 +255,13 @@ void cut(ReducePlan& plan) noexcept {
   plan.is_dense = plan.reduced_rank == 1 && plan.reduced[0].stride == 1;
   // Rows shorter than a vector are better read by threads than by vectors.
   if (plan.is_dense && plan.reduced_count * element_bytes(plan) >= kVectorBytes) {
-    if (!cut_whole(plan) && !cut_rows(plan)) cut_dense(plan);
+    if (!cut_whole(plan) && !cut_rows(plan) && !cut_streamed_rows(plan)) cut_dense(plan);
     return;
   }
   const Regime loads = regime_of_loads(plan);
   if (loads != Regime::vectors && cut_few(plan)) return;
   if (plan.is_dense) {
-    if (!cut_whole(plan) && !cut_rows(plan)) cut_dense(plan);
+    if (!cut_whole(plan) && !cut_rows(plan) && !cut_streamed_rows(plan)) cut_dense(plan);
     return;
   }
   cut_walk(plan, loads);

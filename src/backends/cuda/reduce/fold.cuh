@@ -28,6 +28,7 @@
 #include "backends/cuda/reduce/pack.cuh"
 #include "backends/cuda/reduce/plan.h"
 #include "backends/cuda/reduce/rows.cuh"
+#include "backends/cuda/reduce/stream.cuh"
 #include "backends/cuda/reduce/variants.h"
 #include "backends/cuda/reduce/walk.cuh"
 #include "backends/cuda/reduce/whole.cuh"
@@ -57,10 +58,16 @@ const void* kernel_for(const ReducePlan& plan) {
       }
       return address(&rows_kernel<Fold, 1>);
     }
+    if constexpr (kHasStreams && !Fold::kHasPosition) {
+      if (plan.is_streamed && plan.regime == Regime::vectors) return address(&stream_kernel<Fold, 1>);
+    }
     if (plan.regime == Regime::vectors) return address(&walk_kernel<Fold, Regime::vectors>);
   }
   if constexpr (kIsTuned && Fold::kHasLanes) {
     constexpr int kVector = Vector<Fold::kDType>::kElements;
+    if constexpr (kHasStreams && !Fold::kHasPosition) {
+      if (plan.is_streamed && plan.regime == Regime::lanes) return address(&stream_kernel<Fold, kVector>);
+    }
     if (plan.regime == Regime::lanes) return address(&walk_kernel<Fold, Regime::lanes>);
     if (plan.regime == Regime::few) {
       if (plan.lanes == kVector) return address(&few_kernel<Fold, kVector>);
@@ -85,6 +92,10 @@ cudaError_t launch_fold(const ReducePlan& plan, void* accumulators, unsigned* ti
   void* arguments[] = {const_cast<ReducePlan*>(&plan), &splits};
   std::conditional_t<kHasSlimWholes, const WholeWork, const ReducePlan&> whole(plan);
   void* of_whole[] = {&tickets, const_cast<WholeParameter*>(&whole)};
+  if (plan.is_streamed) {
+    cudaFuncSetAttribute(kernel_for<Fold, kIsTuned>(plan), cudaFuncAttributePreferredSharedMemoryCarveout,
+                         cudaSharedmemCarveoutMaxShared);
+  }
   return cudaLaunchKernel(kernel_for<Fold, kIsTuned>(plan), dim3(static_cast<unsigned>(plan.blocks)),
                           dim3(static_cast<unsigned>(plan.threads)),
                           plan.regime == Regime::whole ? of_whole : arguments, 0, stream);

@@ -17,6 +17,8 @@ namespace millrace::cuda {
 inline constexpr int kThreads = 256;
 /// The widest load of a thread.
 inline constexpr int kVectorBytes = 16;
+/// What a block reads in a step where each of its threads has a vector.
+inline constexpr int kStreamedBytes = kThreads * kVectorBytes;
 /// The regime whole: threads of a block and blocks at most, and what a block leaves in.
 inline constexpr int kWholeThreads = 1024;
 inline constexpr int kWholeBlocks = 132;
@@ -109,7 +111,8 @@ struct ReducePlan {
   std::int64_t whole_steps;
 
   int rows_at_once;  ///< rows: of a thread
-  bool is_aligned;   ///< rows: they are whole vectors
+  bool is_aligned;   ///< rows, vectors: they are whole vectors
+  bool is_streamed;  ///< lanes, vectors: a step of a tile is kStreamedBytes that follow each other
 
   int tile_outputs() const noexcept { return inner * outer * lanes; }
 };

@@ -33,4 +33,10 @@ inline constexpr bool kHasRowsAtOnce = (kVariants & 0x20000) != 0;
 /// blocks as the others have (cut_splits.h).
 inline constexpr bool kHasEvenLanes = (kVariants & 0x40000) != 0;
 
+/// lanes whose neighbouring outputs are fewer vectors than a warp's threads: a warp merges what its threads
+/// have before the block does (deliver.cuh).
+inline constexpr bool kHasWarpMerges = (kVariants & 0x80000) != 0;
+/// Steps of a block that follow each other in memory come through shared memory, copied ahead (stream.cuh).
+inline constexpr bool kHasStreams = (kVariants & 0x2000000) != 0;
+
 }  // namespace millrace::cuda
